@@ -1,0 +1,42 @@
+/**
+ * The executable's entry. The first word of argv picks the mode; each mode is a file beside this one
+ * and is loaded only when it is asked for, so that a sidecar carries nothing of the command line.
+ */
+
+/** Runs a mode with the words after its name; resolves to the exit code. */
+type Mode = (args: readonly string[]) => Promise<number>;
+
+/** A mode's place and its line in the help. */
+interface ModeEntry {
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly run: Mode }>;
+}
+
+const MODES: Readonly<Record<string, ModeEntry>> = {};
+
+/** Picks the mode by the first word of the arguments, runs it and sets the exit code. */
+export async function main(words: readonly string[]): Promise<void> {
+  const [name = "help", ...args] = words;
+  const entry = MODES[name];
+  if (entry !== undefined) {
+    process.exitCode = await (await entry.load()).run(args);
+    return;
+  }
+  if (["help", "--help", "-h"].includes(name)) {
+    process.stdout.write(usage());
+    return;
+  }
+  process.stderr.write(`malla: unknown mode "${name}"\n\n${usage()}`);
+  process.exitCode = 64;
+}
+
+function usage(): string {
+  const width = Math.max(0, ...Object.keys(MODES).map((name) => name.length));
+  const lines = Object.entries(MODES).map(([name, { summary }]) =>
+    `  ${name.padEnd(width)}  ${summary}\n`
+  );
+  return `Usage: malla <mode> [options]\n\n${lines.join("")}\n` +
+    `"malla <mode> --help" tells the options of a mode.\n`;
+}
+
+void main(process.argv.slice(2));

@@ -1,0 +1,146 @@
+/**
+ * What the byte path needs from the rest of the proxy, as interfaces: its settings, its certificate,
+ * the policies of its ports, the targets of its connections, and where to count. The byte path knows
+ * no gRPC, no environment variable and no file; a test or the simulator gives it other sources.
+ */
+
+import type { Clock } from "../host/clock.ts";
+import type { Net, TlsMaterial } from "../host/net.ts";
+import type { Network, SocketAddress } from "../mesh/address.ts";
+import type { ClientPolicy, ServerPolicy } from "../mesh/policy.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Labels } from "../telemetry/metric.ts";
+import type { Balancer } from "./balance.ts";
+
+/** The settings that the byte path reads; durations in milliseconds. */
+export interface PathSettings {
+  readonly inboundListen: readonly SocketAddress[];
+  readonly outboundListen: readonly SocketAddress[];
+  /** Own ports: never a target, neither inbound nor outbound. */
+  readonly ownPorts: ReadonlySet<number>;
+  /** Addresses of this pod. Empty: any original destination counts as the pod's own. */
+  readonly inboundIps: ReadonlySet<string>;
+  readonly inboundConnectTimeoutMs: number;
+  readonly outboundConnectTimeoutMs: number;
+  readonly inboundDetectTimeoutMs: number;
+  readonly outboundDetectTimeoutMs: number;
+  readonly poolIdleTimeoutMs: number;
+  readonly poolIdlePerEndpointMax: number;
+  /** How long open connections may go on after SIGTERM. */
+  readonly drainMs: number;
+  /** SO_MARK of all connections that the proxy makes; 0 where the uid exempts it. */
+  readonly socketMark: number;
+  readonly clusterNetworks: readonly Network[];
+}
+
+/** The proxy's own certificate. */
+export interface Credentials extends TlsMaterial {
+  /** The identity's DNS-like name. */
+  readonly name: string;
+  /** The SNI that addresses this proxy. */
+  readonly serverName: string;
+  readonly expiresAtMs: number;
+}
+
+/** Gives the certificate of this moment; each new handshake asks again. */
+export interface IdentitySource {
+  /** null until the first certificate. */
+  current(): Credentials | null;
+}
+
+/** The policy of one inbound port, kept up to date in place. */
+export interface ServerPolicyCell {
+  readonly current: ServerPolicy;
+  /** Registers for changes; used to end connections that are not admitted any more. */
+  subscribe(changed: () => void): () => void;
+}
+
+/** Inbound policies by port. Answers at once: the default policy until the control plane has spoken. */
+export interface ServerPolicies {
+  port(port: number): ServerPolicyCell;
+}
+
+/** What is known of an original destination, kept up to date in place while it is held. */
+export interface OutboundTarget {
+  readonly address: SocketAddress;
+  readonly policy: ClientPolicy;
+  /**
+   * The balancers of the policy's backends, by the backends' index; a `forward` backend has a
+   * balancer of one endpoint. Index −1 where the action is `fail`.
+   */
+  readonly httpBackends: readonly WeightedBalancer[];
+  readonly opaqueBackends: readonly WeightedBalancer[];
+  /** For the label `authority`: `name.ns.svc.domain:port`, or the address in text. */
+  readonly authority: string;
+}
+
+/** A backend's balancer and its share of the traffic. */
+export interface WeightedBalancer {
+  readonly balancer: Balancer;
+  readonly weight: number;
+}
+
+/** Takes the result of a look-up: exactly one call. */
+export type TargetFound = (target: OutboundTarget | null, fault: Error | null) => void;
+
+/** Outbound targets by original destination. */
+export interface OutboundTargets {
+  /**
+   * Calls back at once when the target is known, else when the control plane has answered, at the
+   * latest when the wait is over (then with a fault). Each found target must be released once.
+   */
+  acquire(address: SocketAddress, found: TargetFound): void;
+  release(target: OutboundTarget): void;
+}
+
+/** Counts of one connection side (`tcp_*`): resolved once, then only added to. */
+export interface TransportMetrics {
+  /** A connection opened. */
+  opened(): void;
+  read(bytes: number): void;
+  wrote(bytes: number): void;
+  /** `errno` is empty for a clean close, else a name such as `ECONNRESET`. */
+  closed(errno: string): void;
+}
+
+/** Counts of one kind of HTTP traffic (`request_total`, `response_total`, `response_latency_ms`). */
+export interface HttpMetrics {
+  request(): void;
+  /** `status` 0: no response came; `error` then says why, else it is empty. */
+  response(status: number, success: boolean, latencyMs: number, error: string): void;
+}
+
+/** The proxy's own refusals and failures (`inbound_http_errors_total` and the like). */
+export type ErrorKind =
+  | "loadshed"
+  | "failfast"
+  | "unauthorized"
+  | "identity required"
+  | "tls detection timeout"
+  | "invalid policy"
+  | "bad request"
+  | "i/o"
+  | "unexpected";
+
+/** Where the byte path counts. The label sets are those of Linkerd's metrics. */
+export interface PathMetrics {
+  transport(labels: Labels): TransportMetrics;
+  http(labels: Labels): HttpMetrics;
+  /** `inbound_http_authz_allow_total` and its relatives. */
+  authorized(protocol: "http" | "tcp", allowed: boolean, labels: Labels): void;
+  failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void;
+}
+
+/** Everything that the byte path is given at start. */
+export interface ProxyEnvironment {
+  readonly settings: PathSettings;
+  readonly net: Net;
+  readonly clock: Clock;
+  /** A number in [0, 1); seeded in simulations. */
+  readonly random: () => number;
+  readonly identity: IdentitySource;
+  readonly serverPolicies: ServerPolicies;
+  readonly targets: OutboundTargets;
+  readonly metrics: PathMetrics;
+  readonly log: Logger;
+}

@@ -1,0 +1,39 @@
+/** The metrics of one process: a list of families, made once at start. No module holds them globally. */
+
+import { Counter, Family, Gauge, Histogram } from "./metric.ts";
+
+/** The type that the exposition format names. */
+export type MetricType = "counter" | "gauge" | "histogram";
+
+/** A family and its type. */
+export interface Registered {
+  readonly type: MetricType;
+  readonly family: Family<Counter | Gauge | Histogram>;
+}
+
+/** Holds families in the order in which they were made. */
+export class Registry {
+  readonly #families: Registered[] = [];
+
+  counter(name: string, help: string): Family<Counter> {
+    return this.#register("counter", new Family(name, help, () => new Counter()));
+  }
+
+  gauge(name: string, help: string): Family<Gauge> {
+    return this.#register("gauge", new Family(name, help, () => new Gauge()));
+  }
+
+  /** `bounds` are the buckets' upper bounds in rising order, without +Inf. */
+  histogram(name: string, help: string, bounds: readonly number[]): Family<Histogram> {
+    return this.#register("histogram", new Family(name, help, () => new Histogram(bounds)));
+  }
+
+  families(): readonly Registered[] {
+    return this.#families;
+  }
+
+  #register<M extends Counter | Gauge | Histogram>(type: MetricType, family: Family<M>): Family<M> {
+    this.#families.push({ type, family: family as Family<Counter | Gauge | Histogram> });
+    return family;
+  }
+}
