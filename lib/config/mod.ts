@@ -1,0 +1,36 @@
+/** The config library: one schema per mode, read from defaults, a file, the environment and flags. */
+
+export { logSettings, meshSettings } from "./common.ts";
+export {
+  defineSettings,
+  type Definition,
+  type Schema,
+  type Setting,
+  type Settings,
+} from "./definition.ts";
+export { ConfigFault, EXIT_USAGE, exitCodeOf } from "./fault.ts";
+export { helpText, wantsHelp } from "./help.ts";
+export { type Environment, loadSettings, type SettingSources } from "./load.ts";
+export {
+  type HostPort,
+  hostPort,
+  networks,
+  port,
+  type PortRange,
+  ports,
+  portsContain,
+  socketAddress,
+} from "./net-type.ts";
+export {
+  boolean,
+  duration,
+  filePath,
+  integer,
+  jsonObject,
+  list,
+  nonEmpty,
+  oneOf,
+  pemText,
+  type SettingType,
+  string,
+} from "./type.ts";
