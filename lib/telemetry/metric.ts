@@ -92,7 +92,8 @@ export class Family<M> {
   }
 }
 
-function labelsKey(labels: Labels): string {
+/** One text for one label set, whatever the order of its names. */
+export function labelsKey(labels: Labels): string {
   let key = "";
   for (const name of Object.keys(labels).sort()) key += `${name}=${labels[name]}\u0000`;
   return key;

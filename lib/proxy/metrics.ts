@@ -1,0 +1,143 @@
+/**
+ * The proxy's metrics: the byte path's `PathMetrics`, the certificate's and the process's figures, and
+ * the exposition. Series that were not used for `retainIdleMs` are retired, so that a proxy that meets
+ * many short-lived peers does not grow; while somebody holds a retired series, the same label set keeps
+ * giving that one object, so that two objects never fight over one counter.
+ */
+
+import { METRIC_SERIES_MAX } from "../base/limits.ts";
+import type { Clock } from "../host/clock.ts";
+import { type Labels, labelsKey } from "../telemetry/metric.ts";
+import { prometheusText } from "../telemetry/prometheus.ts";
+import { Registry } from "../telemetry/registry.ts";
+import type { ErrorKind, HttpMetrics, PathMetrics, TransportMetrics } from "./environment.ts";
+import { type CountName, type PathFamilies, pathFamilies } from "./path-families.ts";
+import {
+  CountSeries,
+  HttpSeries,
+  type PathSeries,
+  type SeriesKeeper,
+  TransportSeries,
+} from "./path-series.ts";
+
+/** How the metrics come to be. */
+export interface ProxyMetricsOptions {
+  readonly clock: Clock;
+  /** How long an unused series stays listed. */
+  readonly retainIdleMs: number;
+}
+
+/** A listed series and when the sweep last saw that it had been used. */
+interface Listed {
+  readonly series: PathSeries;
+  uses: number;
+  usedAtMs: number;
+}
+
+/** All metrics of one proxy. */
+export class ProxyMetrics implements PathMetrics, SeriesKeeper {
+  readonly registry = new Registry();
+  readonly families: PathFamilies;
+  readonly #options: ProxyMetricsOptions;
+  readonly #listed = new Map<string, Listed>();
+  /** Series that nobody has used (lately), for as long as somebody holds them. */
+  readonly #unlisted = new Map<string, WeakRef<PathSeries>>();
+  /** Callers keep their label objects: no text key per authorized request. */
+  readonly #countsByLabels = new WeakMap<Labels, Map<CountName, CountSeries>>();
+  readonly #beforeText: (() => void)[] = [];
+
+  constructor(options: ProxyMetricsOptions) {
+    this.#options = options;
+    this.families = pathFamilies(this.registry);
+  }
+
+  transport(labels: Labels): TransportMetrics {
+    return this.#series(
+      TransportSeries,
+      "tcp",
+      labels,
+      (key, kept) => new TransportSeries(key, kept, this),
+    );
+  }
+
+  http(labels: Labels): HttpMetrics {
+    return this.#series(HttpSeries, "http", labels, (key, kept) => new HttpSeries(key, kept, this));
+  }
+
+  authorized(protocol: "http" | "tcp", allowed: boolean, labels: Labels): void {
+    const name: CountName = `inbound_${protocol}_authz_${allowed ? "allow" : "deny"}_total`;
+    let byName = this.#countsByLabels.get(labels);
+    if (byName === undefined) this.#countsByLabels.set(labels, byName = new Map());
+    let series = byName.get(name);
+    if (series === undefined) byName.set(name, series = this.#count(name, labels));
+    series.add();
+  }
+
+  failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void {
+    this.#count(`${direction}_${protocol}_errors_total`, { error }).add();
+  }
+
+  keep(series: PathSeries): void {
+    this.#unlisted.delete(series.key);
+    const usedAtMs = this.#options.clock.monotonicMs();
+    this.#listed.set(series.key, { series, uses: series.uses, usedAtMs });
+  }
+
+  /** Retires what was not used for a while; to be called every now and then. */
+  sweep(): void {
+    const now = this.#options.clock.monotonicMs();
+    for (const [key, listed] of this.#listed) {
+      const { series } = listed;
+      if (series.busy || series.uses !== listed.uses) {
+        listed.uses = series.uses;
+        listed.usedAtMs = now;
+      } else if (now - listed.usedAtMs >= this.#options.retainIdleMs) {
+        series.unlist();
+        this.#listed.delete(key);
+        this.#unlisted.set(key, new WeakRef(series));
+      }
+    }
+    for (const [key, ref] of this.#unlisted) {
+      if (ref.deref() === undefined) this.#unlisted.delete(key);
+    }
+  }
+
+  /** Registers a call that brings gauges up to date before each exposition. */
+  beforeText(call: () => void): void {
+    this.#beforeText.push(call);
+  }
+
+  /** The exposition for a scrape. */
+  text(): string {
+    for (const call of this.#beforeText) call();
+    return prometheusText(this.registry);
+  }
+
+  #count(name: CountName, labels: Labels): CountSeries {
+    return this.#series(
+      CountSeries,
+      name,
+      labels,
+      (key, kept) => new CountSeries(key, name, kept, this),
+    );
+  }
+
+  /** The object of a kind and label set: the listed one, one that is still held, or a new one. */
+  #series<S extends PathSeries>(
+    kind: new (...args: never[]) => S,
+    prefix: string,
+    labels: Labels,
+    make: (key: string, labels: Labels) => S,
+  ): S {
+    const key = `${prefix} ${labelsKey(labels)}`;
+    const known = this.#listed.get(key)?.series ?? this.#unlisted.get(key)?.deref();
+    if (known instanceof kind) return known;
+    if (this.#listed.size >= METRIC_SERIES_MAX && labels["overflow"] === undefined) {
+      const shared = { direction: labels["direction"] ?? "", overflow: "true" };
+      return this.#series(kind, prefix, shared, make);
+    }
+    const series = make(key, labels);
+    this.#unlisted.set(key, new WeakRef(series));
+    return series;
+  }
+}
