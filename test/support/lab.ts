@@ -1,0 +1,182 @@
+/**
+ * A network laboratory: a private world of network namespaces on one bridge, for benchmarks and
+ * end-to-end tests that place each program by hand. The whole world lives in namespaces of its own
+ * (user, network, mount, process), so it needs no root, never touches the machine's network, and is
+ * gone with its first process, however that ends.
+ */
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+
+const MARK = "MALLA_LAB";
+
+/** Whether this process is already inside a laboratory. */
+export function insideLab(): boolean {
+  return process.env[MARK] !== undefined;
+}
+
+/** Runs this script again inside a new laboratory and returns its exit code. */
+export function enterLab(script: string, args: readonly string[]): number {
+  const home = mkdtempSync(`${tmpdir()}/malla-lab-`);
+  try {
+    const flags = "--user --map-root-user --net --mount --pid --fork --kill-child --mount-proc";
+    const done = spawnSync("unshare", [...flags.split(" "), process.execPath, script, ...args], {
+      stdio: "inherit",
+      env: { ...process.env, [MARK]: home },
+    });
+    return done.status ?? 1;
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
+/** How a program is started in a node. */
+export interface StartOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** CPU core to pin to; absent: any. */
+  readonly core?: number;
+  /** Where standard output and error go; absent: they are kept for `output()`. */
+  readonly log?: "inherit";
+}
+
+/** A running program. */
+export class Program {
+  readonly pid: number;
+  readonly #process: Bun.Subprocess;
+  readonly #output: Promise<string>;
+
+  constructor(process: Bun.Subprocess, output: Promise<string>) {
+    this.#process = process;
+    this.#output = output;
+    this.pid = process.pid;
+  }
+
+  /** Resolves to the exit code. */
+  get exited(): Promise<number> {
+    return this.#process.exited;
+  }
+
+  /** Everything that it wrote, once it has ended. */
+  output(): Promise<string> {
+    return this.#output;
+  }
+
+  /** Ends it with a signal and waits for that. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
+    this.#process.kill(signal);
+    return await this.#process.exited;
+  }
+}
+
+/** A network namespace with one address on the bridge. */
+export class Node {
+  readonly name: string;
+  readonly ip: string;
+
+  constructor(name: string, ip: string) {
+    this.name = name;
+    this.ip = ip;
+  }
+
+  /** Runs a command to its end and returns its output; throws when it fails. */
+  run(command: readonly string[], input?: string): string {
+    return run(["ip", "netns", "exec", this.name, ...command], input);
+  }
+
+  /** Starts a program that stays. */
+  start(command: readonly string[], options: StartOptions = {}): Program {
+    const pin = options.core === undefined ? [] : ["taskset", "-c", String(options.core)];
+    const process_ = Bun.spawn(["ip", "netns", "exec", this.name, ...pin, ...command], {
+      env: { ...process.env, ...options.env },
+      stdin: "ignore",
+      stdout: options.log ?? "pipe",
+      stderr: options.log ?? "pipe",
+    });
+    const output = options.log === "inherit"
+      ? Promise.resolve("")
+      : Promise.all([streamText(process_.stdout), streamText(process_.stderr)])
+        .then((texts) => texts.join(""));
+    return new Program(process_, output);
+  }
+}
+
+/** The world inside: a bridge at 10.42.0.1/16 and nodes on it. */
+export class Lab {
+  /** A folder for files; removed with the laboratory. */
+  readonly home: string;
+  readonly #nodes = new Map<string, Node>();
+
+  constructor() {
+    const home = process.env[MARK];
+    if (home === undefined) throw new Error("not inside a laboratory: call enterLab first");
+    this.home = home;
+    run(["mount", "-t", "tmpfs", "tmpfs", "/run"]);
+    mkdirSync("/run/netns", { recursive: true });
+    run(["ip", "link", "set", "lo", "up"]);
+    run(["ip", "link", "add", "mesh0", "type", "bridge"]);
+    run(["ip", "address", "add", "10.42.0.1/16", "dev", "mesh0"]);
+    run(["ip", "link", "set", "mesh0", "up"]);
+  }
+
+  /** Adds a namespace with the next address, 10.42.1.1 and up. */
+  node(name: string): Node {
+    const ip = `10.42.1.${this.#nodes.size + 1}`;
+    const link = `veth${this.#nodes.size + 1}`;
+    run(["ip", "netns", "add", name]);
+    run(["ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name]);
+    run(["ip", "link", "set", link, "master", "mesh0", "up"]);
+    const node = new Node(name, ip);
+    node.run(["ip", "link", "set", "lo", "up"]);
+    node.run(["ip", "address", "add", `${ip}/16`, "dev", "eth0"]);
+    node.run(["ip", "link", "set", "eth0", "up"]);
+    node.run(["ip", "route", "add", "default", "via", "10.42.0.1"]);
+    node.run(["sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=0"]);
+    this.#nodes.set(name, node);
+    return node;
+  }
+}
+
+/** Runs a command in the laboratory's own namespace; throws with what it wrote when it fails. */
+export function run(command: readonly string[], input?: string): string {
+  const [program = "", ...args] = command;
+  const done = spawnSync(program, args, { input, encoding: "utf8" });
+  if (done.status !== 0) {
+    throw new Error(`${command.join(" ")}: ${done.error?.message ?? done.stderr + done.stdout}`);
+  }
+  return done.stdout;
+}
+
+/** Calls until the condition holds; throws with the name after `limitMs`. */
+export async function until(
+  name: string,
+  condition: () => boolean | Promise<boolean>,
+  limitMs = 20_000,
+): Promise<void> {
+  const end = Date.now() + limitMs;
+  while (!await condition()) {
+    if (Date.now() > end) throw new Error(`waited ${limitMs} ms in vain: ${name}`);
+    await Bun.sleep(20);
+  }
+}
+
+/** CPU time that a process and its threads have used, in microseconds. */
+export function cpuMicros(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
+
+/** Resident and private memory of a process, in MB. */
+export function memory(pid: number): { residentMb: number; privateMb: number } {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  const kb = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
+  return {
+    residentMb: kb("Rss") / 1024,
+    privateMb: (kb("Private_Clean") + kb("Private_Dirty")) / 1024,
+  };
+}
+
+async function streamText(stream: unknown): Promise<string> {
+  return stream instanceof ReadableStream ? await new Response(stream).text() : "";
+}
