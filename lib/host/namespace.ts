@@ -1,0 +1,156 @@
+/**
+ * What only the kernel can tell or do about namespaces: sockets in another network namespace,
+ * processes that live in a namespace, orphans that the first process of a pid namespace must bury.
+ * Linux only; the functions of the C library are loaded at the first call.
+ */
+
+import { dlopen, FFIType, ptr, read } from "bun:ffi";
+import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { Fault } from "../base/fault.ts";
+import { signalProcess } from "./process.ts";
+
+const CLONE_NEWNET = 0x4000_0000;
+const AF_INET = 2;
+const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
+const WNOHANG = 1;
+const EINPROGRESS = 115;
+
+/** The kinds of namespaces that processes are told apart by. */
+export type NamespaceKind = "net" | "mnt" | "pid" | "user";
+
+/**
+ * Runs `body` with this thread in the network namespace that the file stands for: sockets made in it
+ * stay there for good. `body` must make its sockets before it returns. Throws `failed_precondition`
+ * when the namespace cannot be entered.
+ */
+export function inNetworkNamespace<T>(path: string, body: () => T): T {
+  const home = openSync("/proc/thread-self/ns/net", constants.O_RDONLY);
+  const target = openSync(path, constants.O_RDONLY);
+  try {
+    if (libc().setns(target, CLONE_NEWNET) !== 0) {
+      throw new Fault("failed_precondition", `Cannot enter network namespace "${path}"`);
+    }
+    try {
+      return body();
+    } finally {
+      // Staying in a pod's network would silently break everything after; better to end at once.
+      if (libc().setns(home, CLONE_NEWNET) !== 0) process.exit(70);
+    }
+  } finally {
+    closeSync(home);
+    closeSync(target);
+  }
+}
+
+/**
+ * Begins a TCP connection to an IPv4 address from within a network namespace and returns the
+ * socket's descriptor for `Bun.connect({ fd })`. Throws `unavailable` when it fails at once.
+ */
+export function connectInNamespace(path: string, ip: string, port: number): number {
+  return inNetworkNamespace(path, () => {
+    const c = libc();
+    const fd = c.socket(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, 0);
+    if (fd < 0) throw new Fault("resource_exhausted", "Cannot make a socket");
+    const address = new Uint8Array(16);
+    new DataView(address.buffer).setUint16(0, AF_INET, true);
+    new DataView(address.buffer).setUint16(2, port, false);
+    address.set(ip.split(".").map(Number), 4);
+    if (c.connect(fd, ptr(address), address.length) !== 0 && errno() !== EINPROGRESS) {
+      const code = errno();
+      closeSync(fd);
+      throw new Fault("unavailable", `Cannot connect to ${ip}:${port} (errno ${code})`);
+    }
+    return fd;
+  });
+}
+
+/** The inode of a process's namespace; null when the process is gone or hidden. */
+export function namespaceOf(pid: number | "self", kind: NamespaceKind): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/${kind}`);
+  } catch {
+    // ENOENT: the process ended.
+    return null;
+  }
+}
+
+/** Kills every process that lives in the namespace; returns how many there were. */
+export function killNamespace(kind: NamespaceKind, namespace: string): number {
+  let killed = 0;
+  for (const pid of processes()) {
+    if (namespaceOf(pid, kind) === namespace && signalProcess(pid, "SIGKILL")) killed++;
+  }
+  return killed;
+}
+
+/**
+ * Buries orphans: children of this process that it never started (their parent died before them).
+ * `sweep` is to be called about once a second. A zombie seen twice is an orphan: the children that
+ * this process did start are reaped by the runtime within milliseconds.
+ */
+export class OrphanReaper {
+  #seen = new Set<number>();
+
+  sweep(): number {
+    const zombies = this.#zombies();
+    let buried = 0;
+    for (const pid of zombies) {
+      if (!this.#seen.has(pid)) continue;
+      if (libc().waitpid(pid, null, WNOHANG) === pid) {
+        zombies.delete(pid);
+        buried++;
+      }
+    }
+    this.#seen = zombies;
+    return buried;
+  }
+
+  #zombies(): Set<number> {
+    const own = process.pid;
+    const zombies = new Set<number>();
+    for (const pid of processes()) {
+      const stat = parseStat(pid);
+      if (stat !== null && stat.state === "Z" && stat.parent === own) zombies.add(pid);
+    }
+    return zombies;
+  }
+}
+
+function processes(): number[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+function parseStat(pid: number): { readonly state: string; readonly parent: number } | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The program's name stands in parentheses and may hold anything, closing parentheses too.
+    const [state = "", parent = "0"] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { state, parent: Number(parent) };
+  } catch {
+    // ENOENT: the process ended while we looked.
+    return null;
+  }
+}
+
+type Libc = ReturnType<typeof loadLibc>;
+let loaded: Libc | undefined;
+
+function libc(): Libc {
+  return loaded ??= loadLibc();
+}
+
+function loadLibc() {
+  const { i32, ptr: pointer, u32 } = FFIType;
+  return dlopen("libc.so.6", {
+    setns: { args: [i32, i32], returns: i32 },
+    socket: { args: [i32, i32, i32], returns: i32 },
+    connect: { args: [i32, pointer, u32], returns: i32 },
+    waitpid: { args: [i32, pointer, i32], returns: i32 },
+    __errno_location: { args: [], returns: pointer },
+  }).symbols;
+}
+
+function errno(): number {
+  const location = libc().__errno_location();
+  return location === null ? 0 : read.i32(location);
+}
