@@ -81,6 +81,36 @@ export function ipBits(text: string): bigint | undefined {
   return text.includes(":") ? ipv6Bits(text) : ipv4Bits(text);
 }
 
+/** The text of an address that is given as one number; IPv6 in the shortest form (RFC 5952). */
+export function formatIp(version: 4 | 6, bits: bigint): string {
+  if (version === 4) return ipv4Text(bits);
+  // An IPv4 address inside IPv6 is written as people and systems write it: ::ffff:10.0.0.1.
+  if (bits >> 32n === 0xffffn) return `::ffff:${ipv4Text(bits & 0xffff_ffffn)}`;
+  const groups: string[] = [];
+  for (let shift = 112n; shift >= 0n; shift -= 16n) {
+    groups.push(((bits >> shift) & 0xffffn).toString(16));
+  }
+  const zeros = longestZeros(groups);
+  if (zeros.length < 2) return groups.join(":");
+  const head = groups.slice(0, zeros.start).join(":");
+  const tail = groups.slice(zeros.start + zeros.length).join(":");
+  return `${head}::${tail}`;
+}
+
+function ipv4Text(bits: bigint): string {
+  return [24n, 16n, 8n, 0n].map((shift) => (bits >> shift) & 0xffn).join(".");
+}
+
+function longestZeros(groups: readonly string[]): { start: number; length: number } {
+  let best = { start: 0, length: 0 };
+  let start = 0;
+  for (const [index, group] of groups.entries()) {
+    if (group !== "0") start = index + 1;
+    else if (index + 1 - start > best.length) best = { start, length: index + 1 - start };
+  }
+  return best;
+}
+
 function ipv4Bits(text: string): bigint | undefined {
   const parts = text.split(".");
   if (parts.length !== 4) return undefined;
