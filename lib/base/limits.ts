@@ -1,8 +1,64 @@
-/** Every limit of the mesh, each with its reason. Relations between them are asserted at load. */
+/**
+ * Every bound of the program, each with its reason. A peer can make us hold no more than what stands
+ * here. Relations between limits are asserted when the module is loaded, so that a change of one that
+ * breaks another fails at the first start.
+ */
+
+import { assert } from "./assert.ts";
 
 /**
- * Label sets that a proxy lists at once. A listed HTTP series with two statuses takes some 3 KB, so this
- * bounds a proxy that is made to meet ever new addresses to about 30 MB; what comes above is counted
- * under `overflow="true"`.
+ * Bytes of one HTTP/1 head, start line and blank line included. Servers allow 8 KiB (nginx) to 64 KiB
+ * (Go's default is 1 MiB): the mesh must not refuse what the application would have taken.
+ */
+export const HEADER_BYTES_MAX = 65_536;
+
+/** Header lines of one HTTP/1 head or trailer section; browsers send 20, hyper takes 100. */
+export const HEADER_COUNT_MAX = 200;
+
+/** Bytes of an HTTP method; the longest registered one in use is BASELINE-CONTROL. */
+export const METHOD_BYTES_MAX = 16;
+
+/** Empty lines tolerated before a request line (RFC 9112 §2.2 asks for "at least one"). */
+export const LEADING_CRLF_MAX = 4;
+
+/** Hex digits of a chunk size: 64 bits, which is what implementations pad to. */
+export const CHUNK_SIZE_DIGITS_MAX = 16;
+
+/** Extension bytes on one chunk-size line; nobody uses more than a signature of 64 hex digits. */
+export const CHUNK_EXTENSION_BYTES_MAX = 256;
+
+/**
+ * Extension bytes of one whole message. Chunks of one byte with long extensions cost us work that
+ * carries no payload.
+ */
+export const CHUNK_EXTENSION_TOTAL_BYTES_MAX = 65_536;
+
+/** Bytes of a message's trailer section. gRPC-Web and checksums need a few hundred. */
+export const TRAILER_BYTES_MAX = 8_192;
+
+/**
+ * Bytes that may be looked at to find the protocol of a connection. A request line that does not
+ * reach its version within that is relayed as opaque TCP.
+ */
+export const DETECT_BYTES_MAX = 8_192;
+
+/** Bytes of a TLS ClientHello, record headers included; with a post-quantum key share it is 1.8 KB. */
+export const CLIENT_HELLO_BYTES_MAX = 8_192;
+
+/** Bytes of the protobuf in a transport header: a port, a DNS name (≤ 253) and unknown fields. */
+export const TRANSPORT_HEADER_BYTES_MAX = 4_096;
+
+assert(METHOD_BYTES_MAX < DETECT_BYTES_MAX, "a method must fit into what detection looks at");
+assert(DETECT_BYTES_MAX <= HEADER_BYTES_MAX, "a detected request line must fit into a head");
+assert(TRAILER_BYTES_MAX <= HEADER_BYTES_MAX, "trailers must not be larger than heads may be");
+assert(
+  CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSION_TOTAL_BYTES_MAX,
+  "one chunk's extension must fit into the sum of all",
+);
+
+/**
+ * Label sets that a proxy lists in its metrics at once. A listed HTTP series with two statuses takes some
+ * 3 KB, so this bounds a proxy that is made to meet ever new addresses to about 30 MB; what comes above
+ * is counted under `overflow="true"`.
  */
 export const METRIC_SERIES_MAX = 10_000;

@@ -1,0 +1,260 @@
+// hot
+/**
+ * Where a message's body ends. Bodies are relayed as they are; the framer only tells how many of the
+ * next bytes belong to the message, and refuses chunked coding that another parser might read in
+ * another way.
+ *
+ * States of chunked coding:
+ *
+ *     SIZE ──";"──▶ EXTENSION          DATA ─▶ DATA_CR ─▶ DATA_LF ─▶ SIZE
+ *       └──CR──┬──────┘ CR              ▲
+ *              ▼                        │ size > 0
+ *           SIZE_LF ────────────────────┴── size = 0 ─▶ TRAILER ──CR──▶ END_LF ─▶ done
+ *                                                       ▲    └ name ─▶ VALUE ─▶ VALUE_LF ┐
+ *                                                       └────────────────────────────────┘
+ */
+
+import { asciiBytes, equalsBytes, hexDigit } from "../../base/bytes.ts";
+import {
+  CHUNK_EXTENSION_BYTES_MAX,
+  CHUNK_EXTENSION_TOTAL_BYTES_MAX,
+  CHUNK_SIZE_DIGITS_MAX,
+  HEADER_COUNT_MAX,
+  TRAILER_BYTES_MAX,
+} from "../../base/limits.ts";
+import { FIELD_VALUE, TOKEN } from "./characters.ts";
+import { badLineEnd, isMeshName } from "./fields.ts";
+import { Http1Reason } from "./reason.ts";
+
+/** How the end of a body is found. */
+export const BodyMode = { NONE: 0, LENGTH: 1, CHUNKED: 2, UNTIL_CLOSE: 3 } as const;
+
+/** One of the modes. */
+export type BodyMode = (typeof BodyMode)[keyof typeof BodyMode];
+
+const SIZE = 0;
+const EXTENSION = 1;
+const SIZE_LF = 2;
+const DATA = 3;
+const DATA_CR = 4;
+const DATA_LF = 5;
+const TRAILER = 6;
+const VALUE = 7;
+const VALUE_LF = 8;
+const END_LF = 9;
+
+const LF = 0x0a;
+const CR = 0x0d;
+const COLON = 0x3a;
+const SEMICOLON = 0x3b;
+
+const HOST = asciiBytes("host");
+const CONTENT_LENGTH = asciiBytes("content-length");
+const TRANSFER_ENCODING = asciiBytes("transfer-encoding");
+
+/** Bytes kept of a trailer's name: enough to tell the forbidden ones apart. */
+const NAME_BYTES_KEPT = 18;
+
+/** Finds the end of one body; begin each message with `begin…`. */
+export class BodyFramer {
+  mode: BodyMode = BodyMode.NONE;
+  /** The whole body has been seen. Never true for a body that lasts until the connection closes. */
+  done = true;
+  /** Payload seen so far, without chunk framing. */
+  bytes = 0;
+  /** Bytes of payload still missing: of the body (length) or of the current chunk. */
+  remaining = 0;
+
+  #state = SIZE;
+  #digits = 0;
+  #extension = 0;
+  #extensionTotal = 0;
+  #trailerBytes = 0;
+  #trailers = 0;
+  #nameLength = 0;
+  readonly #name = new Uint8Array(NAME_BYTES_KEPT);
+
+  /** No body. */
+  beginNone(): void {
+    this.#begin(BodyMode.NONE, true);
+  }
+
+  /** A body of a known length; of 0, it is done at once. */
+  beginLength(length: number): void {
+    this.#begin(BodyMode.LENGTH, length === 0);
+    this.remaining = length;
+  }
+
+  beginChunked(): void {
+    this.#begin(BodyMode.CHUNKED, false);
+  }
+
+  beginUntilClose(): void {
+    this.#begin(BodyMode.UNTIL_CLOSE, false);
+  }
+
+  /** Whether the end of the connection, now, is also the proper end of the body. */
+  endsWithClose(): boolean {
+    return this.done || this.mode === BodyMode.UNTIL_CLOSE;
+  }
+
+  /**
+   * How many bytes from `start` on belong to the body, all of `[start, end)` unless the body ends
+   * before; a negated `Http1Reason` for bad framing, after which the message must be given up.
+   */
+  advance(bytes: Uint8Array, start: number, end: number): number {
+    if (this.done) return 0;
+    const length = end - start;
+    switch (this.mode) {
+      case BodyMode.LENGTH: {
+        const taken = length < this.remaining ? length : this.remaining;
+        this.remaining -= taken;
+        this.bytes += taken;
+        this.done = this.remaining === 0;
+        return taken;
+      }
+      case BodyMode.CHUNKED:
+        return this.#advanceChunked(bytes, start, end);
+      case BodyMode.UNTIL_CLOSE:
+        this.bytes += length;
+        return length;
+      default:
+        return 0;
+    }
+  }
+
+  #begin(mode: BodyMode, done: boolean): void {
+    this.mode = mode;
+    this.done = done;
+    this.bytes = 0;
+    this.remaining = 0;
+    this.#state = SIZE;
+    this.#digits = 0;
+    this.#extension = 0;
+    this.#extensionTotal = 0;
+    this.#trailerBytes = 0;
+    this.#trailers = 0;
+    this.#nameLength = 0;
+  }
+
+  #advanceChunked(bytes: Uint8Array, start: number, end: number): number {
+    let at = start;
+    while (at < end) {
+      if (this.#state === DATA) {
+        const taken = Math.min(end - at, this.remaining);
+        this.remaining -= taken;
+        this.bytes += taken;
+        at += taken;
+        if (this.remaining === 0) this.#state = DATA_CR;
+        continue;
+      }
+      const byte = bytes[at++]!;
+      const reason = this.#state < TRAILER ? this.#frame(byte) : this.#trailer(byte);
+      if (reason !== 0) return reason;
+      if (this.done) break;
+    }
+    return at - start;
+  }
+
+  /** One byte of a size line or behind a chunk's data. 0 or a negated reason. */
+  #frame(byte: number): number {
+    switch (this.#state) {
+      case SIZE:
+        return this.#size(byte);
+      case EXTENSION:
+        if (byte === CR) {
+          this.#state = SIZE_LF;
+          return 0;
+        }
+        this.#extension++;
+        this.#extensionTotal++;
+        return FIELD_VALUE[byte] !== 1 || this.#extension > CHUNK_EXTENSION_BYTES_MAX ||
+            this.#extensionTotal > CHUNK_EXTENSION_TOTAL_BYTES_MAX
+          ? -Http1Reason.BAD_CHUNK_EXTENSION
+          : 0;
+      case SIZE_LF:
+        if (byte !== LF) return -Http1Reason.BARE_CR;
+        this.#state = this.remaining === 0 ? TRAILER : DATA;
+        return 0;
+      case DATA_CR:
+        this.#state = DATA_LF;
+        return byte === CR ? 0 : -Http1Reason.BAD_CHUNK_END;
+      case DATA_LF:
+        this.#state = SIZE;
+        this.#digits = 0;
+        this.#extension = 0;
+        return byte === LF ? 0 : -Http1Reason.BAD_CHUNK_END;
+      default:
+        return -Http1Reason.BAD_CHUNK_SIZE;
+    }
+  }
+
+  #size(byte: number): number {
+    const digit = hexDigit(byte);
+    if (digit < 16) {
+      this.remaining = this.remaining * 16 + digit;
+      this.#digits++;
+      return this.#digits > CHUNK_SIZE_DIGITS_MAX || this.remaining > Number.MAX_SAFE_INTEGER
+        ? -Http1Reason.BAD_CHUNK_SIZE
+        : 0;
+    }
+    if (this.#digits === 0) return -Http1Reason.BAD_CHUNK_SIZE;
+    if (byte === CR) this.#state = SIZE_LF;
+    else if (byte === SEMICOLON) this.#state = EXTENSION;
+    else return byte === LF ? -Http1Reason.BARE_LF : -Http1Reason.BAD_CHUNK_SIZE;
+    return 0;
+  }
+
+  /** One byte of the trailer section. 0 or a negated reason. */
+  #trailer(byte: number): number {
+    if (++this.#trailerBytes > TRAILER_BYTES_MAX) return -Http1Reason.TOO_LARGE;
+    switch (this.#state) {
+      case TRAILER:
+        return this.#trailerName(byte);
+      case VALUE:
+        if (FIELD_VALUE[byte] === 1) return 0;
+        if (byte !== CR) return badLineEnd(byte);
+        this.#state = VALUE_LF;
+        return 0;
+      case VALUE_LF:
+        this.#state = TRAILER;
+        return byte === LF ? 0 : -Http1Reason.BARE_CR;
+      default:
+        this.done = byte === LF;
+        return this.done ? 0 : -Http1Reason.BARE_CR;
+    }
+  }
+
+  #trailerName(byte: number): number {
+    const length = this.#nameLength;
+    if (TOKEN[byte] === 1) {
+      // Names are compared in lower case; the fold is exact for the letters and hyphens compared.
+      if (length < NAME_BYTES_KEPT) this.#name[length] = byte | 0x20;
+      this.#nameLength = length + 1;
+      return 0;
+    }
+    if (length === 0) {
+      if (byte !== CR) return byte === LF ? -Http1Reason.BARE_LF : -Http1Reason.BAD_TRAILER;
+      this.#state = END_LF;
+      return 0;
+    }
+    if (byte !== COLON || this.#isForbidden() || ++this.#trailers > HEADER_COUNT_MAX) {
+      return -Http1Reason.BAD_TRAILER;
+    }
+    this.#nameLength = 0;
+    this.#state = VALUE;
+    return 0;
+  }
+
+  /**
+   * Trailers that a recipient might merge into the head, where they would change the framing, the
+   * host, or what the mesh says of the client.
+   */
+  #isForbidden(): boolean {
+    const name = this.#name;
+    const length = this.#nameLength;
+    return isMeshName(name, 0, length) || equalsBytes(name, 0, length, HOST) ||
+      equalsBytes(name, 0, length, CONTENT_LENGTH) ||
+      equalsBytes(name, 0, length, TRANSFER_ENCODING);
+  }
+}
