@@ -48,6 +48,27 @@ export const CLIENT_HELLO_BYTES_MAX = 8_192;
 /** Bytes of the protobuf in a transport header: a port, a DNS name (≤ 253) and unknown fields. */
 export const TRANSPORT_HEADER_BYTES_MAX = 4_096;
 
+/** Bytes of one pod's metrics that the dashboard reads at a scrape; a busy proxy has some 300 KB. */
+export const SCRAPE_BYTES_MAX = 8_388_608;
+
+/** Samples that the dashboard takes from one scrape; the rest of a runaway exposition is left. */
+export const SCRAPE_SAMPLES_MAX = 50_000;
+
+/** Labels of one sample; the contract's widest series has some 40. */
+export const SAMPLE_LABELS_MAX = 64;
+
+/** Scrapes under way at a time; a pod that hangs must not hold up the others of a large mesh. */
+export const SCRAPES_PARALLEL_MAX = 32;
+
+/** Series of history that the dashboard keeps of one pod, after folding labels that it does not show. */
+export const HISTORY_SERIES_PER_POD_MAX = 4_000;
+
+/** Samples of history per series: ten minutes, one each second. Unchanged values take no room. */
+export const HISTORY_SAMPLES_MAX = 600;
+
+/** Browsers that may follow the live page at a time; each costs a snapshot's text per second. */
+export const PAGE_LISTENERS_MAX = 64;
+
 assert(METHOD_BYTES_MAX < DETECT_BYTES_MAX, "a method must fit into what detection looks at");
 assert(DETECT_BYTES_MAX <= HEADER_BYTES_MAX, "a detected request line must fit into a head");
 assert(TRAILER_BYTES_MAX <= HEADER_BYTES_MAX, "trailers must not be larger than heads may be");
