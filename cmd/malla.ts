@@ -12,7 +12,12 @@ interface ModeEntry {
   readonly load: () => Promise<{ readonly run: Mode }>;
 }
 
-const MODES: Readonly<Record<string, ModeEntry>> = {};
+const MODES: Readonly<Record<string, ModeEntry>> = {
+  init: {
+    summary: "redirect a pod's traffic to its proxy, then exit",
+    load: () => import("./init.ts"),
+  },
+};
 
 /** Picks the mode by the first word of the arguments, runs it and sets the exit code. */
 export async function main(words: readonly string[]): Promise<void> {

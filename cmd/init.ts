@@ -1,0 +1,172 @@
+/**
+ * `malla init`: installs the redirect in the network namespace that it runs in, says what it did, and
+ * exits. Its flags are those of linkerd2-proxy-init, and `--proxy-mark` beside them.
+ */
+
+import { writeFile } from "node:fs/promises";
+import { describeError, Fault } from "../lib/base/fault.ts";
+import {
+  boolean,
+  defineSettings,
+  EXIT_USAGE,
+  exitCodeOf,
+  helpText,
+  integer,
+  loadSettings,
+  networks,
+  nonEmpty,
+  port,
+  ports,
+  type Settings,
+  wantsHelp,
+} from "../lib/config/mod.ts";
+import { environment, execute } from "../lib/host/process.ts";
+import { applyRedirect, type ProxyExemption, type RedirectOptions } from "../lib/inject/mod.ts";
+
+const initSettings = defineSettings("init", {
+  inboundPort: {
+    flag: "incoming-proxy-port",
+    type: port(),
+    required: true,
+    help: "Port to which incoming connections are redirected.",
+  },
+  outboundPort: {
+    flag: "outgoing-proxy-port",
+    type: port(),
+    required: true,
+    help: "Port to which outgoing connections are redirected.",
+  },
+  uid: {
+    flag: "proxy-uid",
+    type: integer(1, 4_294_967_294),
+    help: "User of the proxy; its connections are not redirected.",
+  },
+  gid: {
+    flag: "proxy-gid",
+    type: integer(1, 4_294_967_294),
+    help: "Group of the proxy; its connections are not redirected.",
+  },
+  mark: {
+    flag: "proxy-mark",
+    type: integer(1, 4_294_967_295),
+    help: "Socket mark of the proxy, instead of its user; marked connections are not redirected.",
+  },
+  inboundSkip: {
+    flag: "inbound-ports-to-ignore",
+    type: ports(),
+    default: "",
+    help: "Ports whose incoming connections go straight to the application.",
+  },
+  outboundSkip: {
+    flag: "outbound-ports-to-ignore",
+    type: ports(),
+    default: "",
+    help: "Ports to which the application connects without the proxy.",
+  },
+  skipNetworks: {
+    flag: "subnets-to-ignore",
+    type: networks(),
+    default: "",
+    help: "Networks whose connections are not redirected.",
+  },
+  ipv6: {
+    flag: "ipv6",
+    type: boolean(),
+    default: "true",
+    help: "Whether IPv6 connections are redirected too.",
+  },
+  firewall: {
+    flag: "firewall-bin-path",
+    type: nonEmpty(),
+    help: "The iptables program; found by itself when it is not given.",
+  },
+  firewallSave: {
+    flag: "firewall-save-bin-path",
+    type: nonEmpty(),
+    help: "The iptables-save program that belongs to it.",
+  },
+  closeWaitSeconds: {
+    flag: "timeout-close-wait-secs",
+    type: integer(0, 86_400),
+    default: "0",
+    help: "Conntrack's limit for half-closed connections; 0 leaves the kernel's.",
+  },
+  simulate: {
+    flag: "simulate",
+    type: boolean(),
+    default: "false",
+    help: "Only show the rules.",
+  },
+});
+
+type InitSettings = Settings<typeof initSettings.settings>;
+
+const CLOSE_WAIT_FILE = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait";
+
+/** Runs the mode; resolves to 0, 1 (could not install) or 64 (wrong flags). */
+export async function run(args: readonly string[]): Promise<number> {
+  if (wantsHelp(args)) {
+    process.stdout.write(helpText(initSettings));
+    return 0;
+  }
+  try {
+    const settings = loadSettings(initSettings, { args });
+    const exemption = exemptionOf(settings);
+    if (exemption === undefined) {
+      process.stderr.write(
+        "malla init: give --proxy-uid or --proxy-mark (one of them), else the proxy's own " +
+          "connections would be redirected to itself\n",
+      );
+      return EXIT_USAGE;
+    }
+    await install(settings, { ...settings, exemption });
+    return 0;
+  } catch (cause) {
+    process.stderr.write(`malla init: ${describeError(cause)}\n`);
+    return exitCodeOf(cause);
+  }
+}
+
+function exemptionOf({ uid, gid, mark }: InitSettings): ProxyExemption | undefined {
+  if (mark !== undefined) {
+    return uid === undefined && gid === undefined ? { kind: "mark", mark } : undefined;
+  }
+  if (uid === undefined) return undefined;
+  return { kind: "uid", uid, ...(gid === undefined ? {} : { gid }) };
+}
+
+async function install(settings: InitSettings, options: RedirectOptions): Promise<void> {
+  const { firewall, firewallSave } = settings;
+  const programs = {
+    ...(firewall === undefined ? {} : { firewall }),
+    ...(firewallSave === undefined ? {} : { save: firewallSave }),
+  };
+  const env = { ...environment(), LC_ALL: "C" };
+  const applied = await applyRedirect(
+    options,
+    settings,
+    programs,
+    (command, input) => execute(command, input === undefined ? { env } : { env, input }),
+  );
+  for (const { version, program, outcome, reason, rules } of applied) {
+    const why = reason === undefined ? "" : ` (${reason})`;
+    process.stderr.write(`malla init: IPv${version} redirect ${outcome} with ${program}${why}\n`);
+    if (settings.simulate) process.stdout.write(rules);
+  }
+  if (settings.closeWaitSeconds > 0 && !settings.simulate) {
+    await setCloseWait(settings.closeWaitSeconds);
+  }
+}
+
+async function setCloseWait(seconds: number): Promise<void> {
+  try {
+    await writeFile(CLOSE_WAIT_FILE, String(seconds));
+    process.stderr.write(`malla init: half-closed connections end after ${seconds} s\n`);
+  } catch (cause) {
+    throw new Fault(
+      "permission_denied",
+      `Cannot write ${CLOSE_WAIT_FILE}: --timeout-close-wait-secs needs a privileged container`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,163 @@
+/** The containers and volumes that injection adds to a pod, as JSON. */
+
+import { TOKEN_AUDIENCE } from "../mesh/identity.ts";
+import { IDENTITY_DIR, proxyEnvironment, TOKEN_DIR, TOKEN_NAME } from "./environment.ts";
+import type { JsonObject } from "./json-patch.ts";
+import type { InjectOptions } from "./options.ts";
+import { formatPortRanges } from "./ports.ts";
+import { imageReference, type ProxyConfig } from "./proxy-config.ts";
+
+/** The name of the container that installs the redirect. */
+export const INIT_CONTAINER = "linkerd-init";
+
+/** The name of the proxy's container. */
+export const PROXY_CONTAINER = "linkerd-proxy";
+
+const IDENTITY_VOLUME = "linkerd-identity-end-entity";
+const TOKEN_VOLUME = "linkerd-identity-token";
+const LOCK_VOLUME = "linkerd-proxy-init-xtables-lock";
+
+/** Kubelet's rounds of the startup probe before it gives up on a native sidecar: two minutes. */
+const STARTUP_FAILURES_MAX = 120;
+
+/** The init container that installs the redirect. */
+export function initContainer(config: ProxyConfig, options: InjectOptions): JsonObject {
+  return {
+    name: INIT_CONTAINER,
+    ...image(config),
+    args: ["init", ...initArguments(config, options)],
+    resources: {},
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { add: ["NET_ADMIN", "NET_RAW"], drop: ["ALL"] },
+      // Without file capabilities only root may use those above.
+      runAsNonRoot: false,
+      runAsUser: 0,
+      privileged: config.closeWaitSeconds > 0,
+      readOnlyRootFilesystem: true,
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    terminationMessagePolicy: "FallbackToLogsOnError",
+    // iptables locks a file in /run.
+    volumeMounts: [{ mountPath: "/run", name: LOCK_VOLUME }],
+  };
+}
+
+/** The proxy's container; a native sidecar when the configuration says so. */
+export function proxyContainer(
+  config: ProxyConfig,
+  options: InjectOptions,
+  inboundPorts: readonly number[],
+): JsonObject {
+  return {
+    name: PROXY_CONTAINER,
+    ...image(config),
+    args: ["proxy"],
+    env: proxyEnvironment(config, options, inboundPorts),
+    ports: [
+      { containerPort: config.inboundPort, name: "linkerd-proxy" },
+      { containerPort: config.adminPort, name: "linkerd-admin" },
+    ],
+    livenessProbe: { httpGet: probe("/live", config), initialDelaySeconds: 10, timeoutSeconds: 1 },
+    readinessProbe: { httpGet: probe("/ready", config), initialDelaySeconds: 2, timeoutSeconds: 1 },
+    ...(config.nativeSidecar ? nativeFields(config) : {}),
+    ...lifecycle(config),
+    resources: resources(config),
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ["ALL"] },
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      runAsUser: config.uid,
+      ...(config.gid === undefined ? {} : { runAsGroup: config.gid }),
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    terminationMessagePolicy: "FallbackToLogsOnError",
+    volumeMounts: [
+      { mountPath: IDENTITY_DIR, name: IDENTITY_VOLUME },
+      { mountPath: TOKEN_DIR, name: TOKEN_VOLUME },
+    ],
+  };
+}
+
+/** The volumes that both containers mount. */
+export function proxyVolumes(): JsonObject[] {
+  const token = { audience: TOKEN_AUDIENCE, expirationSeconds: 86_400, path: TOKEN_NAME };
+  return [
+    { name: LOCK_VOLUME, emptyDir: {} },
+    { name: IDENTITY_VOLUME, emptyDir: { medium: "Memory" } },
+    { name: TOKEN_VOLUME, projected: { sources: [{ serviceAccountToken: token }] } },
+  ];
+}
+
+function initArguments(config: ProxyConfig, options: InjectOptions): string[] {
+  const own = [config.controlPort, config.adminPort].map((port) => ({ first: port, last: port }));
+  const flags: Record<string, string | undefined> = {
+    "incoming-proxy-port": `${config.inboundPort}`,
+    "outgoing-proxy-port": `${config.outboundPort}`,
+    "proxy-uid": options.mark === undefined ? `${config.uid}` : undefined,
+    "proxy-gid": options.mark === undefined ? config.gid?.toString() : undefined,
+    "proxy-mark": options.mark?.toString(),
+    "inbound-ports-to-ignore": formatPortRanges([...own, ...config.skipInboundPorts]),
+    "outbound-ports-to-ignore": formatPortRanges(config.skipOutboundPorts) || undefined,
+    "subnets-to-ignore": config.skipSubnets.map(({ text }) => text).join(",") || undefined,
+    "timeout-close-wait-secs": config.closeWaitSeconds > 0
+      ? `${config.closeWaitSeconds}`
+      : undefined,
+    "firewall-bin-path": options.firewallBinPath,
+    "firewall-save-bin-path": options.firewallSaveBinPath,
+    "ipv6": options.ipv6 ? "true" : "false",
+  };
+  return Object.entries(flags).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}=${value}`]
+  );
+}
+
+function image(config: ProxyConfig): JsonObject {
+  const reference = { image: imageReference(config) };
+  if (config.imagePullPolicy === undefined) return reference;
+  return { ...reference, imagePullPolicy: config.imagePullPolicy };
+}
+
+function probe(path: string, config: ProxyConfig): JsonObject {
+  return { path, port: config.adminPort };
+}
+
+function nativeFields(config: ProxyConfig): JsonObject {
+  return {
+    restartPolicy: "Always",
+    startupProbe: {
+      httpGet: probe("/ready", config),
+      periodSeconds: 1,
+      failureThreshold: STARTUP_FAILURES_MAX,
+    },
+  };
+}
+
+function lifecycle(config: ProxyConfig): JsonObject {
+  const hooks: Record<string, JsonObject> = {};
+  if (config.waitBeforeExitSeconds > 0) {
+    hooks["preStop"] = { sleep: { seconds: config.waitBeforeExitSeconds } };
+  }
+  // Kubelet starts the containers after this one only when the hook has returned. A native sidecar
+  // has its startup probe for that.
+  if (config.await && !config.nativeSidecar) {
+    const command = ["malla", "await", "--timeout=2m", `--port=${config.adminPort}`];
+    hooks["postStart"] = { exec: { command } };
+  }
+  return Object.keys(hooks).length === 0 ? {} : { lifecycle: hooks };
+}
+
+function resources(config: ProxyConfig): JsonObject {
+  const list = (cpu?: string, memory?: string, storage?: string): JsonObject | undefined => {
+    const entries = { cpu, memory, "ephemeral-storage": storage };
+    const given = Object.entries(entries).filter(([, value]) => value !== undefined);
+    return given.length === 0 ? undefined : Object.fromEntries(given);
+  };
+  const requests = list(config.cpuRequest, config.memoryRequest, config.storageRequest);
+  const limits = list(config.cpuLimit, config.memoryLimit, config.storageLimit);
+  return {
+    ...(requests === undefined ? {} : { requests }),
+    ...(limits === undefined ? {} : { limits }),
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * What can be configured for one pod's proxy, and the defaults. Annotations overwrite single fields
+ * (`annotations.ts`); containers and environment are made from the result.
+ */
+
+import type { Network } from "../mesh/address.ts";
+import type { PortRange } from "./ports.ts";
+
+/** An environment variable with a plain value. */
+export interface EnvVar {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** The configuration of one pod's proxy. Durations are text with a unit, as the proxy reads them. */
+export interface ProxyConfig {
+  readonly image: string;
+  /** The image's tag; replaces the one in `image`. */
+  readonly imageVersion?: string;
+  readonly imagePullPolicy?: string;
+  readonly inboundPort: number;
+  readonly outboundPort: number;
+  readonly adminPort: number;
+  readonly controlPort: number;
+  readonly uid: number;
+  readonly gid?: number;
+  readonly skipInboundPorts: readonly PortRange[];
+  readonly skipOutboundPorts: readonly PortRange[];
+  readonly skipSubnets: readonly Network[];
+  readonly opaquePorts: readonly PortRange[];
+  readonly requireIdentityPorts: readonly PortRange[];
+  readonly cpuRequest?: string;
+  readonly cpuLimit?: string;
+  readonly memoryRequest?: string;
+  readonly memoryLimit?: string;
+  readonly storageRequest?: string;
+  readonly storageLimit?: string;
+  /** Share of the node's cores that the proxy may use at most. */
+  readonly cpuRatioLimit?: number;
+  readonly logLevel: string;
+  readonly logFormat: string;
+  readonly logHttpHeaders?: string;
+  readonly accessLog?: string;
+  readonly defaultInboundPolicy: string;
+  readonly adminShutdown: boolean;
+  readonly externalProfiles: boolean;
+  readonly hostnameLabels: boolean;
+  readonly outboundConnectTimeout: string;
+  readonly inboundConnectTimeout: string;
+  readonly outboundDiscoveryUnused: string;
+  readonly inboundDiscoveryUnused: string;
+  readonly disableOutboundDetectTimeout: boolean;
+  readonly disableInboundDetectTimeout: boolean;
+  readonly nativeSidecar: boolean;
+  readonly await: boolean;
+  readonly waitBeforeExitSeconds: number;
+  readonly shutdownGracePeriod?: string;
+  /** 0 leaves the kernel's setting. */
+  readonly closeWaitSeconds: number;
+  readonly additionalEnv: readonly EnvVar[];
+  /** The proxy routes by the request's authority instead of the original destination. */
+  readonly ingress: boolean;
+}
+
+/** What a pod gets when nothing is said. */
+export const DEFAULT_PROXY_CONFIG: ProxyConfig = {
+  image: "malla/malla",
+  inboundPort: 4143,
+  outboundPort: 4140,
+  adminPort: 4191,
+  controlPort: 4190,
+  uid: 2102,
+  skipInboundPorts: [],
+  // Galera's replication breaks when its peers do not see each other's addresses.
+  skipOutboundPorts: [{ first: 4567, last: 4568 }],
+  skipSubnets: [],
+  // Protocols in which the server speaks first, so that detection would wait for nothing.
+  opaquePorts: [25, 587, 3306, 4444, 5432, 6379, 9300, 11211].map((port) => ({
+    first: port,
+    last: port,
+  })),
+  requireIdentityPorts: [],
+  logLevel: "warn,linkerd=info,hickory=error",
+  logFormat: "plain",
+  defaultInboundPolicy: "all-unauthenticated",
+  adminShutdown: false,
+  externalProfiles: false,
+  hostnameLabels: false,
+  outboundConnectTimeout: "1000ms",
+  inboundConnectTimeout: "100ms",
+  outboundDiscoveryUnused: "5s",
+  inboundDiscoveryUnused: "90s",
+  disableOutboundDetectTimeout: false,
+  disableInboundDetectTimeout: false,
+  nativeSidecar: true,
+  await: true,
+  waitBeforeExitSeconds: 0,
+  closeWaitSeconds: 0,
+  additionalEnv: [],
+  ingress: false,
+};
+
+/** The image with its tag. */
+export function imageReference(config: ProxyConfig): string {
+  if (config.imageVersion === undefined) return config.image;
+  // A colon after the last slash begins a tag; one before it belongs to the registry's port.
+  const slash = config.image.lastIndexOf("/");
+  const colon = config.image.indexOf(":", slash + 1);
+  const name = colon < 0 ? config.image : config.image.slice(0, colon);
+  return `${name}:${config.imageVersion}`;
+}
