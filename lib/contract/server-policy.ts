@@ -1,0 +1,120 @@
+/**
+ * Server policies as messages of `InboundServerPolicies.WatchPort`, in the form that every proxy of the
+ * contract accepts: labels name the policy and each authorization, networks are never empty, and every
+ * HTTP protocol has a route that catches all. Probes are a route of their own that admits anybody.
+ */
+
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Authorization, ClientMatch, ServerPolicy } from "../mesh/policy.ts";
+import type { Network } from "../mesh/address.ts";
+import { networkToWire } from "./address.ts";
+import { durationToWire } from "./duration.ts";
+import {
+  type AuthnSchema,
+  type AuthzSchema,
+  type HttpRouteSchema,
+  type ProxyProtocolSchema,
+  type Server,
+  ServerSchema,
+} from "./gen/inbound_pb.ts";
+import { HttpMethod_Registered } from "./gen/http_types_pb.ts";
+import { defaultResource, resourceInit, resourceToLabels } from "./resource.ts";
+
+/** The name of the route that admits probes; proxies report it in their metrics. */
+export const PROBE = "probe";
+
+type AuthzInit = MessageInitShape<typeof AuthzSchema>;
+type RouteInit = MessageInitShape<typeof HttpRouteSchema>;
+
+/** The message for a policy. */
+export function serverPolicyToWire(policy: ServerPolicy): Server {
+  return create(ServerSchema, {
+    protocol: protocolInit(policy),
+    // An authorization without a network admits nobody, and proxies refuse the whole policy for it.
+    authorizations: policy.authorizations
+      .filter(({ networks }) => networks.length > 0)
+      .map(authorizationInit),
+    labels: resourceToLabels(policy.resource),
+  });
+}
+
+function protocolInit(policy: ServerPolicy): MessageInitShape<typeof ProxyProtocolSchema> {
+  switch (policy.protocol) {
+    case "detect": {
+      const timeout = durationToWire(policy.detectTimeoutMs);
+      return { kind: { case: "detect", value: { timeout, httpRoutes: httpRoutes(policy) } } };
+    }
+    case "http1":
+      return { kind: { case: "http1", value: { routes: httpRoutes(policy) } } };
+    case "http2":
+      return { kind: { case: "http2", value: { routes: httpRoutes(policy) } } };
+    case "grpc": {
+      const metadata = resourceInit(defaultResource("default"));
+      const value = { routes: [{ metadata, rules: [{ matches: [{ rpc: {} }] }] }] };
+      return { kind: { case: "grpc", value } };
+    }
+    case "opaque":
+      return { kind: { case: "opaque", value: {} } };
+    case "tls":
+      return { kind: { case: "tls", value: {} } };
+  }
+}
+
+function httpRoutes(policy: ServerPolicy): RouteInit[] {
+  const { probePaths, probeNetworks } = policy;
+  const all: RouteInit = {
+    metadata: resourceInit(defaultResource("default")),
+    rules: [{ matches: [{ path: { kind: { case: "prefix", value: "/" } } }] }],
+  };
+  if (probePaths.length === 0 || probeNetworks.length === 0) return [all];
+  return [all, probeRoute(probePaths, probeNetworks)];
+}
+
+function probeRoute(paths: readonly string[], networks: readonly Network[]): RouteInit {
+  return {
+    metadata: resourceInit(defaultResource(PROBE)),
+    authorizations: [authorizationInit({
+      networks: networks.map((network) => ({ network, except: [] })),
+      clients: { kind: "unauthenticated" },
+      resource: defaultResource(PROBE),
+    })],
+    rules: [{
+      matches: paths.map((path) => ({
+        path: { kind: { case: "exact", value: path } },
+        method: { type: { case: "registered", value: HttpMethod_Registered.GET } },
+      })),
+    }],
+  };
+}
+
+function authorizationInit(authorization: Authorization): AuthzInit {
+  return {
+    networks: authorization.networks.map(({ network, except }) => ({
+      net: networkToWire(network),
+      except: except.map(networkToWire),
+    })),
+    authentication: authenticationInit(authorization.clients),
+    labels: resourceToLabels(authorization.resource),
+    metadata: resourceInit(authorization.resource),
+  };
+}
+
+function authenticationInit(clients: ClientMatch): MessageInitShape<typeof AuthnSchema> {
+  switch (clients.kind) {
+    case "unauthenticated":
+      return { permit: { case: "unauthenticated", value: {} } };
+    case "tls": {
+      const value = { clients: { case: "unauthenticated" as const, value: {} } };
+      return { permit: { case: "meshTLS", value } };
+    }
+    case "identities": {
+      const value = {
+        identities: clients.names.map((name) => ({ name })),
+        suffixes: clients.suffixes.map((parts) => ({ parts: [...parts] })),
+      };
+      return {
+        permit: { case: "meshTLS", value: { clients: { case: "identities", value } } },
+      };
+    }
+  }
+}
