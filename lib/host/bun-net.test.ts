@@ -1,0 +1,374 @@
+import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { createHash, randomBytes } from "node:crypto";
+import { makeMaterials, type TestMaterial } from "../../test/support/certificates.ts";
+import { createBunNet } from "./bun-net.ts";
+import { readSockaddr, writeSockaddr } from "./ffi.ts";
+import type { CloseReason, Conn, ConnHandler, Listener, TlsPeer } from "./net.ts";
+
+const SERVER = "web.default.serviceaccount.identity.malla.cluster.local";
+const CLIENT = "shop.default.serviceaccount.identity.malla.cluster.local";
+const STRANGER = "web.elsewhere.serviceaccount.identity.malla.cluster.local";
+const ALPN = ["transport.l5d.io/v1"];
+
+/** Everything that one connection saw, and what it still has to write. */
+class Probe {
+  conn: Conn<Probe> | null = null;
+  events: string[] = [];
+  peer: TlsPeer | null = null;
+  reason: CloseReason | null = null;
+  received = 0;
+  readonly hash = createHash("sha256");
+  pending: Uint8Array | null = null;
+  at = 0;
+  finishAfterWrite = false;
+  onData: ((probe: Probe, chunk: Uint8Array) => void) | null = null;
+  onReady: ((probe: Probe) => void) | null = null;
+
+  send(bytes: Uint8Array, finish: boolean): void {
+    this.pending = bytes;
+    this.at = 0;
+    this.finishAfterWrite = finish;
+    this.flush();
+  }
+
+  flush(): void {
+    if (this.pending === null || this.conn === null) return;
+    const took = this.conn.write(this.pending, this.at, this.pending.length - this.at);
+    if (took < 0) return;
+    this.at += took;
+    if (this.at < this.pending.length) return;
+    this.pending = null;
+    if (this.finishAfterWrite) this.conn.shutdown();
+  }
+}
+
+const handler: ConnHandler<Probe> = {
+  open(conn) {
+    conn.data.conn = conn;
+    conn.data.events.push("open");
+    conn.data.onReady?.(conn.data);
+  },
+  secure(conn, peer) {
+    conn.data.peer = peer;
+    conn.data.events.push("secure");
+  },
+  data(conn, chunk) {
+    conn.data.received += chunk.length;
+    conn.data.hash.update(chunk);
+    conn.data.onData?.(conn.data, chunk);
+  },
+  drain: (conn) => conn.data.flush(),
+  end: (conn) => void conn.data.events.push("end"),
+  close(conn, reason) {
+    conn.data.events.push("close");
+    conn.data.reason = reason;
+  },
+};
+
+const net = createBunNet();
+const open: { stop(): void }[] = [];
+let materials: Map<string, TestMaterial>;
+
+beforeAll(() => {
+  materials = makeMaterials([SERVER, CLIENT, STRANGER]);
+});
+afterEach(() => {
+  for (const one of open.splice(0)) one.stop();
+});
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 2_000; i++) {
+    if (condition()) return;
+    await Bun.sleep(5);
+  }
+  throw new Error(`never: ${what}`);
+}
+
+function serve(setUp: (probe: Probe) => void): { probes: Probe[]; listener: Listener } {
+  const probes: Probe[] = [];
+  const listener = net.listen({ ip: "127.0.0.1", port: 0 }, handler, () => {
+    const probe = new Probe();
+    probes.push(probe);
+    setUp(probe);
+    return probe;
+  });
+  open.push(listener);
+  return { probes, listener };
+}
+
+function material(name: string): TestMaterial {
+  const found = materials.get(name);
+  if (found === undefined) throw new Error(name);
+  return found;
+}
+
+function dial(listener: Listener, tls?: { peerName: string; serverName?: string; as?: string }) {
+  const probe = new Probe();
+  const options = tls === undefined ? {} : {
+    tls: {
+      ...material(tls.as ?? CLIENT),
+      serverName: tls.serverName ?? tls.peerName,
+      peerName: tls.peerName,
+      alpn: ALPN,
+    },
+  };
+  probe.conn = net.connect(
+    { address: listener.address, timeoutMs: 2_000, ...options },
+    handler,
+    probe,
+  );
+  open.push({ stop: () => probe.conn?.destroy(true) });
+  return probe;
+}
+
+function tlsServer(probe: Probe): void {
+  probe.onReady = () => probe.conn?.startTls({ ...material(SERVER), alpn: ALPN });
+}
+
+describe("plain", () => {
+  test("a half-closed client still gets the answer, and close comes once and last", async () => {
+    const { probes, listener } = serve((probe) => {
+      probe.onData = () => void 0;
+    });
+    const client = dial(listener);
+    client.onReady = () => client.send(new TextEncoder().encode("question"), true);
+    await until("end at the server", () => probes[0]?.events.includes("end") ?? false);
+    probes[0]!.send(new TextEncoder().encode("answer"), true);
+    await until("close", () => client.reason !== null && probes[0]!.reason !== null);
+    expect(client.received).toBe(6);
+    expect(client.events).toEqual(["open", "end", "close"]);
+    expect(probes[0]!.events).toEqual(["open", "end", "close"]);
+    expect(client.reason).toBe("none");
+  });
+
+  test("a refused connection has no open", async () => {
+    const { listener } = serve(() => {});
+    listener.stop();
+    const client = dial(listener);
+    await until("close", () => client.reason !== null);
+    expect(client.events).toEqual(["close"]);
+    expect(client.reason).toBe("refused");
+  });
+
+  test("a reset is seen as a reset", async () => {
+    const { probes, listener } = serve(() => {});
+    const client = dial(listener);
+    await until("open", () => probes.length === 1 && probes[0]!.conn !== null);
+    probes[0]!.conn!.destroy(true);
+    expect(probes[0]!.reason).toBe("local");
+    await until("close", () => client.reason !== null);
+    expect(client.reason).toBe("reset");
+    expect(client.conn!.write(new Uint8Array(1), 0, 1)).toBe(-1);
+  });
+
+  test("destroy before open closes at once and never opens", async () => {
+    const { probes, listener } = serve(() => {});
+    const client = dial(listener);
+    client.conn!.destroy();
+    expect(client.events).toEqual(["close"]);
+    await until("the server saw it go", () => probes.every((probe) => probe.reason !== null));
+    expect(client.events).toEqual(["close"]);
+  });
+
+  test("an address that is taken is named", () => {
+    const { listener } = serve(() => {});
+    expect(() => net.listen(listener.address, handler, () => new Probe()))
+      .toThrow(`Cannot listen on "127.0.0.1:${listener.address.port}": EADDRINUSE`);
+  });
+
+  test("addresses", async () => {
+    const { probes, listener } = serve(() => {});
+    const client = dial(listener);
+    await until("both open", () => (probes[0]?.conn ?? null) !== null && client.events.length > 0);
+    expect(client.conn!.remote).toEqual(listener.address);
+    expect(probes[0]!.conn!.local).toEqual(listener.address);
+    expect(probes[0]!.conn!.remote).toEqual(client.conn!.local);
+    expect(probes[0]!.conn!.originalDestination()).toBeNull();
+  });
+});
+
+// Only the superuser may set marks; the laptop mesh's proxies have that right in their namespace.
+describe.skipIf(process.getuid?.() !== 0)("a marked socket", () => {
+  const mark = 0x6d61;
+
+  test("opens when it is connected, plain and TLS", async () => {
+    const { probes, listener } = serve(tlsServer);
+    const client = new Probe();
+    const tls = { ...material(CLIENT), serverName: SERVER, peerName: SERVER, alpn: ALPN };
+    const options = { address: listener.address, timeoutMs: 2_000, mark };
+    client.conn = net.connect({ ...options, tls }, handler, client);
+    await until("secure", () => client.peer !== null);
+    expect(client.events).toEqual(["open", "secure"]);
+    client.send(new TextEncoder().encode("hello"), true);
+    await until("end", () => probes[0]!.events.includes("end"));
+    expect(probes[0]!.received).toBe(5);
+    probes[0]!.conn!.shutdown();
+    await until("close", () => client.reason !== null);
+    expect(client.reason).toBe("none");
+    const plain = new Probe();
+    plain.conn = net.connect(options, handler, plain);
+    await until("open", () => plain.events.length > 0);
+    expect(plain.events).toEqual(["open"]);
+    plain.conn.destroy();
+  });
+
+  test("is refused as any other", async () => {
+    const { listener } = serve(() => {});
+    listener.stop();
+    const client = new Probe();
+    client.conn = net.connect(
+      { address: listener.address, timeoutMs: 2_000, mark },
+      handler,
+      client,
+    );
+    await until("close", () => client.reason !== null);
+    expect(client.events).toEqual(["close"]);
+    expect(client.reason).toBe("refused");
+  });
+});
+
+describe("every byte arrives through a reader that stops", () => {
+  for (const kind of ["plain", "tls"] as const) {
+    test(kind, async () => {
+      const bytes = randomBytes(24 << 20);
+      const expected = createHash("sha256").update(bytes).digest("hex");
+      const { probes, listener } = serve((probe) => {
+        if (kind === "tls") tlsServer(probe);
+        let stops = 0;
+        probe.onData = () => {
+          if (probe.received > (stops + 1) * (6 << 20) && stops < 3) {
+            stops++;
+            probe.conn!.pause();
+            setTimeout(() => probe.conn!.resume(), 60);
+          }
+        };
+      });
+      const client = dial(listener, kind === "tls" ? { peerName: SERVER } : undefined);
+      const ready = kind === "tls" ? "secure" : "open";
+      await until("ready", () => client.events.includes(ready));
+      client.send(bytes, true);
+      await until("end", () => probes[0]?.events.includes("end") ?? false);
+      expect(probes[0]!.received).toBe(bytes.length);
+      expect(probes[0]!.hash.digest("hex")).toBe(expected);
+      // And the other half still works.
+      probes[0]!.send(bytes, true);
+      await until("closed", () => client.reason !== null && probes[0]!.reason !== null);
+      expect(client.received).toBe(bytes.length);
+      expect(client.hash.digest("hex")).toBe(expected);
+      expect([client.reason, probes[0]!.reason]).toEqual(["none", "none"]);
+    }, 20_000);
+  }
+});
+
+describe("tls", () => {
+  test("both sides learn of the other", async () => {
+    const { probes, listener } = serve(tlsServer);
+    const client = dial(listener, { peerName: SERVER });
+    await until("secure", () => (probes[0]?.peer ?? null) !== null && client.peer !== null);
+    expect(probes[0]!.events).toEqual(["open", "secure"]);
+    expect(client.events).toEqual(["open", "secure"]);
+    expect(probes[0]!.peer!.alpn).toBe("transport.l5d.io/v1");
+    expect(probes[0]!.peer!.serverName).toBe(SERVER);
+    expect(Buffer.from(probes[0]!.peer!.certificate!).includes(CLIENT)).toBe(true);
+    expect(Buffer.from(client.peer!.certificate!).includes(SERVER)).toBe(true);
+  });
+
+  test("a server of another name is refused", async () => {
+    const { probes, listener } = serve(tlsServer);
+    const client = dial(listener, { peerName: STRANGER });
+    await until("close", () => client.reason !== null && probes[0]!.reason !== null);
+    expect(client.reason).toBe("tls");
+    expect(client.peer).toBeNull();
+    expect(client.events).toEqual(["open", "close"]);
+  });
+
+  test("the peer's name counts, not the server name that was sent", async () => {
+    const { probes, listener } = serve(tlsServer);
+    const right = dial(listener, { peerName: SERVER, serverName: "gateway.example" });
+    await until("secure", () => right.peer !== null);
+    await until("server name", () => probes[0]!.peer?.serverName === "gateway.example");
+    const wrong = dial(listener, { peerName: STRANGER, serverName: SERVER });
+    await until("close", () => wrong.reason !== null);
+    expect(wrong.reason).toBe("tls");
+    expect(wrong.peer).toBeNull();
+  });
+
+  test("a certificate of another authority does not count", async () => {
+    const foreign = makeMaterials([CLIENT, SERVER]);
+    const { probes, listener } = serve(tlsServer);
+    const mixed = { ...foreign.get(CLIENT)!, trustAnchors: material(SERVER).trustAnchors };
+    const client = new Probe();
+    client.conn = net.connect(
+      {
+        address: listener.address,
+        timeoutMs: 2_000,
+        tls: { ...mixed, serverName: SERVER, peerName: SERVER, alpn: ALPN },
+      },
+      handler,
+      client,
+    );
+    await until("secure", () => (probes[0]?.peer ?? null) !== null);
+    expect(probes[0]!.peer!.certificate).toBeNull();
+    client.conn.destroy();
+    const distrustful = new Probe();
+    distrustful.conn = net.connect(
+      {
+        address: listener.address,
+        timeoutMs: 2_000,
+        tls: { ...foreign.get(CLIENT)!, serverName: SERVER, peerName: SERVER, alpn: ALPN },
+      },
+      handler,
+      distrustful,
+    );
+    await until("close", () => distrustful.reason !== null);
+    expect(distrustful.reason).toBe("tls");
+    for (const other of ["gateway.example"]) {
+      const named = new Probe();
+      named.conn = net.connect(
+        {
+          address: listener.address,
+          timeoutMs: 2_000,
+          tls: { ...foreign.get(CLIENT)!, serverName: other, peerName: SERVER, alpn: ALPN },
+        },
+        handler,
+        named,
+      );
+      await until("close", () => named.reason !== null);
+      expect(named.reason).toBe("tls");
+      expect(named.peer).toBeNull();
+    }
+  });
+
+  test("garbage in place of a handshake, and a client of TLS 1.2", async () => {
+    const { probes, listener } = serve(tlsServer);
+    const client = dial(listener);
+    client.onReady = () => client.send(new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"), false);
+    await until("close", () => (probes[0]?.reason ?? null) !== null);
+    expect(probes[0]!.events).toEqual(["open", "close"]);
+    expect(probes[0]!.reason).toBe("tls");
+    const { port } = listener.address;
+    const old = Bun.spawn(["openssl", "s_client", "-tls1_2", "-connect", `127.0.0.1:${port}`], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    expect(await old.exited).not.toBe(0);
+    await until("close", () => (probes[1]?.reason ?? null) !== null);
+    expect(probes[1]!.peer).toBeNull();
+  });
+});
+
+describe("socket addresses in the kernel's form", () => {
+  for (
+    const ip of ["10.42.0.7", "fd00::1", "::1", "2001:db8:0:1:1:1:1:1", "1:0:0:2::3", "::"]
+  ) {
+    test(ip, () => {
+      const address = { ip, port: 4143 };
+      expect(readSockaddr(writeSockaddr(address))).toEqual(address);
+    });
+  }
+  test("an IPv4 address in IPv6", () => {
+    expect(readSockaddr(writeSockaddr({ ip: "::ffff:10.1.2.3", port: 80 })))
+      .toEqual({ ip: "10.1.2.3", port: 80 });
+  });
+});

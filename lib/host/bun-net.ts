@@ -1,0 +1,470 @@
+// hot
+/**
+ * The network of the real host: `net.ts` on Bun's sockets. All sockets share a few handler objects
+ * and `socket.data` is our connection, so that an event costs no look-up and no closure. This file
+ * turns Bun's events into the order that `net.ts` promises, above all: `close` exactly once.
+ */
+
+import type { Socket, SocketHandler, TLSOptions } from "bun";
+import { X509Certificate } from "node:crypto";
+import { Fault } from "../base/fault.ts";
+import type { SocketAddress } from "../mesh/address.ts";
+import { type Clock, systemClock, type Timer } from "./clock.ts";
+import { type Libc, openLibc } from "./ffi.ts";
+import type {
+  CloseReason,
+  Conn,
+  ConnectOptions,
+  ConnHandler,
+  Listener,
+  Net,
+  TlsClientOptions,
+  TlsMaterial,
+  TlsServerOptions,
+} from "./net.ts";
+
+/** SSL_OP_NO_TLSv1, _1 and _2 of BoringSSL: what is left is TLS 1.3. */
+const ONLY_TLS_1_3 = 0x04000000 | 0x10000000 | 0x08000000;
+/** For peers that open a connection and then say nothing; the reference waits as long. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** A peer that vanished without a word is noticed after some 20 s, as `setKeepAlive` sets it. */
+const KEEP_ALIVE_DELAY_MS = 10_000;
+/** A port opened but taken: Linux queues this many times more than we ever accept in one turn. */
+const ERRNO_REASONS: Readonly<Record<number, CloseReason>> = {
+  101: "unreachable",
+  110: "timeout",
+  111: "refused",
+  113: "unreachable",
+};
+
+/** A socket whose data is our connection; absent on the raw half below a TLS connection. */
+type BunSocket = Socket<BunConn | undefined>;
+
+/** `upgradeTLS` takes `isServer`, which Bun's types do not know. */
+interface ServerUpgrade {
+  upgradeTLS(options: {
+    isServer: true;
+    tls: TLSOptions;
+    data: BunConn;
+    socket: SocketHandler<BunConn | undefined>;
+  }): [raw: BunSocket, tls: BunSocket];
+}
+
+/** Makes the network of this machine. The C library is loaded only when it is needed. */
+export function createBunNet(clock: Clock = systemClock): Net {
+  let libc: Libc | undefined;
+  const host: Host = {
+    clock,
+    libc: () => libc ??= openLibc(),
+  };
+  return {
+    listen: (address, handler, data) => listen(host, address, handler, data),
+    connect: (options, handler, data) => connect(host, options, handler, data),
+  };
+}
+
+/** What all connections of a network share. */
+interface Host {
+  readonly clock: Clock;
+  readonly libc: () => Libc;
+}
+
+/** One connection. `ended`: the peer's half is over, `shut`: ours is. */
+class BunConn implements Conn<unknown> {
+  data: unknown;
+  handler: ConnHandler<unknown>;
+  socket: BunSocket | null = null;
+  opened = false;
+  closed = false;
+  ended = false;
+  shut = false;
+  /** What the close is to be called, when we know better than the socket's own error. */
+  reason: CloseReason | null = null;
+  tlsClient: TlsClientOptions | null = null;
+  /** A TLS handshake is expected or under way. */
+  securing = false;
+  timer: Timer | null = null;
+  readonly #host: Host;
+  #remote: SocketAddress | null;
+  #local: SocketAddress | null = null;
+
+  constructor(
+    host: Host,
+    handler: ConnHandler<unknown>,
+    data: unknown,
+    remote: SocketAddress | null,
+  ) {
+    this.#host = host;
+    this.handler = handler;
+    this.data = data;
+    this.#remote = remote;
+  }
+
+  get remote(): SocketAddress {
+    const socket = this.socket;
+    this.#remote ??= { ip: plainIp(socket?.remoteAddress), port: socket?.remotePort ?? 0 };
+    return this.#remote;
+  }
+
+  get local(): SocketAddress {
+    const socket = this.socket;
+    this.#local ??= { ip: plainIp(socket?.localAddress), port: socket?.localPort ?? 0 };
+    return this.#local;
+  }
+
+  write(bytes: Uint8Array, offset: number, length: number): number {
+    if (this.closed || this.socket === null) return -1;
+    return this.socket.write(bytes, offset, length);
+  }
+
+  shutdown(): void {
+    if (this.closed || this.shut) return;
+    this.shut = true;
+    this.socket?.shutdown();
+  }
+
+  destroy(reset = false): void {
+    if (this.closed) return;
+    this.reason ??= "local";
+    // `end` would wait for the peer's close_notify on TLS; `close` does not.
+    if (reset) this.socket?.terminate();
+    else this.socket?.close();
+    this.finish("local");
+  }
+
+  pause(): void {
+    if (!this.closed) this.socket?.pause();
+  }
+
+  resume(): void {
+    if (!this.closed) this.socket?.resume();
+  }
+
+  originalDestination(): SocketAddress | null {
+    const fd = (this.socket as (BunSocket & { readonly fd: number }) | null)?.fd ?? -1;
+    return fd < 0 ? null : this.#host.libc().originalDestination(fd);
+  }
+
+  startTls(options: TlsServerOptions): void {
+    if (this.closed || this.socket === null) return;
+    this.securing = true;
+    this.startTimer(HANDSHAKE_TIMEOUT_MS);
+    // The getters' answers do not survive the upgrade, so they are asked for now.
+    void this.remote, void this.local;
+    const upgrade = this.socket as unknown as ServerUpgrade;
+    const [raw, tls] = upgrade.upgradeTLS({
+      isServer: true,
+      tls: serverTls(options),
+      data: this,
+      socket: HANDLER,
+    });
+    // The raw half goes on telling of ciphertext and of its own end; nobody listens.
+    raw.data = undefined;
+    this.socket = tls;
+  }
+
+  startTimer(delayMs: number): void {
+    this.timer?.cancel();
+    this.timer = this.#host.clock.after(delayMs, () => { // cold: once per connection
+      this.reason = this.opened && this.securing ? "tls" : "timeout";
+      this.destroy(true);
+    });
+  }
+
+  stopTimer(): void {
+    this.timer?.cancel();
+    this.timer = null;
+  }
+
+  /** Tells the handler of the end, the first time. */
+  finish(reason: CloseReason): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.stopTimer();
+    this.handler.close(this, this.reason ?? reason);
+  }
+}
+
+/** The one handler object of all sockets, plain and TLS, accepted and made. */
+const HANDLER: SocketHandler<BunConn | undefined> = {
+  open(socket) {
+    const conn = socket.data;
+    // A TLS server connection has its `open` behind it; a marked one is open when it is writable.
+    if (conn === undefined || conn.opened || conn.socket === socket) return;
+    if (conn.closed) {
+      socket.terminate();
+      return;
+    }
+    conn.socket = socket;
+    established(conn, socket);
+  },
+  data(socket, chunk) {
+    const conn = socket.data;
+    if (conn === undefined || conn.closed) return;
+    if (!conn.opened) established(conn, socket);
+    conn.handler.data(conn, chunk);
+  },
+  drain(socket) {
+    const conn = socket.data;
+    if (conn === undefined || conn.closed) return;
+    if (!conn.opened) established(conn, socket);
+    // Bun tells of a drain around the handshake, when nobody has written yet.
+    else if (!conn.securing) conn.handler.drain(conn);
+  },
+  handshake(socket, success, error) {
+    const conn = socket.data;
+    if (conn === undefined || conn.closed) return;
+    if (!conn.opened) established(conn, socket);
+    if (!conn.closed) handshakeDone(conn, socket, success, error);
+  },
+  end(socket) {
+    const conn = socket.data;
+    if (conn === undefined || conn.closed) return;
+    if (conn.securing) conn.destroy();
+    else endOnce(conn);
+  },
+  close(socket, error) {
+    const conn = socket.data;
+    if (conn === undefined || conn.closed) return;
+    // A peer that goes away in the handshake has refused us, whatever the socket says.
+    if (conn.opened && conn.securing) conn.reason ??= "tls";
+    if (error === undefined && conn.reason === null) {
+      // The FIN that answers ours closes the socket, and Bun does not tell of it separately.
+      if (conn.shut) endOnce(conn);
+      conn.finish(conn.ended && conn.shut ? "none" : "reset");
+    } else conn.finish(reasonOf(error));
+  },
+  error(socket, error) {
+    if (typeof (error as { code?: unknown }).code !== "string") {
+      // A handler threw: that is a bug of ours, and it must not vanish here.
+      queueMicrotask(() => { // cold: never in a healthy process
+        throw error; // cold: see above
+      });
+      return;
+    }
+    const conn = socket.data;
+    if (conn !== undefined) conn.reason ??= "tls";
+  },
+  connectError(socket, error) {
+    socket.data?.finish(reasonOf(error));
+  },
+};
+
+/** The handler of accepted sockets needs a closure for what its listener knows. */
+function listen<D>(
+  host: Host,
+  address: SocketAddress,
+  handler: ConnHandler<D>,
+  data: () => D,
+): Listener {
+  const accepting: SocketHandler<BunConn | undefined> = {
+    ...HANDLER, // cold: once per listener
+    open(socket) {
+      const conn = new BunConn(host, handler as ConnHandler<unknown>, data(), null);
+      conn.socket = socket;
+      conn.opened = true;
+      socket.data = conn;
+      socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
+      conn.handler.open(conn);
+    },
+  };
+  try { // cold: once per listener
+    const listener = Bun.listen<BunConn | undefined>({
+      hostname: address.ip,
+      port: address.port,
+      allowHalfOpen: true,
+      data: undefined,
+      socket: accepting,
+    });
+    return {
+      address: { ip: address.ip, port: listener.port },
+      stop: () => listener.stop(false),
+    };
+  } catch (error) {
+    const where = `${address.ip}:${address.port}`;
+    const cause = (error as { code?: string }).code ?? String(error);
+    throw new Fault( // cold: once per listener
+      "unavailable",
+      `Cannot listen on "${where}": ${cause}, expected a free address of this machine`,
+      { cause: error },
+    );
+  }
+}
+
+function connect<D>(
+  host: Host,
+  options: ConnectOptions,
+  handler: ConnHandler<D>,
+  data: D,
+): Conn<D> {
+  const { address, tls, mark = 0 } = options;
+  const conn = new BunConn(host, handler as ConnHandler<unknown>, data, address);
+  if (tls !== undefined) {
+    conn.tlsClient = tls;
+    conn.securing = true;
+  }
+  conn.startTimer(options.timeoutMs);
+  const common = {
+    allowHalfOpen: true,
+    data: conn as BunConn | undefined,
+    socket: HANDLER,
+    ...(tls === undefined ? {} : { tls: clientTls(tls) }), // cold: once per connection
+  };
+  if (mark === 0) {
+    Bun.connect({ ...common, hostname: address.ip, port: address.port }) // cold: as above
+      .catch((error) => conn.finish(reasonOf(error)));
+  } else connectMarked(host, conn, address, mark, common);
+  return conn as unknown as Conn<D>;
+}
+
+/** Bun calls a descriptor that it adopts open at once; it is when it becomes writable. */
+function connectMarked(
+  host: Host,
+  conn: BunConn,
+  address: SocketAddress,
+  mark: number,
+  common: { allowHalfOpen: boolean; data: BunConn | undefined; socket: typeof HANDLER },
+): void {
+  const libc = host.libc();
+  const fd = libc.connectMarked(address, mark);
+  if (fd < 0) {
+    // Nobody may be told of an end before it has the connection in hand.
+    queueMicrotask(() => conn.finish(ERRNO_REASONS[-fd] ?? "other")); // cold: failed connection
+    return;
+  }
+  const adopting: SocketHandler<BunConn | undefined> = {
+    ...HANDLER, // cold: once per connection, on laptops only
+    open(socket) {
+      if (conn.closed) {
+        socket.terminate();
+        return;
+      }
+      conn.socket = socket;
+      if (libc.isConnected(fd)) established(conn, socket);
+    },
+  };
+  const options = { ...common, fd, socket: adopting }; // cold: as above
+  (Bun.connect as (options: unknown) => Promise<unknown>)(options)
+    .catch((error) => conn.finish(reasonOf(error)));
+}
+
+function endOnce(conn: BunConn): void {
+  if (conn.ended) return;
+  conn.ended = true;
+  conn.handler.end(conn);
+}
+
+function established(conn: BunConn, socket: BunSocket): void {
+  conn.opened = true;
+  conn.stopTimer();
+  if (conn.securing) conn.startTimer(HANDSHAKE_TIMEOUT_MS);
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
+  conn.handler.open(conn);
+}
+
+function handshakeDone(
+  conn: BunConn,
+  socket: BunSocket,
+  success: boolean,
+  error: Error | null,
+): void {
+  const client = conn.tlsClient;
+  const accepted = client === null ? success : serverAccepted(client, socket, error);
+  if (!accepted) {
+    conn.reason = "tls";
+    conn.destroy();
+    return;
+  }
+  conn.securing = false;
+  conn.stopTimer();
+  const alpn = socket.alpnProtocol;
+  conn.handler.secure(conn, {
+    certificate: client !== null || socket.authorized ? peerDer(socket) : null,
+    alpn: typeof alpn === "string" && alpn !== "" ? alpn : null,
+    serverName: client?.serverName ?? (socket.getServername() || null),
+  });
+}
+
+/**
+ * Bun has verified the chain, then compared the certificate with the SNI: its error tells which of
+ * the two failed. A peer whose name is not the SNI is compared here.
+ */
+function serverAccepted(
+  client: TlsClientOptions,
+  socket: BunSocket,
+  error: Error | null,
+): boolean {
+  if (client.peerName === client.serverName) return error === null && socket.authorized;
+  const code = (error as { code?: string } | null)?.code;
+  const der = peerDer(socket);
+  return (code === undefined || code === "ERR_TLS_CERT_ALTNAME_INVALID") && der !== null &&
+    new X509Certificate(der).checkHost(client.peerName, { subject: "never" }) !== undefined;
+}
+
+function peerDer(socket: BunSocket): Uint8Array | null {
+  return (socket.getPeerCertificate() as { raw?: Uint8Array } | null)?.raw ?? null;
+}
+
+function serverTls(options: TlsServerOptions): TLSOptions {
+  return {
+    ...material(options, options.alpn), // cold: once per connection
+    requestCert: true,
+    rejectUnauthorized: false,
+  };
+}
+
+function clientTls(options: TlsClientOptions): TLSOptions {
+  return {
+    ...material(options, options.alpn), // cold: once per connection
+    serverName: options.serverName,
+    // With another peer name than the SNI, Bun's own check would refuse the right peer.
+    rejectUnauthorized: options.peerName === options.serverName,
+  };
+}
+
+function material(from: TlsMaterial, alpn: readonly string[]): TLSOptions {
+  const options: TLSOptions = {
+    cert: from.certificateChain,
+    key: from.privateKey,
+    ca: from.trustAnchors,
+    secureOptions: ONLY_TLS_1_3,
+  };
+  if (alpn.length > 0) options.ALPNProtocols = alpnWire(alpn);
+  return options;
+}
+
+/** Each name after its length byte, as RFC 7301 has it and Bun wants it. */
+function alpnWire(names: readonly string[]): Uint8Array<ArrayBuffer> {
+  const bytes: number[] = [];
+  for (const name of names) {
+    bytes.push(name.length);
+    for (let i = 0; i < name.length; i++) bytes.push(name.charCodeAt(i));
+  }
+  return new Uint8Array(bytes);
+}
+
+function reasonOf(error: unknown): CloseReason {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  switch (code) {
+    case "ECONNREFUSED":
+      return "refused";
+    case "ENETUNREACH":
+    case "EHOSTUNREACH":
+    case "EADDRNOTAVAIL":
+      return "unreachable";
+    case "ETIMEDOUT":
+      return "timeout";
+    case "ECONNRESET":
+    case "EPIPE":
+    case "ECONNABORTED":
+      return "reset";
+    default:
+      return typeof code === "string" && /TLS|SSL|CERT|EPROTO/.test(code) ? "tls" : "other";
+  }
+}
+
+function plainIp(ip: string | undefined): string {
+  if (ip === undefined) return "";
+  return ip.startsWith("::ffff:") && ip.includes(".") ? ip.substring(7) : ip;
+}
