@@ -28,7 +28,8 @@ export function initContainer(config: ProxyConfig, options: InjectOptions): Json
     args: ["init", ...initArguments(config, options)],
     resources: {},
     securityContext: {
-      allowPrivilegeEscalation: false,
+      // Kubernetes refuses a privileged container that may not escalate.
+      allowPrivilegeEscalation: config.closeWaitSeconds > 0,
       capabilities: { add: ["NET_ADMIN", "NET_RAW"], drop: ["ALL"] },
       // Without file capabilities only root may use those above.
       runAsNonRoot: false,

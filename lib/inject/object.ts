@@ -75,7 +75,7 @@ export function checkMetadata(
   value: unknown,
   path: string,
 ): asserts value is ObjectMeta | undefined {
-  if (value === undefined) return;
+  if (value === undefined || value === null) return;
   if (!isObject(value)) throw wrong(path, value, "an object");
   for (const field of ["annotations", "labels"]) {
     const map = value[field];

@@ -1,0 +1,267 @@
+/** Injection against golden files, the decision tables, and the messages for wrong annotations. */
+
+import { describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import jsonpatch from "fast-json-patch";
+import { injectPod, ownerOf } from "./inject.ts";
+import { applyPatch, type JsonPatchOperation } from "./json-patch.ts";
+import type { Pod } from "./object.ts";
+import { controlServices, type InjectOptions } from "./options.ts";
+import { DEFAULT_PROXY_CONFIG } from "./proxy-config.ts";
+import { injectWorkload } from "./workload.ts";
+
+const FIXTURES = new URL("../../test/fixtures/inject/", import.meta.url).pathname;
+
+const OPTIONS: InjectOptions = {
+  version: "1.2.3",
+  controlPlaneNamespace: "malla",
+  clusterDomain: "cluster.local",
+  trustDomain: "cluster.local",
+  trustAnchors: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+  ...controlServices("malla", "cluster.local", "cluster.local"),
+  clusterNetworks: "10.0.0.0/8",
+  ipv6: false,
+  injectByDefault: true,
+  obeyLinkerd: true,
+  proxy: DEFAULT_PROXY_CONFIG,
+};
+
+const SHOP = {
+  name: "shop",
+  annotations: {
+    "config.linkerd.io/opaque-ports": "3306",
+    "config.linkerd.io/proxy-log-level": "warn",
+    "config.linkerd.io/proxy-additional-env": '[{"name":"FROM_NAMESPACE","value":"yes"}]',
+    "example.com/other": "stays",
+  },
+};
+
+function pod(annotations: Record<string, string> = {}, spec: Partial<Pod["spec"]> = {}): Pod {
+  return {
+    metadata: { name: "p", annotations },
+    spec: { containers: [{ name: "app" }], ...spec },
+  };
+}
+
+function place(annotations: Record<string, string> = {}) {
+  return { name: "shop", annotations };
+}
+
+/** The arguments and environment of the containers that injection adds to a pod. */
+function injected(annotations: Record<string, string>, options: InjectOptions = OPTIONS) {
+  const object = applyPatch<unknown>(
+    pod(annotations),
+    injectPod(pod(annotations), place(), options).patch,
+  ) as { spec: { initContainers: { args: string[]; env?: { name: string; value: string }[] }[] } };
+  const [init, proxy] = object.spec.initContainers;
+  const env = Object.fromEntries((proxy?.env ?? []).map(({ name, value }) => [name, value]));
+  return { args: init?.args ?? [], env, proxy };
+}
+
+describe("golden manifests", () => {
+  test.each(["deployment", "pod-plain-sidecar", "cronjob"])("%s", (name) => {
+    const input = Bun.YAML.parse(readFileSync(`${FIXTURES}${name}.yaml`, "utf8"));
+    const namespaces = (wanted: string) =>
+      wanted === "shop" ? SHOP : { name: wanted, annotations: {} };
+    const { object } = injectWorkload(input, namespaces, OPTIONS);
+    const golden = `${FIXTURES}${name}.golden.json`;
+    if (process.env["UPDATE_GOLDEN"]) {
+      writeFileSync(golden, `${JSON.stringify(object, null, 2)}\n`);
+    }
+    expect(object).toEqual(JSON.parse(readFileSync(golden, "utf8")));
+  });
+
+  test("a second injection skips what the first one made", () => {
+    const input = Bun.YAML.parse(readFileSync(`${FIXTURES}deployment.yaml`, "utf8"));
+    const first = injectWorkload(input, () => SHOP, OPTIONS);
+    const second = injectWorkload(first.object, () => SHOP, OPTIONS);
+    expect(second.object).toEqual(first.object);
+    expect(second.reports[0]?.reason).toBe("it already has a container linkerd-init");
+  });
+});
+
+test("the patch means the same to an independent implementation", () => {
+  const subject = pod({ "config.linkerd.io/proxy-enable-native-sidecar": "false" }, {
+    volumes: [{ name: "v" }],
+  });
+  const { patch } = injectPod(subject, SHOP, OPTIONS);
+  const theirs = jsonpatch.applyPatch(structuredClone(subject), structuredClone(patch) as never);
+  expect(theirs.newDocument).toEqual(applyPatch(subject, patch));
+});
+
+test("the same pod always gets the same patch, and is not changed itself", () => {
+  const subject = pod();
+  const before = structuredClone(subject);
+  const first = injectPod(subject, SHOP, OPTIONS).patch;
+  expect(injectPod(subject, SHOP, OPTIONS).patch).toEqual(first as JsonPatchOperation[]);
+  expect(subject).toEqual(before);
+});
+
+describe("who decides", () => {
+  const asked = { ...OPTIONS, injectByDefault: false };
+  const rows: [string, Record<string, string>, Record<string, string>, InjectOptions, boolean][] = [
+    ["nothing said, by default", {}, {}, OPTIONS, true],
+    ["nothing said, not by default", {}, {}, asked, false],
+    ["the pod asks", { "malla.dev/inject": "enabled" }, {}, asked, true],
+    ["the pod asks in Linkerd's words", { "linkerd.io/inject": "enabled" }, {}, asked, true],
+    ["those words are not obeyed", { "linkerd.io/inject": "enabled" }, {}, {
+      ...asked,
+      obeyLinkerd: false,
+    }, false],
+    ["the namespace asks", {}, { "malla.dev/inject": "enabled" }, asked, true],
+    [
+      "the pod is against",
+      { "linkerd.io/inject": "disabled" },
+      {
+        "malla.dev/inject": "enabled",
+      },
+      asked,
+      false,
+    ],
+    [
+      "our word wins over Linkerd's",
+      {
+        "linkerd.io/inject": "disabled",
+        "malla.dev/inject": "enabled",
+      },
+      {},
+      asked,
+      true,
+    ],
+  ];
+  test.each(rows)("%s", (_title, ofPod, ofNamespace, options, expected) => {
+    const { patch, skipped } = injectPod(pod(ofPod), place(ofNamespace), options);
+    expect(skipped === undefined).toBe(expected);
+    expect(patch.length > 0).toBe(expected);
+  });
+
+  test("a pod in the host's network is skipped", () => {
+    const { skipped } = injectPod(pod({}, { hostNetwork: true }), place(), OPTIONS);
+    expect(skipped).toBe("hostNetwork is on: there is no pod network");
+  });
+
+  test("any other word is an error", () => {
+    expect(() => injectPod(pod({ "linkerd.io/inject": "yes" }), place(), OPTIONS)).toThrow(
+      'Cannot use annotation linkerd.io/inject of pod p: expected one of enabled, disabled, ingress, got "yes"',
+    );
+  });
+});
+
+describe("annotations", () => {
+  test("the mark takes the place of the uid", () => {
+    const { args, env } = injected({}, { ...OPTIONS, mark: 77 });
+    expect(args).toContain("--proxy-mark=77");
+    expect(args.join(" ")).not.toContain("--proxy-uid");
+    expect(env["MALLA_SOCKET_MARK"]).toBe("77");
+  });
+
+  test("ports, policy and timeouts reach init and proxy", () => {
+    const { args, env } = injected({
+      "config.linkerd.io/inbound-port": "5143",
+      "config.linkerd.io/skip-outbound-ports": "25, 3000-3010",
+      "config.linkerd.io/default-inbound-policy": "deny",
+      "config.linkerd.io/proxy-outbound-connect-timeout": "7s",
+      "config.linkerd.io/opaque-ports": "80",
+    });
+    expect(args).toContain("--incoming-proxy-port=5143");
+    expect(args).toContain("--outbound-ports-to-ignore=25,3000-3010");
+    expect(env["LINKERD2_PROXY_INBOUND_LISTEN_ADDR"]).toBe("0.0.0.0:5143");
+    expect(env["LINKERD2_PROXY_INBOUND_DEFAULT_POLICY"]).toBe("deny");
+    expect(env["LINKERD2_PROXY_OUTBOUND_CONNECT_TIMEOUT"]).toBe("7s");
+    expect(env["LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION"]).toBe("80");
+  });
+
+  test("the pod's word wins over the namespace's, variables are merged by name", () => {
+    const env = (list: Record<string, string>) => ({
+      "config.linkerd.io/proxy-additional-env": JSON.stringify(
+        Object.entries(list).map(([name, value]) => ({ name, value })),
+      ),
+    });
+    const { patch } = injectPod(
+      pod({ ...env({ A: "pod" }), "config.linkerd.io/proxy-log-level": "debug" }),
+      place({ ...env({ A: "ns", B: "ns" }), "config.linkerd.io/proxy-log-level": "error" }),
+      OPTIONS,
+    );
+    const text = JSON.stringify(patch);
+    expect(text).toContain('{"name":"A","value":"pod"}');
+    expect(text).toContain('{"name":"B","value":"ns"}');
+    expect(text).toContain('{"name":"LINKERD2_PROXY_LOG","value":"debug"}');
+  });
+
+  test("image and version", () => {
+    const { proxy } = injected({
+      "config.linkerd.io/proxy-image": "registry:5000/malla",
+      "config.linkerd.io/proxy-version": "v9",
+    });
+    expect(proxy).toHaveProperty("image", "registry:5000/malla:v9");
+  });
+
+  const wrong: [string, string, string][] = [
+    ["proxy-uid", "0", "a user id above 0"],
+    ["inbound-port", "70000", "a port number 1–65535"],
+    ["skip-inbound-ports", "10-5", "port numbers 1–65535 and ranges such as 3000-3010"],
+    ["skip-subnets", "10.0.0.0/33", "networks such as 10.0.0.0/8 or fd00::/8"],
+    ["proxy-cpu-limit", "many", "a quantity such as 100m, 2 or 250Mi"],
+    ["proxy-log-format", "xml", "one of plain, json"],
+    ["default-inbound-policy", "open", "one of all-unauthenticated, all-authenticated"],
+    ["proxy-additional-env", "{}", "a JSON list of variables"],
+    ["proxy-await", "true", "one of enabled, disabled"],
+    ["proxy-enable-native-sidecar", "yes", "one of true, false"],
+    ["proxy-outbound-connect-timeout", "100", "a duration with unit"],
+    ["close-wait-timeout", "1d", "a duration in whole seconds, minutes or hours"],
+  ];
+  test.each(wrong)("%s: %s is refused", (name, value, expected) => {
+    const subject = pod({ [`config.linkerd.io/${name}`]: value });
+    const message =
+      `Cannot use annotation config.linkerd.io/${name} of pod p: expected ${expected}`;
+    expect(() => injectPod(subject, place(), OPTIONS)).toThrow(message);
+  });
+});
+
+test("the owner of a Deployment's pod is the Deployment", () => {
+  const reference = { kind: "ReplicaSet", name: "web-5f6d", controller: true };
+  const metadata = { labels: { "pod-template-hash": "5f6d" }, ownerReferences: [reference] };
+  expect(ownerOf({ ...pod(), metadata })).toEqual({ kind: "Deployment", name: "web" });
+  const alone = { ownerReferences: [{ kind: "ReplicaSet", name: "lone" }] };
+  expect(ownerOf({ ...pod(), metadata: alone })).toEqual({ kind: "ReplicaSet", name: "lone" });
+});
+
+describe("manifests", () => {
+  const any = (name: string) => ({ name, annotations: {} });
+
+  test("a Service takes over its namespace's opaque ports", () => {
+    const service = { kind: "Service", metadata: { name: "db", namespace: "shop" }, spec: {} };
+    const { object, reports } = injectWorkload(service, () => SHOP, OPTIONS);
+    expect(object).toEqual({
+      ...service,
+      metadata: { ...service.metadata, annotations: { "config.linkerd.io/opaque-ports": "3306" } },
+    });
+    expect(reports[0]?.outcome).toBe("injected");
+    const own = { "config.linkerd.io/opaque-ports": "" };
+    const stated = { ...service, metadata: { ...service.metadata, annotations: own } };
+    expect(injectWorkload(stated, () => SHOP, OPTIONS).object).toEqual(stated);
+  });
+
+  test("a list is injected item by item", () => {
+    const items = [pod(), { kind: "ConfigMap", metadata: { name: "c" } }]
+      .map((item) => ({ kind: "Pod", ...item }));
+    const { reports } = injectWorkload({ kind: "List", items }, any, OPTIONS);
+    expect(reports.map(({ object, outcome }) => `${object} ${outcome}`)).toEqual([
+      "pod/p injected",
+      "configmap/c unchanged",
+    ]);
+  });
+
+  const broken: [unknown, string][] = [
+    [{ kind: "Deployment", metadata: { name: "d" }, spec: {} }, "deployment/d: Cannot read spec"],
+    [{ kind: "Pod", metadata: { name: "x" }, spec: { containers: {} } }, "expected a list"],
+    [
+      { kind: "Pod", metadata: { name: "x", annotations: { a: true } }, spec: {} },
+      'metadata.annotations["a"]: expected a string (put it in quotes), got true',
+    ],
+    ["text", "expected a Kubernetes object with a kind"],
+  ];
+  test.each(broken)("%p is refused", (object, message) => {
+    expect(() => injectWorkload(object, any, OPTIONS)).toThrow(message);
+  });
+});
