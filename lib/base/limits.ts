@@ -83,3 +83,12 @@ assert(
  * is counted under `overflow="true"`.
  */
 export const METRIC_SERIES_MAX = 10_000;
+
+/**
+ * Inbound ports whose policies a proxy watches at once. A pod listens on a handful; a client that tries
+ * all 65535 must not open as many streams. Ports in use are never forgotten for others.
+ */
+export const SERVER_PORTS_WATCHED_MAX = 1_000;
+
+/** Requests that wait for a backend's first endpoint; more are refused at once (load shedding). */
+export const BALANCER_WAITERS_MAX = 10_000;

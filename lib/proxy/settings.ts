@@ -29,22 +29,10 @@ import {
 } from "../config/mod.ts";
 import { isIp, isLoopback } from "../mesh/address.ts";
 import type { LogLevel } from "../telemetry/logger.ts";
+import { DEFAULT_POLICY_NAMES } from "./default-policy.ts";
 import type { PathSettings } from "./environment.ts";
 import { logLevelOf } from "./log-filter.ts";
 import { acceptedSettings, ineffective } from "./settings-accepted.ts";
-
-/** The default policies of inbound ports that the contract knows. */
-export const DEFAULT_POLICIES = [
-  "all-unauthenticated",
-  "all-authenticated",
-  "cluster-unauthenticated",
-  "cluster-authenticated",
-  "audit",
-  "deny",
-] as const;
-
-/** One of them. */
-export type DefaultPolicyName = typeof DEFAULT_POLICIES[number];
 
 /** What may be set, by variable or flag. */
 export const proxySettings = defineSettings("proxy", {
@@ -186,7 +174,7 @@ export const proxySettings = defineSettings("proxy", {
   defaultPolicy: {
     env: "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY",
     flag: "default-policy",
-    type: oneOf(DEFAULT_POLICIES),
+    type: oneOf(DEFAULT_POLICY_NAMES),
     default: "all-unauthenticated",
     help: "Who may connect to a port before the policy service has spoken of it.",
   },
