@@ -4,7 +4,7 @@
  * idle timeouts do at every chunk, only writes a number; the entry is moved when its old slot is due.
  * A deadline is kept at the first tick at or after it, never early.
  *
- *     idle ──schedule──▶ in a slot ──tick, deadline passed──▶ idle, then expired()
+ *     idle ──schedule──▶ in a slot ──tick, deadline passed──▶ idle, then fire()
  *                          │  ▲ tick, deadline was postponed
  *                          └──┘
  */
@@ -14,40 +14,51 @@ import { assert } from "./assert.ts";
 /** No slot. */
 const IDLE = -1;
 
-/** One deadline; keep it in its owner and use it again and again. */
-export class Deadline<T> {
-  readonly owner: T;
-  readonly expired: (owner: T) => void;
+/** What the wheel sees of a deadline. */
+export abstract class Scheduled {
   /** When it is due, in the wheel's milliseconds; Infinity when it is not scheduled. */
   atMs = Infinity;
   /** The wheel's own: where the entry is linked. */
   slot = IDLE;
   /** The wheel's own: the tick at which the entry's slot is due. */
   slotTick = 0;
-  next: Deadline<T> | null = null;
-  previous: Deadline<T> | null = null;
+  next: Scheduled | null = null;
+  previous: Scheduled | null = null;
 
-  /** `expired` is called with `owner`; share one function among all entries of a kind. */
+  abstract fire(): void;
+}
+
+/** One deadline; keep it in its owner and use it again and again. */
+export class Deadline<T> extends Scheduled {
+  readonly owner: T;
+  readonly #expired: (owner: T) => void;
+
+  /** `expired` is called with `owner`; share one function among all deadlines of a kind. */
   constructor(owner: T, expired: (owner: T) => void) {
+    super();
     this.owner = owner;
-    this.expired = expired;
+    this.#expired = expired;
+  }
+
+  override fire(): void {
+    this.#expired(this.owner);
   }
 }
 
 /** Holds deadlines. Its owner calls `tick` about once per `tickMs`. */
-export class TimerWheel<T> {
+export class TimerWheel {
   readonly #tickMs: number;
-  readonly #slots: (Deadline<T> | null)[];
+  readonly #slots: (Scheduled | null)[];
   #tick: number;
   #size = 0;
-  /** The next entry of the slot being turned; moved on when `expired` cancels just that entry. */
-  #cursor: Deadline<T> | null = null;
+  /** The next entry of the slot being turned; moved on when `fire` cancels just that entry. */
+  #cursor: Scheduled | null = null;
 
   /** Deadlines further off than `tickMs × slots` work, but are looked at once per turn. */
   constructor(nowMs: number, tickMs = 50, slots = 512) {
     assert(tickMs > 0 && slots > 1, "a wheel needs a tick and at least two slots");
     this.#tickMs = tickMs;
-    this.#slots = new Array<Deadline<T> | null>(slots).fill(null);
+    this.#slots = new Array<Scheduled | null>(slots).fill(null);
     this.#tick = Math.floor(nowMs / tickMs);
   }
 
@@ -57,7 +68,7 @@ export class TimerWheel<T> {
   }
 
   /** Sets or changes when the entry is due. Cheap when the deadline only moves further off. */
-  schedule(entry: Deadline<T>, atMs: number): void {
+  schedule(entry: Scheduled, atMs: number): void {
     entry.atMs = atMs;
     const due = this.#dueTick(atMs);
     if (entry.slot !== IDLE) {
@@ -68,7 +79,7 @@ export class TimerWheel<T> {
   }
 
   /** Forgets the entry's deadline; does nothing when it has none. */
-  cancel(entry: Deadline<T>): void {
+  cancel(entry: Scheduled): void {
     entry.atMs = Infinity;
     if (entry.slot !== IDLE) this.#unlink(entry);
   }
@@ -87,7 +98,7 @@ export class TimerWheel<T> {
   #turn(slot: number, target: number, nowMs: number): void {
     this.#cursor = this.#slots[slot]!;
     while (this.#cursor !== null) {
-      const entry: Deadline<T> = this.#cursor;
+      const entry: Scheduled = this.#cursor;
       this.#cursor = entry.next;
       if (entry.slotTick > target) continue;
       this.#unlink(entry);
@@ -96,7 +107,7 @@ export class TimerWheel<T> {
         continue;
       }
       entry.atMs = Infinity;
-      entry.expired(entry.owner);
+      entry.fire();
     }
   }
 
@@ -105,7 +116,7 @@ export class TimerWheel<T> {
     return Math.max(Math.ceil(atMs / this.#tickMs), this.#tick + 1);
   }
 
-  #link(entry: Deadline<T>, due: number): void {
+  #link(entry: Scheduled, due: number): void {
     const slots = this.#slots.length;
     // Beyond one turn: the last slot of this turn, where it is looked at again.
     entry.slotTick = Math.min(due, this.#tick + slots - 1);
@@ -119,7 +130,7 @@ export class TimerWheel<T> {
     this.#size++;
   }
 
-  #unlink(entry: Deadline<T>): void {
+  #unlink(entry: Scheduled): void {
     if (entry === this.#cursor) this.#cursor = entry.next;
     if (entry.previous === null) this.#slots[entry.slot] = entry.next;
     else entry.previous.next = entry.next;
