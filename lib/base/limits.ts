@@ -92,3 +92,15 @@ export const SERVER_PORTS_WATCHED_MAX = 1_000;
 
 /** Requests that wait for a backend's first endpoint; more are refused at once (load shedding). */
 export const BALANCER_WAITERS_MAX = 10_000;
+
+/** Streams of one connection to the control plane: a proxy holds one per target and one per port. */
+export const CONTROL_STREAMS_PER_CONNECTION_MAX = 10_000;
+
+/** Bytes of one request to the control plane. A token has 1–2 KB, a CSR some 300 bytes, paths less. */
+export const CONTROL_REQUEST_BYTES_MAX = 65_536;
+
+/** Bytes of one message from the control plane; 10,000 endpoints with their labels take some 5 MB. */
+export const CONTROL_MESSAGE_BYTES_MAX = 33_554_432;
+
+/** Bytes of endpoint changes kept for a proxy that does not read them; then its stream is cut. */
+export const CONTROL_BACKLOG_BYTES_MAX = 1_048_576;

@@ -1,4 +1,242 @@
-/** Placeholder of the balancer's type until the room is built. */
-export interface Balancer {
-  readonly size: number;
+// hot
+/**
+ * Chooses an endpoint of one backend: the better of two random ones (P2C), where better means a lower
+ * product of recent latency and requests under way (peak EWMA). Endpoints that cannot be connected to
+ * are left alone for a while. What hangs on an endpoint (its pool, its counters) is not known here.
+ */
+
+import { assert } from "../base/assert.ts";
+import { equalValues } from "../base/equal.ts";
+import { PeakEwma } from "../base/ewma.ts";
+import { BALANCER_WAITERS_MAX } from "../base/limits.ts";
+import type { Clock, Timer } from "../host/clock.ts";
+import { formatAddress } from "../mesh/address.ts";
+import type { Endpoint, EndpointUpdate } from "../mesh/endpoint.ts";
+
+/** The weight of an endpoint that nobody weighted. */
+const USUAL_WEIGHT = 10_000;
+/** How long an endpoint is left alone after its first failed connection; doubles with each further. */
+const BACKOFF_FIRST_MS = 500;
+/** A replica that comes back is used again after at most this time. */
+const BACKOFF_LONGEST_MS = 10_000;
+/** How long a request waits for a first endpoint; the reference's failfast timeout. */
+export const FAILFAST_MS = 3_000;
+
+/** How a balancer measures and chooses. */
+export interface BalancerOptions {
+  readonly clock: Clock;
+  /** A number in [0, 1). */
+  readonly random: () => number;
+  /** What an endpoint without a measurement is taken for. */
+  readonly defaultRttMs: number;
+  /** After this time a measurement has lost about two thirds of its weight. */
+  readonly decayMs: number;
+}
+
+/** What its user keeps at an endpoint; is closed when the endpoint goes. */
+export interface EndpointResource {
+  close(): void;
+}
+
+/** Waits for an endpoint. */
+export interface PickWaiter {
+  /** Called once: with an endpoint, or null when the wait was too long. */
+  picked(state: EndpointState | null): void;
+}
+
+/** One endpoint of a balancer: what was measured, and what its user keeps at it. */
+export class EndpointState {
+  readonly endpoint: Endpoint;
+  /** Labels of the destination that the endpoint belongs to (`service`, `namespace`). */
+  readonly setLabels: Readonly<Record<string, string>>;
+  /** The user's; null until it is needed. */
+  resource: EndpointResource | null = null;
+  /** The discovery has withdrawn it; what is under way may end. */
+  removed = false;
+  /** Requests or connections under way. */
+  pending = 0;
+  readonly #latency: PeakEwma;
+  #failures = 0;
+  #avoidUntilMs = 0;
+
+  constructor(
+    endpoint: Endpoint,
+    setLabels: Readonly<Record<string, string>>,
+    options: BalancerOptions,
+  ) {
+    this.endpoint = endpoint;
+    this.setLabels = setLabels;
+    const now = options.clock.monotonicMs();
+    this.#latency = new PeakEwma(options.defaultRttMs, options.decayMs, now);
+  }
+
+  /** A request or connection begins; `measured` or `abandoned` must follow. */
+  began(): void {
+    this.pending++;
+  }
+
+  /** It was answered after `latencyMs`. A peak counts at once, an improvement bit by bit. */
+  measured(latencyMs: number, nowMs: number): void {
+    this.abandoned();
+    this.#failures = 0;
+    this.#latency.observe(latencyMs, nowMs);
+  }
+
+  /** It ended without telling anything of the endpoint's speed. */
+  abandoned(): void {
+    this.pending--;
+    assert(this.pending >= 0, "an endpoint's pending requests are counted twice");
+  }
+
+  /** The endpoint could not be reached: leave it alone for a while, longer each time. */
+  failed(nowMs: number): void {
+    if (this.#avoidUntilMs > nowMs) return;
+    const backoff = Math.min(BACKOFF_FIRST_MS * 2 ** this.#failures, BACKOFF_LONGEST_MS);
+    this.#failures++;
+    this.#avoidUntilMs = nowMs + backoff;
+  }
+
+  avoided(nowMs: number): boolean {
+    return this.#avoidUntilMs > nowMs;
+  }
+
+  /** Lower is better. The estimate fades, so that a slow endpoint is tried again some time. */
+  load(nowMs: number): number {
+    const weight = Math.max(1, this.endpoint.weight) / USUAL_WEIGHT;
+    return this.#latency.value(nowMs) * (this.pending + 1) / weight;
+  }
+}
+
+/** The endpoints of one backend, kept up to date by `update`. */
+export class Balancer {
+  readonly #options: BalancerOptions;
+  readonly #byAddress = new Map<string, EndpointState>();
+  #states: EndpointState[] = [];
+  readonly #waiters = new Set<PickWaiter>();
+  #failfastAtMs: number;
+  #timer: Timer | null = null;
+
+  constructor(options: BalancerOptions) {
+    this.#options = options;
+    this.#failfastAtMs = options.clock.monotonicMs() + FAILFAST_MS;
+  }
+
+  /** How many endpoints there are. */
+  get size(): number {
+    return this.#states.length;
+  }
+
+  /** How many of them are not being left alone. */
+  get ready(): number {
+    const now = this.#options.clock.monotonicMs();
+    let count = 0;
+    for (const state of this.#states) if (!state.avoided(now)) count++;
+    return count;
+  }
+
+  /** Takes a step of the discovery; waiting requests go on when there is an endpoint. */
+  update(update: EndpointUpdate): void {
+    if (update.kind === "add") {
+      for (const endpoint of update.endpoints) this.#add(endpoint, update.labels);
+    } else if (update.kind === "remove") {
+      for (const address of update.addresses) this.#remove(formatAddress(address));
+    } else for (const key of [...this.#byAddress.keys()]) this.#remove(key); // cold: update
+    this.#states = [...this.#byAddress.values()]; // cold: update
+    this.#wake();
+  }
+
+  /** Gives up all endpoints and waiting requests: nobody will use this balancer again. */
+  close(): void {
+    this.update({ kind: "none", exists: false });
+    this.#failfastAtMs = 0;
+    this.#failWaiters();
+  }
+
+  /** An endpoint, the best of those that are not left alone if possible; null when there is none. */
+  pick(nowMs: number): EndpointState | null {
+    const states = this.#states;
+    const count = states.length;
+    if (count < 2) return count === 0 ? null : states[0]!;
+    const first = Math.floor(this.#options.random() * count);
+    let second = Math.floor(this.#options.random() * (count - 1));
+    if (second >= first) second++;
+    const a = states[first]!;
+    const b = states[second]!;
+    if (a.avoided(nowMs)) return b.avoided(nowMs) ? this.#pickAny(first, nowMs) : b;
+    if (b.avoided(nowMs)) return a;
+    return a.load(nowMs) <= b.load(nowMs) ? a : b;
+  }
+
+  /**
+   * As `pick`, but waits for a first endpoint. The waiter is called at once when there is one, or
+   * when there has been none for so long that waiting is in vain.
+   */
+  wait(waiter: PickWaiter): void {
+    const now = this.#options.clock.monotonicMs();
+    const state = this.pick(now);
+    if (state !== null || now >= this.#failfastAtMs || this.#waiters.size >= BALANCER_WAITERS_MAX) {
+      waiter.picked(state);
+      return;
+    }
+    this.#waiters.add(waiter);
+    this.#timer ??= this.#options.clock.after(this.#failfastAtMs - now, () => this.#failWaiters());
+  }
+
+  /** The waiter has gone; it will not be called any more. */
+  cancel(waiter: PickWaiter): void {
+    this.#waiters.delete(waiter);
+  }
+
+  /** Both of two random ones are avoided: any other that is not, else the first of the two. */
+  #pickAny(from: number, nowMs: number): EndpointState {
+    const states = this.#states;
+    const count = states.length;
+    for (let i = 1; i < count; i++) {
+      const state = states[(from + i) % count]!;
+      if (!state.avoided(nowMs)) return state;
+    }
+    return states[from]!;
+  }
+
+  #add(endpoint: Endpoint, labels: Readonly<Record<string, string>>): void {
+    const key = formatAddress(endpoint.address);
+    const known = this.#byAddress.get(key);
+    if (known !== undefined) {
+      if (equalValues(known.endpoint, endpoint) && equalValues(known.setLabels, labels)) return;
+      this.#remove(key);
+    }
+    this.#byAddress.set(key, new EndpointState(endpoint, labels, this.#options));
+  }
+
+  #remove(key: string): void {
+    const state = this.#byAddress.get(key);
+    if (state === undefined) return;
+    this.#byAddress.delete(key);
+    state.removed = true;
+    state.resource?.close();
+    state.resource = null;
+    if (this.#byAddress.size === 0) {
+      this.#failfastAtMs = this.#options.clock.monotonicMs() + FAILFAST_MS;
+    }
+  }
+
+  #wake(): void {
+    if (this.#states.length === 0) return;
+    this.#timer?.cancel();
+    this.#timer = null;
+    const now = this.#options.clock.monotonicMs();
+    for (const waiter of this.#waiters) {
+      this.#waiters.delete(waiter);
+      waiter.picked(this.pick(now));
+    }
+  }
+
+  #failWaiters(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    for (const waiter of this.#waiters) {
+      this.#waiters.delete(waiter);
+      waiter.picked(null);
+    }
+  }
 }

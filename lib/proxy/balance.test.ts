@@ -1,0 +1,188 @@
+import { describe, expect, test } from "bun:test";
+import type { Clock } from "../host/clock.ts";
+import type { Endpoint } from "../mesh/endpoint.ts";
+import { Balancer, type EndpointState, FAILFAST_MS } from "./balance.ts";
+
+/** A clock that stands still until it is moved. */
+class HandClock implements Clock {
+  now = 0;
+  #calls: { at: number; call: () => void }[] = [];
+  nowMs = () => this.now;
+  monotonicMs = () => this.now;
+  after(delayMs: number, call: () => void) {
+    const entry = { at: this.now + delayMs, call };
+    this.#calls.push(entry);
+    return { cancel: () => void (this.#calls = this.#calls.filter((other) => other !== entry)) };
+  }
+  every(): never {
+    throw new Error("not used");
+  }
+  afterTurn(): never {
+    throw new Error("not used");
+  }
+  advance(ms: number): void {
+    this.now += ms;
+    const due = this.#calls.filter(({ at }) => at <= this.now);
+    this.#calls = this.#calls.filter(({ at }) => at > this.now);
+    for (const { call } of due) call();
+  }
+}
+
+/** Numbers in [0, 1) from a seed: the same in every run. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+function endpoint(last: number, more: Partial<Endpoint> = {}): Endpoint {
+  return {
+    address: { ip: `10.42.0.${last}`, port: 80 },
+    weight: 10_000,
+    labels: { pod: `p${last}` },
+    hint: "unknown",
+    ...more,
+  };
+}
+
+function setUp(count: number) {
+  const clock = new HandClock();
+  const balancer = new Balancer({ clock, random: seeded(7), defaultRttMs: 30, decayMs: 10_000 });
+  const endpoints = Array.from({ length: count }, (_, index) => endpoint(index + 1));
+  if (count > 0) balancer.update({ kind: "add", endpoints, labels: { service: "web" } });
+  return { clock, balancer };
+}
+
+/** Serves `requests` one after another with 4 under way; returns how many each endpoint got. */
+function serve(
+  { clock, balancer }: ReturnType<typeof setUp>,
+  requests: number,
+  latency: (pod: string) => number,
+): Map<string, number> {
+  const served = new Map<string, number>();
+  const busy: { state: EndpointState; until: number; began: number }[] = [];
+  for (let i = 0; i < requests; i++) {
+    if (busy.length === 4) {
+      busy.sort((a, b) => a.until - b.until);
+      const done = busy.shift()!;
+      clock.now = Math.max(clock.now, done.until);
+      done.state.measured(done.until - done.began, clock.now);
+    }
+    const state = balancer.pick(clock.now)!;
+    const pod = state.endpoint.labels["pod"]!;
+    state.began();
+    busy.push({ state, began: clock.now, until: clock.now + latency(pod) });
+    served.set(pod, (served.get(pod) ?? 0) + 1);
+  }
+  return served;
+}
+
+describe("choosing", () => {
+  test("equal replicas get equal shares", () => {
+    const served = serve(setUp(4), 4_000, () => 5);
+    for (const count of served.values()) expect(count).toBeWithin(700, 1_300);
+  });
+
+  test("a replica that is 50 ms slower gets a small share", () => {
+    const served = serve(setUp(2), 2_000, (pod) => pod === "p1" ? 55 : 5);
+    expect(served.get("p1")!).toBeLessThan(300);
+    expect(served.get("p1")!).toBeGreaterThan(0);
+  });
+
+  test("a weight of a tenth draws much less", () => {
+    const { clock, balancer } = setUp(0);
+    const endpoints = [endpoint(1), endpoint(2, { weight: 1_000 })];
+    balancer.update({ kind: "add", endpoints, labels: {} });
+    const served = serve({ clock, balancer }, 2_000, () => 5);
+    expect(served.get("p2") ?? 0).toBeLessThan(600);
+  });
+
+  test("an endpoint that cannot be reached is avoided, then tried again", () => {
+    const { clock, balancer } = setUp(2);
+    const state = balancer.pick(0)!;
+    state.failed(0);
+    for (let i = 0; i < 50; i++) expect(balancer.pick(clock.now)).not.toBe(state);
+    expect(balancer.ready).toBe(1);
+    clock.advance(501);
+    expect(balancer.ready).toBe(2);
+    const again = Array.from({ length: 50 }, () => balancer.pick(clock.now));
+    expect(again).toContain(state);
+    state.failed(clock.now);
+    clock.advance(501);
+    expect(balancer.ready).toBe(1);
+  });
+
+  test("of three, two of them avoided, the third is found", () => {
+    const { clock, balancer } = setUp(3);
+    const seen = new Set<EndpointState>();
+    while (seen.size < 3) seen.add(balancer.pick(clock.now)!);
+    const [a, b, c] = [...seen];
+    a!.failed(0);
+    b!.failed(0);
+    for (let i = 0; i < 50; i++) expect(balancer.pick(0)).toBe(c!);
+    c!.failed(0);
+    // All are avoided: a poor chance is better than none.
+    expect(balancer.pick(0)).not.toBeNull();
+  });
+});
+
+describe("changes", () => {
+  test("an endpoint that stays keeps what is known of it; a changed one is new", () => {
+    const { balancer } = setUp(1);
+    const state = balancer.pick(0);
+    balancer.update({ kind: "add", endpoints: [endpoint(1)], labels: { service: "web" } });
+    expect(balancer.pick(0)).toBe(state);
+    const identity = { name: "a", serverName: "a" };
+    balancer.update({ kind: "add", endpoints: [endpoint(1, { identity })], labels: {} });
+    expect(balancer.pick(0)).not.toBe(state);
+    expect(state!.removed).toBe(true);
+    expect(balancer.size).toBe(1);
+  });
+
+  test("what hangs on a removed endpoint is closed", () => {
+    const { balancer } = setUp(2);
+    const state = balancer.pick(0)!;
+    let closed = 0;
+    state.resource = { close: () => void closed++ };
+    balancer.update({ kind: "remove", addresses: [state.endpoint.address] });
+    expect(closed).toBe(1);
+    expect(balancer.size).toBe(1);
+    expect(balancer.pick(0)).not.toBe(state);
+    balancer.update({ kind: "none", exists: true });
+    expect(balancer.pick(0)).toBeNull();
+  });
+});
+
+describe("waiting", () => {
+  test("for the first endpoint", () => {
+    const { clock, balancer } = setUp(0);
+    const got: (EndpointState | null)[] = [];
+    balancer.wait({ picked: (state) => void got.push(state) });
+    clock.advance(FAILFAST_MS - 1);
+    expect(got).toEqual([]);
+    balancer.update({ kind: "add", endpoints: [endpoint(1)], labels: {} });
+    expect(got).toEqual([balancer.pick(0)]);
+    clock.advance(FAILFAST_MS);
+    expect(got.length).toBe(1);
+  });
+
+  test("ends; after that nobody waits in vain", () => {
+    const { clock, balancer } = setUp(0);
+    const got: (EndpointState | null)[] = [];
+    const waiter = { picked: (state: EndpointState | null) => void got.push(state) };
+    balancer.wait(waiter);
+    clock.advance(FAILFAST_MS);
+    expect(got).toEqual([null]);
+    balancer.wait(waiter);
+    expect(got).toEqual([null, null]);
+    balancer.update({ kind: "add", endpoints: [endpoint(1)], labels: {} });
+    balancer.update({ kind: "none", exists: true });
+    balancer.wait(waiter);
+    expect(got.length).toBe(2);
+    balancer.cancel(waiter);
+    clock.advance(FAILFAST_MS);
+    expect(got.length).toBe(2);
+  });
+});
