@@ -1,0 +1,128 @@
+/**
+ * The packet filter of the mesh's own namespace, whole: service addresses, the way out, and what is
+ * refused. The namespace belongs to the mesh, so its tables are replaced at once by one
+ * `iptables-restore`; nobody else's rules are in there.
+ *
+ *     from pods, PREROUTING: service address → endpoint; mesh network → as it is;
+ *                            DNS → the mesh's DNS; other TCP → the egress relay
+ *     from here, OUTPUT:     service address → endpoint
+ *     to a service address still, FORWARD or OUTPUT: refused at once
+ */
+
+import { Fault } from "../base/fault.ts";
+import type { EndpointSlice, Service } from "../source/objects.ts";
+import { type IpVersion, serviceRules, SERVICES_CHAIN } from "./service-nat.ts";
+
+/** The networks of the mesh in one IP version, and where the egress relay listens. */
+export interface GatewayNetwork {
+  readonly version: IpVersion;
+  /** The bridge that all pods hang on. */
+  readonly bridge: string;
+  /** CIDR. */
+  readonly podNetwork: string;
+  /** CIDR. */
+  readonly serviceNetwork: string;
+  /** The port of this namespace to which connections to anywhere else are redirected. */
+  readonly egressPort: number;
+}
+
+/** What a command left behind. */
+export interface RestoreOutcome {
+  readonly code: number;
+  readonly stderr: string;
+}
+
+/** Settings of the kernel that the gateway needs in its namespace; those that do not exist, skip. */
+export const GATEWAY_SYSCTLS: Readonly<Record<string, string>> = {
+  "net/ipv4/ip_forward": "1",
+  // A pod talks to its neighbours directly; telling it so again and again would only confuse.
+  "net/ipv4/conf/all/send_redirects": "0",
+  "net/ipv4/conf/default/send_redirects": "0",
+  // Where br_netfilter is loaded, traffic between pods would go through these tables for nothing.
+  "net/bridge/bridge-nf-call-iptables": "0",
+  "net/bridge/bridge-nf-call-ip6tables": "0",
+};
+
+const EGRESS_CHAIN = "MALLA_EGRESS";
+const DNS_PORT = 53;
+
+/** The text for `iptables-restore` (or `ip6tables-restore`), both tables. */
+export function gatewayRules(
+  network: GatewayNetwork,
+  services: Iterable<Service>,
+  slices: Iterable<EndpointSlice>,
+): string {
+  const { chains, lines } = serviceRules(services, slices, network.version);
+  return [
+    "*nat",
+    ...["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"].map((chain) => `:${chain} ACCEPT [0:0]`),
+    ...[...chains, EGRESS_CHAIN].map((chain) => `:${chain} - [0:0]`),
+    `-A PREROUTING -j ${SERVICES_CHAIN}`,
+    `-A PREROUTING -i ${network.bridge} -j ${EGRESS_CHAIN}`,
+    `-A OUTPUT -j ${SERVICES_CHAIN}`,
+    ...lines,
+    ...egressRules(network),
+    ...masqueradeRules(network),
+    "COMMIT",
+    "*filter",
+    ...["INPUT", "FORWARD", "OUTPUT"].map((chain) => `:${chain} ACCEPT [0:0]`),
+    ...["FORWARD", "OUTPUT"].flatMap((chain) => refusalRules(chain, network)),
+    "COMMIT",
+    "",
+  ].join("\n");
+}
+
+/**
+ * Replaces the tables. `run` executes a command with an input. Throws `failed_precondition` with the
+ * program's own words.
+ */
+export async function applyGatewayRules(
+  rules: string,
+  version: IpVersion,
+  run: (command: readonly string[], input: string) => Promise<RestoreOutcome>,
+): Promise<void> {
+  const program = version === 4 ? "iptables-restore" : "ip6tables-restore";
+  const outcome = await run([program, "-w", "5"], rules);
+  if (outcome.code === 0) return;
+  const [line = `exit code ${outcome.code}`] = outcome.stderr.trim().split("\n");
+  throw new Fault(
+    "failed_precondition",
+    `Cannot set the mesh's packet filter with ${program}: ${line}`,
+  );
+}
+
+function egressRules(
+  { version, podNetwork, serviceNetwork, egressPort }: GatewayNetwork,
+): string[] {
+  const own = version === 4
+    ? [podNetwork, serviceNetwork, "224.0.0.0/4", "255.255.255.255/32"]
+    : [podNetwork, serviceNetwork, "fe80::/10", "ff00::/8"];
+  return [
+    ...own.map((network) => `-A ${EGRESS_CHAIN} -d ${network} -j RETURN`),
+    // A program may have a name server of its own built in; ours answers for all of them.
+    `-A ${EGRESS_CHAIN} -p udp --dport ${DNS_PORT} -j REDIRECT --to-ports ${DNS_PORT}`,
+    `-A ${EGRESS_CHAIN} -p tcp --dport ${DNS_PORT} -j REDIRECT --to-ports ${DNS_PORT}`,
+    `-A ${EGRESS_CHAIN} -p tcp -j REDIRECT --to-ports ${egressPort}`,
+  ];
+}
+
+/**
+ * Pods are neighbours on one bridge: an endpoint would answer its client directly, past the
+ * translation, and the client would not know the sender. So a translated connection gets this
+ * namespace as its source; that also serves a pod that reaches itself.
+ */
+function masqueradeRules({ podNetwork }: GatewayNetwork): string[] {
+  return [
+    `-A POSTROUTING -s ${podNetwork} -d ${podNetwork} -m conntrack --ctstate DNAT -j MASQUERADE`,
+  ];
+}
+
+/** Translated connections have an endpoint's address by now: what still goes here has none. */
+function refusalRules(chain: string, { version, serviceNetwork }: GatewayNetwork): string[] {
+  const unreachable = version === 4 ? "icmp-port-unreachable" : "icmp6-port-unreachable";
+  const match = `-A ${chain} -d ${serviceNetwork}`;
+  return [
+    `${match} -p tcp -j REJECT --reject-with tcp-reset`,
+    `${match} -j REJECT --reject-with ${unreachable}`,
+  ];
+}
