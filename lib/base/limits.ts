@@ -104,3 +104,15 @@ export const CONTROL_MESSAGE_BYTES_MAX = 33_554_432;
 
 /** Bytes of endpoint changes kept for a proxy that does not read them; then its stream is cut. */
 export const CONTROL_BACKLOG_BYTES_MAX = 1_048_576;
+
+/**
+ * Outbound addresses that a proxy knows at once, each with two or three streams of the control plane.
+ * An application that scans a network holds each for a few seconds only.
+ */
+export const OUTBOUND_TARGETS_MAX = 10_000;
+
+/** Bytes of one manifest file. Kubernetes keeps objects below 1.5 MiB; a file may hold a few dozen. */
+export const MANIFEST_FILE_BYTES_MAX = 33_554_432;
+
+/** How often a folder of manifests is looked through although nothing was reported. */
+export const FILES_RESYNC_MS = 30_000;
