@@ -116,3 +116,6 @@ export const MANIFEST_FILE_BYTES_MAX = 33_554_432;
 
 /** How often a folder of manifests is looked through although nothing was reported. */
 export const FILES_RESYNC_MS = 30_000;
+
+/** Hops that an opaque connection tries to connect; each attempt may cost a whole timeout. */
+export const OPAQUE_CONNECTS_MAX = 3;

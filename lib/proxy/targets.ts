@@ -1,0 +1,303 @@
+/**
+ * Outbound targets by original destination: each watches its profile and its policy while it is in use
+ * and for a while after. A target is found once the control plane has answered both; from then on the
+ * last answers hold, whatever happens to the control plane.
+ *
+ *     asked ──both answered──▶ found ──unused for a while──▶ dropped
+ *       └──no answer in time──▶ failing (every look-up fails at once) ──answered──▶ found
+ */
+
+import { assert } from "../base/assert.ts";
+import { equalValues } from "../base/equal.ts";
+import { Fault } from "../base/fault.ts";
+import { OUTBOUND_TARGETS_MAX } from "../base/limits.ts";
+import type { Timer } from "../host/clock.ts";
+import {
+  formatAddress,
+  type Network,
+  networkContains,
+  type SocketAddress,
+} from "../mesh/address.ts";
+import type { ClientPolicy, Profile, Route } from "../mesh/policy.ts";
+import {
+  type BalancerLease,
+  Destinations,
+  type DestinationsOptions,
+  type TrafficKind,
+} from "./discovery.ts";
+import type {
+  OutboundTarget,
+  OutboundTargets,
+  TargetFound,
+  WeightedBalancer,
+} from "./environment.ts";
+import { isRefusal, SteadyWatch } from "./steady-watch.ts";
+import type { StreamHealth } from "./stream-health.ts";
+import { targetAuthority, targetPolicy } from "./target-policy.ts";
+
+/** What targets are made from. `health` is that of the destination service. */
+export interface TargetsOptions extends DestinationsOptions {
+  readonly policyHealth: StreamHealth;
+  /** Only addresses in these networks have a profile. */
+  readonly profileNetworks: readonly Network[];
+  readonly detectTimeoutMs: number;
+  /** How long an unused target is remembered. */
+  readonly idleMs: number;
+  /** How long a look-up may take, in all, before it fails. */
+  readonly lookupMs: number;
+}
+
+/** The targets of one proxy. */
+export class WatchedTargets implements OutboundTargets {
+  readonly #options: TargetsOptions;
+  readonly #destinations: Destinations;
+  readonly #targets = new Map<string, WatchedTarget>();
+
+  constructor(options: TargetsOptions) {
+    this.#options = options;
+    this.#destinations = new Destinations(options);
+  }
+
+  /** How many targets are remembered, and how many destinations are watched for them. */
+  get size(): { readonly targets: number; readonly destinations: number } {
+    return { targets: this.#targets.size, destinations: this.#destinations.size };
+  }
+
+  acquire(address: SocketAddress, found: TargetFound): void {
+    const key = formatAddress(address);
+    let target = this.#targets.get(key);
+    if (target === undefined) {
+      if (this.#targets.size >= OUTBOUND_TARGETS_MAX) {
+        const message = `Cannot look up ${key}: ${OUTBOUND_TARGETS_MAX} targets are in use`;
+        return found(null, new Fault("resource_exhausted", message));
+      }
+      const forget = () => void this.#targets.delete(key);
+      target = new WatchedTarget(address, this.#options, this.#destinations, forget);
+      this.#targets.set(key, target);
+      target.start();
+    }
+    target.acquire(found);
+  }
+
+  release(target: OutboundTarget): void {
+    assert(target instanceof WatchedTarget, "a target is released where it was acquired");
+    target.release();
+  }
+
+  stop(): void {
+    for (const target of [...this.#targets.values()]) target.drop();
+  }
+}
+
+/** One original destination. */
+class WatchedTarget implements OutboundTarget {
+  readonly address: SocketAddress;
+  readonly #options: TargetsOptions;
+  readonly #destinations: Destinations;
+  readonly #forget: () => void;
+  readonly #watches: { start(): unknown; stop(): void }[] = [];
+  /** undefined: not answered yet; null: there is none. */
+  #profile: Profile | null | undefined;
+  #clientPolicy: ClientPolicy | null | undefined;
+  #view: TargetView | null = null;
+  #leases: BalancerLease[] = [];
+  #waiters: TargetFound[] = [];
+  #lastFault: Error | null = null;
+  #isFailing = false;
+  #isDropped = false;
+  #lookupTimer: Timer | null = null;
+  #idleTimer: Timer | null = null;
+  #uses = 0;
+  #idleSinceMs: number;
+
+  constructor(
+    address: SocketAddress,
+    options: TargetsOptions,
+    destinations: Destinations,
+    forget: () => void,
+  ) {
+    this.address = address;
+    this.#options = options;
+    this.#destinations = destinations;
+    this.#forget = forget;
+    this.#idleSinceMs = options.host.clock.monotonicMs();
+    this.#watches.push(this.#policyWatch());
+    const hasProfile = options.profileNetworks.some((net) => networkContains(net, address.ip));
+    if (hasProfile) this.#watches.push(this.#profileWatch());
+    else this.#profile = null;
+  }
+
+  get policy(): ClientPolicy {
+    return this.#found().policy;
+  }
+
+  get authority(): string {
+    return this.#found().authority;
+  }
+
+  get httpBackends(): readonly WeightedBalancer[] {
+    return this.#found().http;
+  }
+
+  get opaqueBackends(): readonly WeightedBalancer[] {
+    return this.#found().opaque;
+  }
+
+  start(): void {
+    const { host, lookupMs } = this.#options;
+    this.#lookupTimer = host.clock.after(lookupMs, () => this.#failWaiters());
+    for (const watch of this.#watches) watch.start();
+    this.#scheduleIdle();
+  }
+
+  acquire(found: TargetFound): void {
+    this.#idleSinceMs = this.#options.host.clock.monotonicMs();
+    if (this.#view !== null) {
+      this.#uses++;
+      found(this, null);
+    } else if (this.#isFailing) found(null, this.#lookupFault());
+    else this.#waiters.push(found);
+  }
+
+  release(): void {
+    assert(this.#uses > 0, "a target is released as often as it was acquired");
+    this.#uses--;
+    this.#idleSinceMs = this.#options.host.clock.monotonicMs();
+    this.#scheduleIdle();
+  }
+
+  drop(): void {
+    this.#isDropped = true;
+    this.#forget();
+    for (const watch of this.#watches) watch.stop();
+    this.#lookupTimer?.cancel();
+    this.#idleTimer?.cancel();
+    this.#failWaiters();
+    for (const lease of this.#leases) lease.release();
+    this.#leases = [];
+  }
+
+  #policyWatch(): SteadyWatch<ClientPolicy> {
+    const { host, discovery, asker, policyHealth } = this.#options;
+    return new SteadyWatch<ClientPolicy>(host, {
+      open: (sink) => discovery.watchClientPolicy(asker, this.address, sink),
+      next: (policy, full) => {
+        if (full) policyHealth.answered();
+        this.#clientPolicy = policy;
+        this.#refresh();
+      },
+      failed: (fault) => {
+        this.#lastFault = fault;
+        // A policy may come later, so `not_found` is asked again, ever more slowly.
+        if (!isFault(fault, "not_found", "unimplemented")) return policyHealth.failed(fault);
+        this.#clientPolicy = null;
+        this.#refresh();
+      },
+      isFinal: (fault) => isFault(fault, "unimplemented"),
+    });
+  }
+
+  #profileWatch(): SteadyWatch<Profile> {
+    const { host, discovery, asker, health } = this.#options;
+    return new SteadyWatch<Profile>(host, {
+      open: (sink) => discovery.watchProfile(asker, formatAddress(this.address), sink),
+      next: (profile, full) => {
+        if (full) health.answered();
+        this.#profile = profile;
+        this.#refresh();
+      },
+      failed: (fault) => {
+        this.#lastFault = fault;
+        if (!isRefusal(fault) && !isFault(fault, "not_found", "unimplemented")) {
+          return health.failed(fault);
+        }
+        this.#profile = null;
+        this.#refresh();
+      },
+      isFinal: (fault) => isRefusal(fault) || isFault(fault, "unimplemented"),
+    });
+  }
+
+  /** Both answers are there, or one of them changed. */
+  #refresh(): void {
+    const [profile, clientPolicy] = [this.#profile, this.#clientPolicy];
+    if (profile === undefined || clientPolicy === undefined) return;
+    const { detectTimeoutMs } = this.#options;
+    const known = { address: this.address, profile, policy: clientPolicy, detectTimeoutMs };
+    const policy = targetPolicy(known);
+    const authority = targetAuthority(known);
+    const view = this.#view;
+    if (view === null || view.authority !== authority || !equalValues(view.policy, policy)) {
+      this.#replace(policy, authority);
+    }
+    this.#lookupTimer?.cancel();
+    this.#isFailing = false;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const found of waiters) this.acquire(found);
+  }
+
+  #replace(policy: ClientPolicy, authority: string): void {
+    const old = this.#leases;
+    this.#leases = [];
+    this.#view = {
+      policy,
+      authority,
+      http: this.#balancers(policy.http, "http"),
+      opaque: this.#balancers(policy.opaque, "opaque"),
+    };
+    // Given back only now, so that balancers which stay keep their measurements and connections.
+    for (const lease of old) lease.release();
+  }
+
+  #balancers({ action }: Route, kind: TrafficKind): WeightedBalancer[] {
+    if (action.kind === "fail") return [];
+    return action.backends.map((backend) => {
+      const lease = this.#destinations.lease(backend, kind);
+      this.#leases.push(lease);
+      return { balancer: lease.balancer, weight: backend.weight };
+    });
+  }
+
+  #found(): TargetView {
+    assert(this.#view !== null, "a target is read only after it was found");
+    return this.#view;
+  }
+
+  #failWaiters(): void {
+    this.#isFailing = true;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const found of waiters) found(null, this.#lookupFault());
+  }
+
+  #lookupFault(): Fault {
+    const missing = this.#clientPolicy === undefined ? "policy" : "profile";
+    const message = `Cannot look up ${formatAddress(this.address)}: no answer about its ${missing}`;
+    return new Fault("unavailable", message, { cause: this.#lastFault ?? undefined });
+  }
+
+  /** One timer for all uses: connections only write down when they ended. */
+  #scheduleIdle(): void {
+    if (this.#isDropped || this.#idleTimer !== null || this.#uses > 0) return;
+    const { host: { clock }, idleMs } = this.#options;
+    const restMs = this.#idleSinceMs + idleMs - clock.monotonicMs();
+    if (restMs <= 0 && this.#waiters.length === 0) return this.drop();
+    this.#idleTimer = clock.after(restMs > 0 ? restMs : idleMs, () => {
+      this.#idleTimer = null;
+      this.#scheduleIdle();
+    });
+  }
+}
+
+/** What a found target shows. */
+interface TargetView {
+  readonly policy: ClientPolicy;
+  readonly authority: string;
+  readonly http: readonly WeightedBalancer[];
+  readonly opaque: readonly WeightedBalancer[];
+}
+
+function isFault(fault: Error, ...codes: readonly string[]): boolean {
+  return fault instanceof Fault && codes.includes(fault.code);
+}
