@@ -1,17 +1,13 @@
 /**
- * The proxy's side of the control API: a `Certifier` and a `Discovery` over channels. A watch that
- * breaks is asked for again, with a pause that grows; its reader sees no gap and no reset, only values.
- * It ends with a fault only where asking again makes no sense.
+ * The proxy's side of the control API: a `Certifier` and a `Discovery` over channels. One watch is one
+ * stream: full state first, then changes, and a fault when it ends, however it ended. Asking again,
+ * and with which pauses, is the caller's business.
  */
 
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
-import type { Fault, FaultCode } from "../base/fault.ts";
-import type { Clock, Timer } from "../host/clock.ts";
-import { formatAddress, type SocketAddress } from "../mesh/address.ts";
+import { Fault } from "../base/fault.ts";
 import type { Certifier } from "../mesh/certifier.ts";
-import type { Asker, Discovery, Sink, Unwatch } from "../mesh/discovery.ts";
-import type { EndpointUpdate } from "../mesh/endpoint.ts";
-import type { ClientPolicy, Profile, ServerPolicy } from "../mesh/policy.ts";
+import type { Discovery, Sink, Unwatch } from "../mesh/discovery.ts";
 import { addressToWire } from "./address.ts";
 import { certificateRequestToWire, issuedCertificateFromWire } from "./certify.ts";
 import type { Channel } from "./channel.ts";
@@ -31,27 +27,13 @@ import {
 import { profileFromWire } from "./profile.ts";
 import { serverPolicyFromWire } from "./server-policy-from.ts";
 
-/** How to reach the two discovery services. */
-export interface DiscoveryClientOptions {
+/** The two discovery services; they may be the same channel. */
+export interface DiscoveryChannels {
   readonly destination: Channel;
   readonly policy: Channel;
-  readonly clock: Clock;
-  /** A number in [0, 1), to spread the attempts of many proxies. */
-  readonly random: () => number;
-  /** Told of each failed attempt, for the log. */
-  readonly retrying?: (what: string, fault: Fault, delayMs: number) => void;
 }
 
 const CERTIFY_TIMEOUT_MS = 10_000;
-/** A stream that does not say anything for so long at its start is asked for anew. */
-const FIRST_MESSAGE_MS = 3_000;
-const RETRY_MIN_MS = 100;
-const RETRY_MAX_MS = 60_000;
-
-/** Faults that the next attempt would meet again, for all watches. */
-const FINAL: readonly FaultCode[] = ["invalid_argument", "failed_precondition"];
-/** Faults after which what is asked for is known not to be there. */
-const FINAL_OUTBOUND: readonly FaultCode[] = [...FINAL, "not_found", "unimplemented"];
 
 /** Asks an identity service for certificates. */
 export function createCertifier(channel: Channel): Certifier {
@@ -63,155 +45,48 @@ export function createCertifier(channel: Channel): Certifier {
   };
 }
 
-/**
- * Asks the destination and policy services. Endpoints, profiles and client policies end with
- * `not_found`, `unimplemented`, `invalid_argument` and `failed_precondition`; server policies only with
- * the last two, since a workload may become known to the policy service after its proxy has started.
- */
-export function createDiscovery(options: DiscoveryClientOptions): Discovery {
-  const { destination, policy } = options;
+/** Asks the destination and policy services. A stream that the server ends in order is `unavailable`. */
+export function createDiscovery({ destination, policy }: DiscoveryChannels): Discovery {
   return {
     watchEndpoints(asker, path, sink) {
       const request = create(GetDestinationSchema, { path, contextToken: asker.context });
-      const diff = new EndpointContinuity(sink);
-      return watch(options, destination, GET_ENDPOINTS, request, FINAL_OUTBOUND, {
-        begin: () => diff.begin(),
-        message(message) {
-          const update = endpointUpdateFromWire(message);
-          if (update !== undefined) diff.next(update);
-        },
-        fail: (fault) => sink.fail(fault),
-      });
+      return watch(destination, GET_ENDPOINTS, request, endpointUpdateFromWire, sink);
     },
-    watchProfile(asker: Asker, path: string, sink: Sink<Profile>) {
+    watchProfile(asker, path, sink) {
       const request = create(GetDestinationSchema, { path, contextToken: asker.context });
-      return watch(options, destination, GET_PROFILE, request, FINAL_OUTBOUND, {
-        message: (message) => sink.next(profileFromWire(message)),
-        fail: (fault) => sink.fail(fault),
-      });
+      return watch(destination, GET_PROFILE, request, profileFromWire, sink);
     },
-    watchClientPolicy(asker, target: SocketAddress | string, sink: Sink<ClientPolicy>) {
+    watchClientPolicy(asker, target, sink) {
       const request = create(TrafficSpecSchema, {
         sourceWorkload: asker.workload,
         target: typeof target === "string"
           ? { case: "authority", value: target }
           : { case: "addr", value: addressToWire(target) },
       });
-      return watch(options, policy, WATCH_CLIENT_POLICY, request, FINAL_OUTBOUND, {
-        message: (message) => sink.next(clientPolicyFromWire(message)),
-        fail: (fault) => sink.fail(fault),
-      });
+      return watch(policy, WATCH_CLIENT_POLICY, request, clientPolicyFromWire, sink);
     },
-    watchServerPolicy(asker, port: number, sink: Sink<ServerPolicy>) {
+    watchServerPolicy(asker, port, sink) {
       const request = create(PortSpecSchema, { workload: asker.workload, port });
-      return watch(options, policy, WATCH_SERVER_POLICY, request, FINAL, {
-        message: (message) => sink.next(serverPolicyFromWire(message)),
-        fail: (fault) => sink.fail(fault),
-      });
+      return watch(policy, WATCH_SERVER_POLICY, request, serverPolicyFromWire, sink);
     },
   };
 }
 
-/** What a watch does with what comes. */
-interface WatchEvents<O extends DescMessage> {
-  /** A stream begins, the first one or a later one: full state comes next. */
-  readonly begin?: () => void;
-  /** May throw a `Fault`, which is treated like one of the server's. */
-  readonly message: (message: MessageShape<O>) => void;
-  readonly fail: (fault: Fault) => void;
-}
-
-/** Holds one stream open until it is unwatched or ends with a final fault. */
-function watch<I extends DescMessage, O extends DescMessage>(
-  options: DiscoveryClientOptions,
+/** One stream. What `convert` does not know is passed over; what it throws ends the stream. */
+function watch<I extends DescMessage, O extends DescMessage, T>(
   channel: Channel,
   method: Method<I, O>,
   request: MessageShape<I>,
-  final: readonly FaultCode[],
-  events: WatchEvents<O>,
+  convert: (message: MessageShape<O>) => T | undefined,
+  sink: Sink<T>,
 ): Unwatch {
-  const { clock, random, retrying } = options;
-  let delayMs = RETRY_MIN_MS;
-  let cancel: (() => void) | undefined;
-  let timer: Timer | undefined;
-
-  function attempt(): void {
-    let isFirst = true;
-    events.begin?.();
-    timer = clock.after(FIRST_MESSAGE_MS, () => {
-      cancel?.();
-      again(null);
-    });
-    cancel = channel.stream(method, request, {
-      message(message) {
-        if (isFirst) timer?.cancel();
-        isFirst = false;
-        delayMs = RETRY_MIN_MS;
-        events.message(message);
-      },
-      ended(fault) {
-        timer?.cancel();
-        if (fault !== null && final.includes(fault.code)) events.fail(fault);
-        else again(fault);
-      },
-    });
-  }
-
-  function again(fault: Fault | null): void {
-    const waitMs = delayMs * (0.5 + random() / 2);
-    delayMs = Math.min(delayMs * 2, RETRY_MAX_MS);
-    if (fault !== null) retrying?.(method.path, fault, waitMs);
-    timer = clock.after(waitMs, attempt);
-  }
-
-  attempt();
-  return () => {
-    timer?.cancel();
-    cancel?.();
-  };
-}
-
-/**
- * Makes one sequence of changes out of several streams: the first message of a later stream is full
- * state, so what it does not name any more is removed first.
- */
-class EndpointContinuity {
-  readonly #sink: Sink<EndpointUpdate>;
-  #known = new Map<string, SocketAddress>();
-  #isFirst = true;
-
-  constructor(sink: Sink<EndpointUpdate>) {
-    this.#sink = sink;
-  }
-
-  begin(): void {
-    this.#isFirst = true;
-  }
-
-  next(update: EndpointUpdate): void {
-    const isFirst = this.#isFirst;
-    this.#isFirst = false;
-    switch (update.kind) {
-      case "add": {
-        const added = update.endpoints.map(({ address }) => address);
-        if (isFirst) this.#removeAllBut(new Set(added.map(formatAddress)));
-        for (const address of added) this.#known.set(formatAddress(address), address);
-        break;
-      }
-      case "remove":
-        for (const address of update.addresses) this.#known.delete(formatAddress(address));
-        break;
-      case "none":
-        this.#known.clear();
-        break;
-    }
-    this.#sink.next(update);
-  }
-
-  #removeAllBut(kept: ReadonlySet<string>): void {
-    const gone = [...this.#known].filter(([key]) => !kept.has(key));
-    if (gone.length === 0) return;
-    for (const [key] of gone) this.#known.delete(key);
-    this.#sink.next({ kind: "remove", addresses: gone.map(([, address]) => address) });
-  }
+  return channel.stream(method, request, {
+    message(message) {
+      const value = convert(message);
+      if (value !== undefined) sink.next(value);
+    },
+    ended(fault) {
+      sink.fail(fault ?? new Fault("unavailable", `Stream ${method.path} ended`));
+    },
+  });
 }
