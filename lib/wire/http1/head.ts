@@ -252,3 +252,10 @@ export function resumeHead(bytes: Uint8Array, start: number, end: number, head: 
   if (head.base !== start) head.shift(start - head.base);
   return true;
 }
+
+/** Notes that even the unfinished line is not complete yet. Offsets stay as they are. */
+export function waitForLine(head: Head, start: number, end: number): number {
+  if (end - start > HEADER_BYTES_MAX) return -Http1Reason.TOO_LARGE;
+  head.scanned = end - start;
+  return 0;
+}

@@ -5,7 +5,7 @@ import { asciiBytes, startsWithBytes } from "../../base/bytes.ts";
 import { LEADING_CRLF_MAX, METHOD_BYTES_MAX } from "../../base/limits.ts";
 import { HOST, TARGET, TOKEN } from "./characters.ts";
 import { badLineEnd, parseFields } from "./fields.ts";
-import { type RequestHead, resumeHead, suspendHead, TargetForm } from "./head.ts";
+import { type RequestHead, resumeHead, suspendHead, TargetForm, waitForLine } from "./head.ts";
 import { Method, methodCode } from "./method.ts";
 import { Http1Reason } from "./reason.ts";
 
@@ -38,9 +38,7 @@ export function parseRequestHead(
   let at = start;
   if (scanned === 0) head.reset();
   else {
-    if (!resumeHead(bytes, start, end, head)) {
-      return suspendHead(head, start, end, start + head.resumeAt);
-    }
+    if (!resumeHead(bytes, start, end, head)) return waitForLine(head, start, end);
     at += head.resumeAt;
   }
   if (!head.inFields) {
@@ -87,7 +85,9 @@ function parseRequestLine(
   if (at >= end) return suspendHead(head, start, end, start);
   if (bytes[at] !== SPACE) return -Http1Reason.BAD_REQUEST_LINE;
   head.targetEnd = at++;
-  if (at + VERSION_LINE_BYTES > end) return suspendVersion(bytes, start, at, end, head);
+  if (at + VERSION_LINE_BYTES > end && !hasLf(bytes, at, end)) {
+    return suspendHead(head, start, end, start);
+  }
   if (!startsWithBytes(bytes, at, end, HTTP_1)) return badVersion(bytes, at, end);
   const minor = bytes[at + 7]! - 0x30;
   if (minor !== 0 && minor !== 1) return -Http1Reason.BAD_VERSION;
@@ -101,16 +101,10 @@ function parseRequestLine(
   return reason === 0 ? at + VERSION_LINE_BYTES : -reason;
 }
 
-/** The version is not complete; still refuses what cannot become one. */
-function suspendVersion(
-  bytes: Uint8Array,
-  start: number,
-  at: number,
-  end: number,
-  head: RequestHead,
-): number {
-  for (let i = at; i < end; i++) if (bytes[i] === LF) return -Http1Reason.BAD_REQUEST_LINE;
-  return suspendHead(head, start, end, start);
+/** Whether the line is complete, though shorter than one with a version: the checks then refuse it. */
+function hasLf(bytes: Uint8Array, at: number, end: number): boolean {
+  while (at < end && bytes[at] !== LF) at++;
+  return at < end;
 }
 
 function badVersion(bytes: Uint8Array, at: number, end: number): number {

@@ -4,7 +4,7 @@
 import { asciiBytes, startsWithBytes } from "../../base/bytes.ts";
 import { FIELD_VALUE } from "./characters.ts";
 import { badLineEnd, parseFields } from "./fields.ts";
-import { type ResponseHead, resumeHead, suspendHead } from "./head.ts";
+import { type ResponseHead, resumeHead, suspendHead, waitForLine } from "./head.ts";
 import { Http1Reason } from "./reason.ts";
 
 const LF = 0x0a;
@@ -29,9 +29,7 @@ export function parseResponseHead(
   let at = start;
   if (scanned === 0) head.reset();
   else {
-    if (!resumeHead(bytes, start, end, head)) {
-      return suspendHead(head, start, end, start + head.resumeAt);
-    }
+    if (!resumeHead(bytes, start, end, head)) return waitForLine(head, start, end);
     at += head.resumeAt;
   }
   if (!head.inFields) {
