@@ -1,0 +1,2 @@
+// The graph layout library, as the page loads it from its own server.
+export { Graph, layout } from "@dagrejs/dagre";
