@@ -1,0 +1,126 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { asciiBytes } from "../../base/bytes.ts";
+import { BodyFramer, BodyMode } from "./mod.ts";
+
+const CHUNKED = [
+  "0\r\n\r\n",
+  "5\r\nhello\r\n0\r\n\r\n",
+  '5;name=value;q="a b"\r\nhello\r\n0;last\r\n\r\n',
+  "00000a\r\n0\r\n\r\n1\r\n\r\r\r\n0\r\nChecksum: abc\r\nExpires:\r\n\r\n",
+  `${"1F".padStart(16, "0")}\r\n${"x".repeat(31)}\r\n0\r\n\r\n`,
+];
+
+/** Feeds pieces; how many bytes were taken in all, and where the framer then stands. */
+function feed(framer: BodyFramer, bytes: Uint8Array, cuts: readonly number[]): number {
+  let at = 0;
+  for (const cut of [...cuts, bytes.length]) {
+    if (cut <= at) continue;
+    const taken = framer.advance(bytes, at, cut);
+    if (taken < 0) return taken;
+    at += taken;
+    if (framer.done) break;
+  }
+  return at;
+}
+
+test("no body takes nothing and is done at once", () => {
+  const framer = new BodyFramer();
+  framer.beginNone();
+  expect([framer.done, framer.mode]).toEqual([true, BodyMode.NONE]);
+  expect(framer.advance(asciiBytes("GET"), 0, 3)).toBe(0);
+});
+
+test("a body of a length takes exactly that many bytes", () => {
+  const framer = new BodyFramer();
+  framer.beginLength(5);
+  const bytes = asciiBytes("helloGET /");
+  expect(framer.advance(bytes, 0, 2)).toBe(2);
+  expect([framer.done, framer.endsWithClose(), framer.remaining]).toEqual([false, false, 3]);
+  expect(framer.advance(bytes, 2, bytes.length)).toBe(3);
+  expect([framer.done, framer.bytes]).toEqual([true, 5]);
+  expect(framer.advance(bytes, 5, bytes.length)).toBe(0);
+  framer.beginLength(0);
+  expect(framer.done).toBe(true);
+});
+
+test("a body until close takes everything and is never done", () => {
+  const framer = new BodyFramer();
+  framer.beginUntilClose();
+  expect(framer.advance(new Uint8Array(1_000), 0, 1_000)).toBe(1_000);
+  expect([framer.done, framer.endsWithClose(), framer.bytes]).toEqual([false, true, 1_000]);
+});
+
+test("lengths beyond 32 bits are counted exactly", () => {
+  const framer = new BodyFramer();
+  framer.beginLength(2 ** 40 + 1);
+  const chunk = new Uint8Array(1 << 20);
+  for (let i = 0; i < 1 << 20; i++) framer.advance(chunk, 0, chunk.length);
+  expect([framer.done, framer.remaining]).toEqual([false, 1]);
+  expect(framer.advance(chunk, 0, 2)).toBe(1);
+  expect(framer.done).toBe(true);
+});
+
+describe("chunked", () => {
+  const payloads = [0, 5, 5, 10, 31];
+
+  for (const [index, text] of CHUNKED.entries()) {
+    test(`every split ends the body at the same byte: ${JSON.stringify(text)}`, () => {
+      const bytes = asciiBytes(`${text}GET / HTTP/1.1\r\n`);
+      const framer = new BodyFramer();
+      for (let split = 0; split <= text.length; split++) {
+        framer.beginChunked();
+        expect(feed(framer, bytes, [split])).toBe(text.length);
+        expect([framer.done, framer.bytes]).toEqual([true, payloads[index]!]);
+      }
+      framer.beginChunked();
+      expect(feed(framer, bytes, Array.from(bytes, (_, at) => at))).toBe(text.length);
+      expect(framer.done).toBe(true);
+    });
+  }
+
+  test("an unfinished body is not done, and a close then cuts it off", () => {
+    const text = CHUNKED[3]!;
+    const bytes = asciiBytes(text);
+    for (let end = 0; end < text.length; end++) {
+      const framer = new BodyFramer();
+      framer.beginChunked();
+      expect(framer.advance(bytes, 0, end)).toBe(end);
+      expect([framer.done, framer.endsWithClose()]).toEqual([false, false]);
+    }
+  });
+
+  test("any payload in any chunks is counted and ended, in any pieces", () => {
+    const chunks = fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 10 });
+    const cuts = fc.array(fc.nat(500), { maxLength: 6 });
+    fc.assert(
+      fc.property(chunks, cuts, fc.boolean(), (chunks, cuts, capital) => {
+        const parts: number[] = [];
+        for (const chunk of chunks) {
+          const size = chunk.length.toString(16);
+          parts.push(...asciiBytes(`${capital ? size.toUpperCase() : size}\r\n`), ...chunk, 13, 10);
+        }
+        parts.push(...asciiBytes("0\r\n\r\n"));
+        const length = parts.length;
+        const bytes = Uint8Array.from([...parts, 0x47, 0x45, 0x54]);
+        const framer = new BodyFramer();
+        framer.beginChunked();
+        expect(feed(framer, bytes, cuts.sort((a, b) => a - b))).toBe(length);
+        expect(framer.done).toBe(true);
+        expect(framer.bytes).toBe(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+      }),
+      { seed: 1, numRuns: 300 },
+    );
+  });
+
+  test("a framer that failed is as new for the next message", () => {
+    const framer = new BodyFramer();
+    framer.beginChunked();
+    expect(framer.advance(asciiBytes("5;ext\r\nhell\n"), 0, 12)).toBe(12);
+    expect(framer.advance(asciiBytes("xx"), 0, 2)).toBeLessThan(0);
+    framer.beginChunked();
+    const bytes = asciiBytes(CHUNKED[1]!);
+    expect(framer.advance(bytes, 0, bytes.length)).toBe(bytes.length);
+    expect([framer.done, framer.bytes]).toEqual([true, 5]);
+  });
+});
