@@ -119,3 +119,6 @@ export const FILES_RESYNC_MS = 30_000;
 
 /** Hops that an opaque connection tries to connect; each attempt may cost a whole timeout. */
 export const OPAQUE_CONNECTS_MAX = 3;
+
+/** Bytes of a request's body on a proxy's admin port: a log filter is a line. */
+export const ADMIN_BODY_BYTES_MAX = 4_096;
