@@ -13,9 +13,17 @@ interface ModeEntry {
 }
 
 const MODES: Readonly<Record<string, ModeEntry>> = {
+  controller: {
+    summary: "serve destinations and policies to proxies",
+    load: () => import("./controller.ts"),
+  },
   init: {
     summary: "redirect a pod's traffic to its proxy, then exit",
     load: () => import("./init.ts"),
+  },
+  viz: {
+    summary: "metrics API, history and the live page",
+    load: () => import("./viz.ts"),
   },
 };
 

@@ -1,6 +1,6 @@
 /** Settings that several modes share; a mode spreads them into its own schema. */
 
-import { nonEmpty, oneOf } from "./type.ts";
+import { nonEmpty, oneOf, reading, type SettingType, typeOf } from "./type.ts";
 
 /** How a process of the control plane or the command line logs. */
 export const logSettings = {
@@ -44,3 +44,31 @@ export const meshSettings = {
     help: "The last part of every service's DNS name.",
   },
 } as const;
+
+/** Where a process of the control plane reads the mesh's objects. */
+export type SourcePlace = { readonly kind: "files"; readonly path: string } | {
+  readonly kind: "kube";
+};
+
+/** The objects of the mesh: a folder of manifests, or the cluster that the process runs in. */
+export const sourceSettings = {
+  source: {
+    env: "MALLA_SOURCE",
+    flag: "source",
+    type: sourcePlace(),
+    default: "kube",
+    help: "Where the mesh's objects are read.",
+  },
+} as const;
+
+function sourcePlace(): SettingType<SourcePlace> {
+  return typeOf(
+    { expected: "files:FOLDER or kube", placeholder: "files:FOLDER|kube" },
+    reading((text): SourcePlace => {
+      if (text.trim() === "kube") return { kind: "kube" };
+      const path = /^files:(.+)$/.exec(text.trim())?.[1];
+      if (path === undefined) throw new TypeError(text);
+      return { kind: "files", path };
+    }),
+  );
+}

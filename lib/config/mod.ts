@@ -1,6 +1,6 @@
 /** The config library: one schema per mode, read from defaults, a file, the environment and flags. */
 
-export { logSettings, meshSettings } from "./common.ts";
+export { logSettings, meshSettings, type SourcePlace, sourceSettings } from "./common.ts";
 export {
   defineSettings,
   type Definition,

@@ -31,7 +31,3 @@ declare module "*/page/format.js" {
   const text: string;
   export default text;
 }
-declare module "@dagrejs/dagre/dist/dagre.esm.js" {
-  const text: string;
-  export default text;
-}

@@ -1,0 +1,74 @@
+/** The dashboard as a whole: watches a source, scrapes, keeps history, serves the API and the page. */
+
+import { COMMIT, VERSION } from "../base/version.ts";
+import type { Clock } from "../host/clock.ts";
+import { httpGet } from "../host/http-get.ts";
+import { serveWeb, type WebServer } from "../host/web-server.ts";
+import type { Source } from "../source/mod.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { createApi } from "./api.ts";
+import { addPage } from "./assets.ts";
+import { ClusterView, VIEW_KINDS } from "./cluster.ts";
+import { History } from "./history.ts";
+import { expectOk, Scraper } from "./scraper.ts";
+import type { VizSettings } from "./settings.ts";
+
+/** What the dashboard runs on. */
+export interface VizOptions {
+  readonly settings: VizSettings;
+  readonly source: Source;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A running dashboard. */
+export interface Viz {
+  readonly apiPort: number;
+  readonly pagePort: number;
+  stop(): Promise<void>;
+}
+
+/** Starts the dashboard. Rejects when a port is taken or the source can never work. */
+export async function startViz({ settings, source, clock, log }: VizOptions): Promise<Viz> {
+  const view = new ClusterView();
+  const history = new History();
+  const version = { version: VERSION, ...COMMIT === undefined ? {} : { commit: COMMIT } };
+  const api = { view, history, clock, version, hosts: settings.hosts };
+  const apiApp = createApi(api);
+  const pageApp = createApi(api);
+  addPage(pageApp);
+  const scraper = new Scraper({
+    view,
+    history,
+    clock,
+    log,
+    fetch: async (url, timeoutMs, bytesMax) =>
+      expectOk(url, await httpGet(url, { timeoutMs, bytesMax })),
+    periodMs: settings.scrapePeriodMs,
+    adminPort: settings.adminPort,
+  });
+  const servers: WebServer[] = [];
+  const watch = await source.watch(VIEW_KINDS, view);
+  try {
+    servers.push(serveWeb({ ...settings.apiListen, handler: (request) => apiApp.fetch(request) }));
+    servers.push(
+      serveWeb({ ...settings.pageListen, handler: (request) => pageApp.fetch(request) }),
+    );
+  } catch (error) {
+    watch.stop();
+    for (const server of servers) await server.stop();
+    throw error;
+  }
+  scraper.start();
+  const [apiPort = 0, pagePort = 0] = servers.map(({ port }) => port);
+  log.info("dashboard listens", { apiPort, pagePort, source: source.name });
+  return {
+    apiPort,
+    pagePort,
+    async stop() {
+      scraper.stop();
+      watch.stop();
+      for (const server of servers) await server.stop();
+    },
+  };
+}
