@@ -85,7 +85,7 @@ function readHello(reader: Reader): ClientHello {
     }
     if (extensions.failed) return NOT_TLS;
   }
-  return reader.failed ? NOT_TLS : { kind: "hello", serverName, alpn };
+  return reader.failed || reader.left > 0 ? NOT_TLS : { kind: "hello", serverName, alpn };
 }
 
 function readServerName(body: Reader): string | null {
