@@ -125,23 +125,23 @@ export function firstValue<T>(
   watch: (sink: Sink<T>) => Unwatch,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    let unwatch: Unwatch | undefined;
-    let done = false;
+    // The first value may come before the watch is even returned.
+    const held: { unwatch?: Unwatch; isDone: boolean } = { isDone: false };
     const finish = () => {
-      done = true;
-      unwatch?.();
+      held.isDone = true;
+      held.unwatch?.();
     };
-    unwatch = watch({
-      next: (value) => {
+    held.unwatch = watch({
+      next(value) {
         resolve(value);
         finish();
       },
-      fail: (fault) => {
+      fail(fault) {
         reject(fault);
         finish();
       },
     });
-    if (done) unwatch();
+    if (held.isDone) held.unwatch();
     stream.onClose(() => {
       reject(new Fault("unavailable", "Cannot answer: the call was cancelled"));
       finish();
