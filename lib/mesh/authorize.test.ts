@@ -93,7 +93,7 @@ describe("clients", () => {
       ],
       [{ kind: "identities", names: [], suffixes: [NAME.split(".")] }, false, false, false],
     ] as [ClientMatch, boolean, boolean, boolean][],
-  )("%p: plain %p, TLS without a certificate %p, meshed %p", (match, plain, tls, mutual) => {
+  )("client match %#", (match, plain, tls, mutual) => {
     const made = policy(match);
     expect(authorize(made, client()) !== null).toBe(plain);
     expect(authorize(made, client({ tls: true })) !== null).toBe(tls);
