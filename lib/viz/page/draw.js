@@ -12,6 +12,8 @@ import { CARD_HEIGHT, CARD_WIDTH, curve, edgeId, middle, place } from "./layout.
  */
 
 const SVG = "http://www.w3.org/2000/svg";
+/** The figures on a card and where their columns begin. */
+const FIGURES = /** @type {[string, number][]} */ ([["success", 14], ["rps", 88], ["p95", 146]]);
 const OUTSIDE = new Set(["external", "unmeshed", "service", "serviceaccount"]);
 
 /** @type {Places | undefined} */
@@ -51,7 +53,7 @@ export function drawGraph(graph, selected, onSelect) {
     graph.nodes.map((node) => [node.id, node]),
     (node) => makeNode(node, onSelect),
     (group, node) => {
-      updateNode(group, node);
+      updateNode(group, node, sentBy(graph, node));
       group.classList.toggle("selected", node.id === selected);
       group.classList.toggle("dimmed", selected !== undefined && !near.has(node.id));
       group.setAttribute("aria-pressed", String(node.id === selected));
@@ -61,9 +63,10 @@ export function drawGraph(graph, selected, onSelect) {
 
 /** Small graphs are not blown up: the frame is never smaller than the panel's usual size. */
 function frame(/** @type {HTMLElement} */ svg, /** @type {Places} */ { width, height }) {
-  const wide = Math.max(width, 860);
+  const wide = Math.max(width, 1_000);
   const high = Math.max(height, 300);
   svg.setAttribute("viewBox", `${(width - wide) / 2} ${(height - high) / 2} ${wide} ${high}`);
+  svg.style.aspectRatio = `${wide} / ${high}`;
 }
 
 function neighbours(/** @type {Graph} */ graph, /** @type {string | undefined} */ selected) {
@@ -117,17 +120,12 @@ function makeNode(/** @type {GraphNode} */ node, /** @type {(id: string) => void
     shapeOf("text", { class: "name", x: left + 28, y: top + 27 }),
     shapeOf("text", { class: "kind", x: left + 28, y: top + 43 }),
   );
-  ["success", "rps", "p95"].forEach((name, column) => {
-    const x = left + 14 + column * 68;
+  for (const [name, x] of FIGURES) {
     card.append(
-      shapeOf("text", { class: `value ${name}`, x, y: top + 68 }),
-      shapeOf(
-        "text",
-        { class: "label", x, y: top + 82 },
-        { success: "success", rps: "rps", p95: "p95" }[name],
-      ),
+      shapeOf("text", { class: `value ${name}`, x: left + x, y: top + 68 }),
+      shapeOf("text", { class: `label ${name}-label`, x: left + x, y: top + 82 }, name),
     );
-  });
+  }
   group.append(card, document.createElementNS(SVG, "title"));
   group.addEventListener("click", () => onSelect(node.id));
   group.addEventListener("keydown", (event) => {
@@ -138,7 +136,21 @@ function makeNode(/** @type {GraphNode} */ node, /** @type {(id: string) => void
   return group;
 }
 
-function updateNode(/** @type {SVGElement} */ group, /** @type {GraphNode} */ node) {
+/** What a workload sends per second, for one that only calls others. */
+function sentBy(/** @type {Graph} */ graph, /** @type {GraphNode} */ node) {
+  if (node.rps !== null) return null;
+  const rates = graph.edges.filter(({ source }) => source === node.id).flatMap(({ rps }) =>
+    rps ?? []
+  );
+  return rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0);
+}
+
+/**
+ * @param {SVGElement} group
+ * @param {GraphNode} node
+ * @param {number | null} sent
+ */
+function updateNode(group, node, sent) {
   const at = places?.nodes.get(node.id) ?? { x: 0, y: 0 };
   const inner = group.querySelector(".place");
   if (inner instanceof SVGElement) inner.style.transform = `translate(${at.x}px, ${at.y}px)`;
@@ -147,9 +159,10 @@ function updateNode(/** @type {SVGElement} */ group, /** @type {GraphNode} */ no
   }
   group.classList.toggle("outside", OUTSIDE.has(node.kind));
   write(group, ".name", clip(node.name, 20));
-  write(group, ".kind", clip(kindLine(node), 34));
+  write(group, ".kind", clip(kindLine(node), 30));
   write(group, ".value.success", percent(node.successRate));
-  write(group, ".value.rps", perSecond(node.rps));
+  write(group, ".value.rps", perSecond(sent ?? node.rps));
+  write(group, ".rps-label", sent === null ? "rps" : "rps sent");
   write(group, ".value.p95", milliseconds(node.p95Ms));
   const words = `${node.name}, ${kindLine(node)}: ` +
     `success ${percent(node.successRate)}, ${perSecond(node.rps)} requests per second, ` +
@@ -171,9 +184,9 @@ function makeEdge() {
   const group = shapeOf("g", { class: "edge" });
   const chip = shapeOf("g", { class: "label-place" });
   chip.append(
-    shapeOf("rect", { class: "chip", x: -38, y: -12, width: 76, height: 24, rx: 12 }),
-    shapeOf("use", { class: "lock", x: -30, y: -6.5, width: 13, height: 13 }),
-    shapeOf("text", { class: "rate", x: -13, y: 4 }),
+    shapeOf("rect", { class: "chip", y: -12, height: 24, rx: 12 }),
+    shapeOf("use", { class: "lock", y: -6.5, width: 13, height: 13 }),
+    shapeOf("text", { class: "rate", y: 4 }),
     shapeOf("text", { class: "why", x: 0, y: 25, "text-anchor": "middle" }),
   );
   group.append(
@@ -187,7 +200,9 @@ function makeEdge() {
 
 function updateEdge(/** @type {SVGElement} */ group, /** @type {GraphEdge} */ edge) {
   const points = places?.edges.get(edgeId(edge)) ?? [];
-  const path = curve(points);
+  const origin = { x: 0, y: 0 };
+  const from = places?.nodes.get(edge.source) ?? origin;
+  const path = curve(points, from, places?.nodes.get(edge.target) ?? origin);
   const rps = edge.rps ?? 0;
   // Ten times the traffic makes a line one step thicker.
   const width = 1.4 + Math.min(3, Math.log10(1 + rps));
@@ -207,7 +222,7 @@ function updateEdge(/** @type {SVGElement} */ group, /** @type {GraphEdge} */ ed
     "href",
     edge.secured ? "#lock-shape" : "#open-lock-shape",
   );
-  write(group, ".rate", edge.rps === null ? "TCP" : `${perSecond(edge.rps)} rps`);
+  fillChip(group, edge.rps === null ? "TCP" : `${perSecond(edge.rps)} rps`);
   write(group, ".why", edge.secured ? "" : reasonText(edge.reason));
   const security = edge.secured
     ? `mutual TLS as ${edge.clientId || "a proven client"} to ${edge.serverId}`
@@ -217,6 +232,17 @@ function updateEdge(/** @type {SVGElement} */ group, /** @type {GraphEdge} */ ed
     "title",
     `${security}\nsuccess ${percent(edge.successRate)}, p95 ${milliseconds(edge.p95Ms)}`,
   );
+}
+
+/** Lock and text in the middle of a chip that is as wide as they need. */
+function fillChip(/** @type {SVGElement} */ group, /** @type {string} */ text) {
+  const inner = 13 + 5 + text.length * 6.3;
+  const width = inner + 18;
+  group.querySelector(".chip")?.setAttribute("x", String(-width / 2));
+  group.querySelector(".chip")?.setAttribute("width", String(width));
+  group.querySelector(".lock")?.setAttribute("x", String(-inner / 2));
+  group.querySelector(".rate")?.setAttribute("x", String(-inner / 2 + 18));
+  write(group, ".rate", text);
 }
 
 /**

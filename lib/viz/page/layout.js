@@ -10,7 +10,9 @@ import { Graph, layout } from "./dagre.js";
 
 export const CARD_WIDTH = 212;
 export const CARD_HEIGHT = 92;
-const CHIP_WIDTH = 92;
+const CHIP_WIDTH = 104;
+/** The arrow's tip stands off the card by so much. */
+const ARROW_GAP = 3;
 
 /** A name for the line between two boxes. */
 export function edgeId(/** @type {GraphEdge} */ edge) {
@@ -49,17 +51,36 @@ export function place(nodes, edges) {
   };
 }
 
-/** A smooth line through the points: the corners are rounded by quadratic curves. */
-export function curve(/** @type {readonly Point[]} */ points) {
-  const [first, ...rest] = points;
-  if (first === undefined) return "";
-  let path = `M${first.x} ${first.y}`;
-  rest.forEach((point, index) => {
-    const next = rest[index + 1];
-    if (next === undefined) path += ` L${point.x} ${point.y}`;
-    else path += ` Q${point.x} ${point.y} ${(point.x + next.x) / 2} ${(point.y + next.y) / 2}`;
-  });
-  return path;
+/**
+ * A smooth line from the right side of the caller to the left side of the callee, through the points
+ * between. A call back to the left keeps dagre's own way around, its corners rounded.
+ * @param {readonly Point[]} points
+ * @param {Point} from the caller's middle
+ * @param {Point} to the callee's middle
+ */
+export function curve(points, from, to) {
+  if (points.length === 0) return "";
+  if (to.x - from.x < CARD_WIDTH) return rounded(points);
+  const way = [
+    { x: from.x + CARD_WIDTH / 2, y: from.y },
+    ...points.slice(1, -1),
+    { x: to.x - CARD_WIDTH / 2 - ARROW_GAP, y: to.y },
+  ];
+  return way.reduce((path, point, index) => {
+    const before = way[index - 1];
+    if (before === undefined) return `M${point.x} ${point.y}`;
+    const half = (before.x + point.x) / 2;
+    return `${path} C${half} ${before.y} ${half} ${point.y} ${point.x} ${point.y}`;
+  }, "");
+}
+
+function rounded(/** @type {readonly Point[]} */ points) {
+  return points.reduce((path, point, index) => {
+    const next = points[index + 1];
+    if (index === 0) return `M${point.x} ${point.y}`;
+    if (next === undefined) return `${path} L${point.x} ${point.y}`;
+    return `${path} Q${point.x} ${point.y} ${(point.x + next.x) / 2} ${(point.y + next.y) / 2}`;
+  }, "");
 }
 
 /** The point half way along a line. */
