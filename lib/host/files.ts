@@ -22,6 +22,15 @@ export async function readText(path: string): Promise<string> {
   }
 }
 
+/** The file's bytes. Throws `not_found`, `permission_denied` or `unavailable`. */
+export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (cause) {
+    throw fromFileSystem(`Cannot read "${path}"`, cause);
+  }
+}
+
 /** The names in a folder, sorted. Throws `not_found`, `permission_denied` or `unavailable`. */
 export async function listFolder(path: string): Promise<readonly string[]> {
   try {
