@@ -1,5 +1,5 @@
 // hot
-/** A first-in, first-out queue in a circular array: `shift` costs the same at any depth. */
+/** A first-in, first-out queue in a circular array: `take` costs the same at any depth. */
 
 import { assert } from "./assert.ts";
 
@@ -29,7 +29,7 @@ export class Ring<T> {
   }
 
   /** Removes the oldest item; undefined when there is none. */
-  shift(): T | undefined {
+  take(): T | undefined {
     if (this.#length === 0) return undefined;
     const item = this.#slots[this.#head];
     this.#slots[this.#head] = undefined;

@@ -130,7 +130,7 @@ export class Head {
   }
 
   /** Moves all offsets after the caller has moved the bytes. */
-  shift(by: number): void {
+  rebase(by: number): void {
     this.start += by;
     this.end += by;
     this.fieldsStart += by;
@@ -199,8 +199,8 @@ export class RequestHead extends Head {
     this.authorityEnd = -1;
   }
 
-  override shift(by: number): void {
-    super.shift(by);
+  override rebase(by: number): void {
+    super.rebase(by);
     this.methodStart += by;
     this.methodEnd += by;
     this.targetStart += by;
@@ -249,7 +249,7 @@ export function resumeHead(bytes: Uint8Array, start: number, end: number, head: 
   let at = start + head.scanned;
   while (at < end && bytes[at] !== 0x0a) at++;
   if (at >= end) return false;
-  if (head.base !== start) head.shift(start - head.base);
+  if (head.base !== start) head.rebase(start - head.base);
   return true;
 }
 
