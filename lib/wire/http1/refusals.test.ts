@@ -39,6 +39,11 @@ const REQUESTS: readonly Row[] = [
   [`POST / HTTP/1.1\r\n${H}Content-Length: 5\r\nContent-Length: 5\r\n\r\n`, R.CONFLICTING_LENGTH],
   [`POST / HTTP/1.1\r\n${H}Content-Length: 5, 5\r\n\r\n`, R.CONFLICTING_LENGTH],
   [`POST / HTTP/1.1\r\n${H}Content-Length: 5, 6\r\n\r\n`, R.CONFLICTING_LENGTH],
+  [`POST / HTTP/1.1\r\n${H}Content-Length: 0\r\nContent-Length: 0\r\n\r\n`, R.CONFLICTING_LENGTH],
+  [
+    `POST / HTTP/1.1\r\n${H}Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n`,
+    R.LENGTH_AND_CHUNKED,
+  ],
   ...["", "+5", "-5", "0x5", "5 5", "5.0", "five", "9007199254740992", "5;"].map((value): Row => [
     `POST / HTTP/1.1\r\n${H}Content-Length: ${value}\r\n\r\n`,
     R.BAD_CONTENT_LENGTH,

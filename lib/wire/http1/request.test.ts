@@ -103,6 +103,7 @@ test("persistence follows version and Connection", () => {
   expect(persistent("1.1", "")).toBe(true);
   expect(persistent("1.1", "Connection: Close\r\n")).toBe(false);
   expect(persistent("1.1", "connection: foo ,\tclose\r\n")).toBe(false);
+  expect(persistent("1.1", "connection: ,foo,close,\r\n")).toBe(false);
   expect(persistent("1.0", "")).toBe(false);
   expect(persistent("1.0", "Connection: keep-alive\r\n")).toBe(true);
   expect(persistent("1.0", "Connection: keep-alive\r\nConnection: close\r\n")).toBe(false);
@@ -118,6 +119,8 @@ test("an upgrade needs both headers, HTTP/1.1, and something else than h2c", () 
   expect(upgrades("1.1", "Connection: upgrade\r\n")).toBe(false);
   expect(upgrades("1.0", "Connection: upgrade\r\nUpgrade: websocket\r\n")).toBe(false);
   expect(upgrades("1.1", "Connection: upgrade\r\nUpgrade: websocket, H2C\r\n")).toBe(false);
+  expect(upgrades("1.1", "Connection: upgrade\r\nUpgrade: websocket,h2c\r\n")).toBe(false);
+  expect(upgrades("1.1", "Connection: upgrade\r\nUpgrade: h2c-like\r\n")).toBe(true);
 });
 
 test("every method has its code, and only in capitals", () => {
@@ -140,6 +143,19 @@ test("every split of the bytes gives the same head", () => {
       expect(parseRequestHead(whole.bytes, 0, split, head)).toBe(0);
       expect(parseRequestHead(whole.bytes, 0, text.length, head, head.scanned)).toBe(text.length);
       expect(facts(whole.bytes, head)).toEqual(expected);
+    }
+  }
+});
+
+test("nothing behind the end is looked at", () => {
+  for (const text of VALID) {
+    const head = new RequestHead();
+    for (const poison of ["\0", "\r", "\n", " ", "x"]) {
+      for (let split = 0; split < text.length; split++) {
+        const bytes = asciiBytes(text.slice(0, split) + poison.repeat(20));
+        expect([text, split, poison, parseRequestHead(bytes, 0, split, head)])
+          .toEqual([text, split, poison, 0]);
+      }
     }
   }
 });

@@ -40,9 +40,23 @@ test("chunked may be the last of several codings of a response", () => {
   };
   expect(coding("chunked")).toBe(true);
   expect(coding("gzip, Chunked")).toBe(true);
+  expect(coding("gzip,chunked")).toBe(true);
   expect(coding("gzip\t,\tchunked")).toBe(true);
   for (const bad of ["chunked, gzip", "gzip", "identity", "chunked, chunked", "", "xchunked"]) {
     expect([bad, coding(bad)]).toEqual([bad, false]);
+  }
+});
+
+test("nothing behind the end is looked at", () => {
+  const head = new ResponseHead();
+  for (const text of [OK, "HTTP/1.0 404\r\n\r\n"]) {
+    for (const poison of ["\0", "\r", "\n", " ", "x"]) {
+      for (let split = 0; split < text.length; split++) {
+        const bytes = asciiBytes(text.slice(0, split) + poison.repeat(20));
+        expect([text, split, poison, parseResponseHead(bytes, 0, split, head)])
+          .toEqual([text, split, poison, 0]);
+      }
+    }
   }
 });
 

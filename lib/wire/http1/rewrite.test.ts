@@ -65,6 +65,12 @@ test("the mesh's own headers are dropped where they may be forged, else kept", (
     .toBe("A: 1\r\nl5dx: stays\r\nl5d-client-id: real\r\n");
 });
 
+test("names that only resemble the mesh's own are kept", () => {
+  const lines = "Location: /\r\nLast-Modified: x\r\nx5d-a: 1\r\nl6d-a: 1\r\nl5e-a: 1\r\n" +
+    "l5da-: 1\r\nabc-d: 1\r\na5d-b: 1\r\nl5d-: no name behind the prefix\r\n";
+  expect(rewritten(lines)).toBe(lines);
+});
+
 test("an upgrade goes on as one, where it is wanted and complete", () => {
   const lines = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nA: 1\r\n";
   expect(rewritten(lines)).toBe("Upgrade: websocket\r\nA: 1\r\nconnection: upgrade\r\n");
