@@ -17,9 +17,17 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     summary: "serve destinations and policies to proxies",
     load: () => import("./controller.ts"),
   },
+  identity: {
+    summary: "issue certificates to workloads",
+    load: () => import("./identity.ts"),
+  },
   init: {
     summary: "redirect a pod's traffic to its proxy, then exit",
     load: () => import("./init.ts"),
+  },
+  up: {
+    summary: "run manifests as a mesh on this machine",
+    load: () => import("./up.ts"),
   },
   viz: {
     summary: "metrics API, history and the live page",

@@ -57,6 +57,8 @@ export interface CertificateLoopOptions {
 export interface CertificateLoop {
   /** null before the first certificate. An expired one is still given: the handshake tells of it. */
   current(): CurrentCertificate | null;
+  /** Asks for a new certificate at once, for instance because the issuer has changed. */
+  renew(): void;
   stop(): void;
 }
 
@@ -77,11 +79,12 @@ export function startCertificateLoop(options: CertificateLoopOptions): Certifica
 class Loop implements CertificateLoop {
   readonly #options: CertificateLoopOptions;
   readonly #anchors;
-  #keys: Promise<{ keys: KeyPair; csr: Uint8Array }> | undefined;
+  #keys: { readonly keys: KeyPair; readonly csr: Uint8Array } | undefined;
   #current: CurrentCertificate | null = null;
   #timer: Timer | undefined;
   #failures = 0;
-  #isStopped = false;
+  /** Tells the attempt of now from one that was overtaken or stopped. */
+  #generation = 0;
 
   constructor(options: CertificateLoopOptions) {
     this.#options = options;
@@ -96,22 +99,28 @@ class Loop implements CertificateLoop {
     return this.#current;
   }
 
+  renew(): void {
+    this.#timer?.cancel();
+    this.#attempt();
+  }
+
   stop(): void {
-    this.#isStopped = true;
+    this.#generation++;
     this.#timer?.cancel();
   }
 
   #attempt(): void {
+    const generation = ++this.#generation;
+    const isCurrent = () => generation === this.#generation;
     this.#certify().then(
-      (certificate) => this.#succeeded(certificate),
-      (thrown: unknown) => this.#failedWith(thrown),
+      (certificate) => isCurrent() && this.#succeeded(certificate),
+      (thrown: unknown) => isCurrent() && this.#failedWith(thrown),
     );
   }
 
   async #certify(): Promise<CurrentCertificate> {
     const { name, certifier, readToken, clock, trustAnchors } = this.#options;
-    this.#keys ??= this.#makeKeys();
-    const { keys, csr } = await this.#keys;
+    const { keys, csr } = this.#keys ??= await this.#makeKeys();
     const token = await readToken();
     const issued = await certifier.certify({ identity: name, token, csr });
     const nowMs = clock.nowMs();
@@ -146,7 +155,6 @@ class Loop implements CertificateLoop {
   }
 
   #succeeded(certificate: CurrentCertificate): void {
-    if (this.#isStopped) return;
     this.#failures = 0;
     this.#current = certificate;
     const lifetimeMs = certificate.expiresAtMs - this.#options.clock.nowMs();
@@ -155,7 +163,6 @@ class Loop implements CertificateLoop {
   }
 
   #failedWith(thrown: unknown): void {
-    if (this.#isStopped) return;
     const fault = thrown instanceof Fault
       ? thrown
       : new Fault("internal", "Cannot get a certificate", { cause: thrown });

@@ -3,7 +3,7 @@
 import { Fault } from "../base/fault.ts";
 
 /** What stands in a PEM block. */
-export type PemLabel = "CERTIFICATE" | "PRIVATE KEY" | "CERTIFICATE REQUEST";
+export type PemLabel = "CERTIFICATE" | "PRIVATE KEY" | "PUBLIC KEY" | "CERTIFICATE REQUEST";
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \1-----/g;
 
