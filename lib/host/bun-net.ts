@@ -424,12 +424,12 @@ function clientTls(options: TlsClientOptions): TLSOptions {
 }
 
 function material(from: TlsMaterial, alpn: readonly string[]): TLSOptions {
-  const options: TLSOptions = {
-    cert: from.certificateChain,
-    key: from.privateKey,
-    ca: from.trustAnchors,
-    secureOptions: ONLY_TLS_1_3,
-  };
+  const options: TLSOptions = { ca: from.trustAnchors, secureOptions: ONLY_TLS_1_3 };
+  // A client that has no certificate yet shows none.
+  if (from.certificateChain !== "") {
+    options.cert = from.certificateChain;
+    options.key = from.privateKey;
+  }
   if (alpn.length > 0) options.ALPNProtocols = alpnWire(alpn);
   return options;
 }

@@ -72,7 +72,7 @@ export interface Conn<D> {
   startTls(options: TlsServerOptions): void;
 }
 
-/** Key material and trust of one side; all PEM. */
+/** Key material and trust of one side; all PEM. A client without a certificate leaves its texts empty. */
 export interface TlsMaterial {
   readonly certificateChain: string;
   readonly privateKey: string;

@@ -55,7 +55,7 @@ function acquire(address = WEB): Lookup {
 }
 
 function route(...paths: string[]): Route {
-  const resource = { group: "core", kind: "Service", name: "web", namespace: "n", port: 80 };
+  const resource = { group: "", kind: "Service", name: "web", namespace: "n", port: 80 };
   const backends = paths.map((path, index) => ({
     resource,
     target: { kind: "balancer", path, defaultRttMs: 30, decayMs: 10_000 } as const,
