@@ -3,8 +3,8 @@
 /** The candidate closest to the word by edit distance; undefined when none is near enough to help. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
-  // A third of the word may be wrong, at least two letters: more than that is another word.
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  // A third of the word may be wrong, at least two letters, never all: more is another word.
+  let bestDistance = Math.min(Math.max(2, Math.floor(word.length / 3)) + 1, word.length);
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {

@@ -55,6 +55,8 @@ export class TrafficSum {
     }
     if (labels.measure === "success" || labels.measure === "failure") this.#sawHttp = true;
     const increase = track.increaseSince(fromMs);
+    // A bucket that stood still counts too: it is the lower bound of the next one.
+    if (labels.measure === "latency") this.#latency.add(labels.bound, increase);
     if (increase === 0) return;
     const perSecond = seconds > 0 ? increase / seconds : 0;
     switch (labels.measure) {
@@ -65,9 +67,6 @@ export class TrafficSum {
       case "failure":
         this.#failures += increase;
         this.#perSecond += perSecond;
-        break;
-      case "latency":
-        this.#latency.add(labels.bound, increase);
         break;
       case "tcp_open":
         this.#opened += increase;
