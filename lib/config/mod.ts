@@ -10,6 +10,7 @@ export {
 } from "./definition.ts";
 export { ConfigFault, EXIT_USAGE, exitCodeOf } from "./fault.ts";
 export { helpText, wantsHelp } from "./help.ts";
+export { referencePage } from "./reference.ts";
 export { type Environment, loadSettings, type SettingSources } from "./load.ts";
 export {
   type HostPort,
