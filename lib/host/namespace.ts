@@ -5,7 +5,15 @@
  */
 
 import { dlopen, FFIType, ptr, read } from "bun:ffi";
-import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+} from "node:fs";
 import { Fault } from "../base/fault.ts";
 import { signalProcess } from "./process.ts";
 
@@ -13,10 +21,21 @@ const CLONE_NEWNET = 0x4000_0000;
 const AF_INET = 2;
 const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
 const WNOHANG = 1;
+const EISCONN = 106;
+const EALREADY = 114;
 const EINPROGRESS = 115;
 
 /** The kinds of namespaces that processes are told apart by. */
 export type NamespaceKind = "net" | "mnt" | "pid" | "user";
+
+/** A connection that is being made; its socket is not yet anyone else's. */
+export interface OpeningSocket {
+  /** For `Bun.connect({ fd })`, once it is connected. */
+  readonly fd: number;
+  /** How it goes: `connected`, `opening`, or the reason why it failed. */
+  state(): string;
+  close(): void;
+}
 
 /**
  * Runs `body` with this thread in the network namespace that the file stands for: sockets made in it
@@ -43,25 +62,39 @@ export function inNetworkNamespace<T>(path: string, body: () => T): T {
 }
 
 /**
- * Begins a TCP connection to an IPv4 address from within a network namespace and returns the
- * socket's descriptor for `Bun.connect({ fd })`. Throws `unavailable` when it fails at once.
+ * Begins a TCP connection to an IPv4 address from within a network namespace (null: this one). Throws
+ * `unavailable` when it fails at once.
  */
-export function connectInNamespace(path: string, ip: string, port: number): number {
-  return inNetworkNamespace(path, () => {
-    const c = libc();
-    const fd = c.socket(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, 0);
+export function connectInNamespace(path: string | null, ip: string, port: number): OpeningSocket {
+  const open = () => {
+    const fd = libc().socket(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, 0);
     if (fd < 0) throw new Fault("resource_exhausted", "Cannot make a socket");
-    const address = new Uint8Array(16);
-    new DataView(address.buffer).setUint16(0, AF_INET, true);
-    new DataView(address.buffer).setUint16(2, port, false);
-    address.set(ip.split(".").map(Number), 4);
-    if (c.connect(fd, ptr(address), address.length) !== 0 && errno() !== EINPROGRESS) {
-      const code = errno();
-      closeSync(fd);
-      throw new Fault("unavailable", `Cannot connect to ${ip}:${port} (errno ${code})`);
-    }
     return fd;
-  });
+  };
+  const fd = path === null ? open() : inNetworkNamespace(path, open);
+  const address = new Uint8Array(16);
+  new DataView(address.buffer).setUint16(0, AF_INET, true);
+  new DataView(address.buffer).setUint16(2, port, false);
+  address.set(ip.split(".").map(Number), 4);
+  const attempt = (): number => {
+    if (libc().connect(fd, ptr(address), address.length) === 0) return 0;
+    return errno();
+  };
+  const first = attempt();
+  if (first !== 0 && first !== EINPROGRESS) {
+    closeSync(fd);
+    throw new Fault("unavailable", `Cannot connect to ${ip}:${port}: ${errnoName(first)}`);
+  }
+  return {
+    fd,
+    state() {
+      // A second connect() tells how the first one goes, without another system call to learn.
+      const code = attempt();
+      if (code === 0 || code === EISCONN) return "connected";
+      return code === EALREADY || code === EINPROGRESS ? "opening" : errnoName(code);
+    },
+    close: () => closeSync(fd),
+  };
 }
 
 /** The inode of a process's namespace; null when the process is gone or hidden. */
@@ -81,6 +114,12 @@ export function killNamespace(kind: NamespaceKind, namespace: string): number {
     if (namespaceOf(pid, kind) === namespace && signalProcess(pid, "SIGKILL")) killed++;
   }
   return killed;
+}
+
+/** Kills every process in the network namespace that the file stands for. */
+export function killNetworkNamespace(path: string): number {
+  // The file and the processes' links lead to the same inode of the kernel's own file system.
+  return killNamespace("net", `net:[${statSync(path).ino}]`);
 }
 
 /**
@@ -116,16 +155,33 @@ export class OrphanReaper {
   }
 }
 
+/**
+ * A text that stands for a living process and for no other one, since ids are used again: its id and
+ * when it began. null when there is no such process.
+ */
+export function processStamp(pid: number): string | null {
+  const stat = parseStat(pid);
+  return stat === null || stat.state === "Z" ? null : `${pid} ${stat.began}`;
+}
+
 function processes(): number[] {
   return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
-function parseStat(pid: number): { readonly state: string; readonly parent: number } | null {
+/** What we read of `/proc/<pid>/stat`; `began` is in clock ticks since the machine's start. */
+interface ProcessStat {
+  readonly state: string;
+  readonly parent: number;
+  readonly began: string;
+}
+
+function parseStat(pid: number): ProcessStat | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The program's name stands in parentheses and may hold anything, closing parentheses too.
-    const [state = "", parent = "0"] = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { state, parent: Number(parent) };
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    const [state = "", parent = "0"] = fields;
+    return { state, parent: Number(parent), began: fields[19] ?? "" };
   } catch {
     // ENOENT: the process ended while we looked.
     return null;
@@ -148,6 +204,10 @@ function loadLibc() {
     waitpid: { args: [i32, pointer, i32], returns: i32 },
     __errno_location: { args: [], returns: pointer },
   }).symbols;
+}
+
+function errnoName(code: number): string {
+  return code === 111 ? "connection refused" : code === 113 ? "no route" : `error ${code}`;
 }
 
 function errno(): number {

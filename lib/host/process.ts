@@ -6,6 +6,7 @@
 
 import { closeSync, constants, openSync } from "node:fs";
 import { Fault } from "../base/fault.ts";
+import { makePipe, type Pipe } from "./pipe.ts";
 
 /** How a process ended. */
 export interface Exit {
@@ -80,28 +81,28 @@ const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
 
 /** Starts a child. Throws `not_found` when the program is missing, `failed_precondition` otherwise. */
 export function spawn(options: SpawnOptions): Child {
-  const child = spawnRaw(options);
-  const outputs = [deliver(child.stdout, options.stdout), deliver(child.stderr, options.stderr)];
-  const exited = child.exited.then(async () => {
-    const grace = Promise.withResolvers<void>();
-    const timer = setTimeout(grace.resolve, OUTPUT_GRACE_MS);
-    await Promise.race([Promise.all(outputs), grace.promise]);
-    clearTimeout(timer);
-    return exitOf(child.exitCode, child.signalCode === null ? null : String(child.signalCode));
-  });
-  return {
-    pid: child.pid,
-    exited,
-    kill: (signal, group = false) => signalProcess(group ? -child.pid : child.pid, signal),
-    write(bytes) {
-      if (typeof child.stdin !== "object" || child.stdin === null) return;
-      child.stdin.write(bytes);
-      child.stdin.flush();
-    },
-    endInput() {
-      if (typeof child.stdin === "object" && child.stdin !== null) void child.stdin.end();
-    },
+  const pipes: Pipe[] = [];
+  const place = (output: Output) => {
+    if (typeof output !== "function") return output;
+    const pipe = makePipe();
+    pipes.push(pipe);
+    return pipe.writeEnd;
   };
+  const takers = [options.stdout, options.stderr].filter((output) => typeof output === "function");
+  const stdout = place(options.stdout);
+  const stderr = place(options.stderr);
+  let child: ReturnType<typeof spawnRaw>;
+  try {
+    child = spawnRaw(options, stdout, stderr);
+  } catch (error) {
+    // Nobody writes: reading closes the pipes.
+    for (const pipe of pipes) void pipe.deliver(() => {});
+    throw error;
+  } finally {
+    for (const pipe of pipes) pipe.closeWriteEnd();
+  }
+  const outputs = pipes.map((pipe, index) => pipe.deliver(takers[index] ?? (() => {})));
+  return childOf(child, outputs);
 }
 
 /** Runs a short command to its end with an input; its output is text. Throws as `spawn` does. */
@@ -111,6 +112,8 @@ export async function execute(
     readonly input?: string;
     readonly env?: Readonly<Record<string, string>>;
     readonly cwd?: string;
+    /** After this the command is killed. Default: it may take as long as it likes. */
+    readonly timeoutMs?: number;
   } = {},
 ): Promise<Outcome> {
   const stdout: Uint8Array[] = [];
@@ -127,7 +130,11 @@ export async function execute(
     child.write(new TextEncoder().encode(options.input));
     child.endInput();
   }
+  const timer = options.timeoutMs === undefined
+    ? undefined
+    : setTimeout(() => void child.kill("SIGKILL"), options.timeoutMs);
   const { code } = await child.exited;
+  clearTimeout(timer);
   return { code, stdout: joinText(stdout), stderr: joinText(stderr) };
 }
 
@@ -197,7 +204,11 @@ export function findProgram(name: string, path: string | undefined): string | nu
   return Bun.which(name, { PATH: `${path ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/bin` });
 }
 
-function spawnRaw(options: SpawnOptions) {
+function spawnRaw(
+  options: SpawnOptions,
+  stdout: number | "inherit" | "ignore",
+  stderr: number | "inherit" | "ignore",
+) {
   const [program = "", ...rest] = options.command;
   try {
     return Bun.spawn([program, ...rest], {
@@ -205,8 +216,8 @@ function spawnRaw(options: SpawnOptions) {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       detached: options.session ?? false,
       stdin: options.stdin ?? "ignore",
-      stdout: typeof options.stdout === "function" ? "pipe" : options.stdout,
-      stderr: typeof options.stderr === "function" ? "pipe" : options.stderr,
+      stdout,
+      stderr,
     });
   } catch (cause) {
     throw new Fault(
@@ -219,12 +230,27 @@ function spawnRaw(options: SpawnOptions) {
   }
 }
 
-async function deliver(
-  stream: ReadableStream<Uint8Array> | number | undefined,
-  output: Output,
-): Promise<void> {
-  if (typeof output !== "function" || typeof stream !== "object") return;
-  for await (const chunk of stream) output(chunk);
+function childOf(child: ReturnType<typeof spawnRaw>, outputs: readonly Promise<void>[]): Child {
+  const exited = child.exited.then(async () => {
+    const grace = Promise.withResolvers<void>();
+    const timer = setTimeout(grace.resolve, OUTPUT_GRACE_MS);
+    await Promise.race([Promise.all(outputs), grace.promise]);
+    clearTimeout(timer);
+    return exitOf(child.exitCode, child.signalCode === null ? null : String(child.signalCode));
+  });
+  return {
+    pid: child.pid,
+    exited,
+    kill: (signal, group = false) => signalProcess(group ? -child.pid : child.pid, signal),
+    write(bytes) {
+      if (typeof child.stdin !== "object" || child.stdin === null) return;
+      child.stdin.write(bytes);
+      child.stdin.flush();
+    },
+    endInput() {
+      if (typeof child.stdin === "object" && child.stdin !== null) void child.stdin.end();
+    },
+  };
 }
 
 function exitOf(code: number | null, signal: string | null): Exit {

@@ -1,0 +1,78 @@
+/**
+ * What `malla up` hands to its inner node, and what both say to each other. The specification is the
+ * first line on the node's standard input, which stays open: its end means that `malla up` is gone.
+ */
+
+/** A port of the machine that leads to a Service of the mesh. */
+export interface PublishedPort {
+  readonly service: string;
+  readonly namespace: string;
+  readonly port: number;
+  readonly hostPort: number;
+}
+
+/** Everything that the node must know. */
+export interface NodeSpec {
+  /** The mesh's folder on the machine, private to its user. */
+  readonly folder: string;
+  /** Absolute paths of the manifests, files and folders. */
+  readonly places: readonly string[];
+  readonly namespace: string;
+  /** The directory of `malla up`. */
+  readonly workingDir: string;
+  /** The environment of `malla up`. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** `--exec NAME='CMD'`. */
+  readonly overrides: Readonly<Record<string, string>>;
+  /** The user of `malla up`, whose id applications see. */
+  readonly uid: number;
+  readonly gid: number;
+  readonly ownCommand: readonly string[];
+  readonly colours: boolean;
+  readonly logLevel: "error" | "warn" | "info" | "debug";
+  /** The level of the proxies' logs. */
+  readonly proxyLogLevel: string;
+  readonly graceMs: number;
+  readonly pagePort: number;
+  readonly published: readonly PublishedPort[];
+  /** When `malla up` was started, for the summary line. */
+  readonly startedAtMs: number;
+}
+
+/** What is asked of the node over its control socket. */
+export type NodeRequest =
+  /** End: stop everything and exit. A second one ends at once. */
+  | { readonly type: "stop" }
+  /** Tell what happens. */
+  | { readonly type: "watch" }
+  /** Add a process. The connection's end takes it away again. */
+  | {
+    readonly type: "run";
+    readonly name: string;
+    readonly namespace: string;
+    readonly port: number;
+    readonly command: readonly string[];
+    readonly environment: Readonly<Record<string, string>>;
+    readonly workingDir: string;
+  };
+
+/** What the node answers. */
+export type NodeEvent =
+  /** All pods are ready, for the first time. */
+  | { readonly type: "ready"; readonly pods: number }
+  | { readonly type: "failed"; readonly message: string }
+  /** Output of a process that was added by `run`, in base64. */
+  | { readonly type: "output"; readonly data: string }
+  /** The added process serves. */
+  | { readonly type: "running"; readonly ip: string }
+  | { readonly type: "exit"; readonly code: number };
+
+/** The node's control socket in the mesh's folder. */
+export function controlSocketPath(folder: string): string {
+  return `${folder}/control.sock`;
+}
+
+/** The folder that the node mounts its private file system over. */
+export function innerFolder(folder: string): string {
+  return `${folder}/inner`;
+}

@@ -1,0 +1,89 @@
+/**
+ * The outer half of `malla up`: stays in the machine's network, makes the mesh's folder, starts the
+ * inner node in namespaces of its own, and passes the user's wish to end on to it.
+ *
+ * The node lives no longer than this process: it reads the end of its standard input, and should it
+ * hang, the kernel kills it (the parent-death signal, then the end of its pid namespace).
+ */
+
+import { Fault } from "../base/fault.ts";
+import { makeFolder } from "../host/directory.ts";
+import { type Child, environment, execute, findProgram, spawn } from "../host/process.ts";
+import { ownCommand } from "../host/process.ts";
+import { innerFolder, type NodeSpec } from "./node-spec.ts";
+
+/** The programs that the mesh is made with, and the Debian packages that hold them. */
+const PROGRAMS: Readonly<Record<string, string>> = {
+  ip: "iproute2",
+  iptables: "iptables",
+  unshare: "util-linux",
+  nsenter: "util-linux",
+  setpriv: "util-linux",
+  mount: "mount",
+  pivot_root: "util-linux",
+};
+
+/** The namespaces of the mesh. One command for root and for everybody else. */
+const NAMESPACES = [
+  "unshare",
+  "--user",
+  "--map-root-user",
+  "--net",
+  "--mount",
+  "--propagation",
+  "private",
+  "--uts",
+  "--pid",
+  "--fork",
+  "--kill-child",
+  "--mount-proc",
+];
+
+/** Checks that the machine can run a mesh. Throws `failed_precondition` with what to do. */
+export async function checkMachine(path: string | undefined): Promise<void> {
+  for (const [program, holder] of Object.entries(PROGRAMS)) {
+    if (findProgram(program, path) !== null) continue;
+    throw new Fault(
+      "failed_precondition",
+      `Cannot find the program "${program}": install it, for example with "apt install ${holder}"`,
+    );
+  }
+  const { code, stderr } = await execute([...NAMESPACES, "true"]);
+  if (code === 0) return;
+  throw new Fault(
+    "failed_precondition",
+    `Cannot make namespaces as this user (${stderr.trim()}): ${await namespaceAdvice()}`,
+  );
+}
+
+/** Starts the node in its namespaces. Its log lines go to `output`. */
+export function startNode(
+  spec: NodeSpec,
+  output: "inherit" | ((chunk: Uint8Array) => void),
+): Child {
+  makeFolder(innerFolder(spec.folder), 0o700);
+  const child = spawn({
+    command: ["setpriv", "--pdeathsig", "KILL", ...NAMESPACES, ...ownCommand(), "up", "--node"],
+    env: environment(),
+    session: true,
+    stdin: "pipe",
+    stdout: output,
+    stderr: output,
+  });
+  child.write(new TextEncoder().encode(`${JSON.stringify(spec)}\n`));
+  return child;
+}
+
+async function namespaceAdvice(): Promise<string> {
+  const settings: readonly (readonly [string, string, string])[] = [
+    ["kernel.apparmor_restrict_unprivileged_userns", "1", "0"],
+    ["kernel.unprivileged_userns_clone", "0", "1"],
+    ["user.max_user_namespaces", "0", "10000"],
+  ];
+  for (const [name, bad, good] of settings) {
+    const { stdout } = await execute(["cat", `/proc/sys/${name.replaceAll(".", "/")}`]);
+    if (stdout.trim() === bad) return `allow it with "sudo sysctl -w ${name}=${good}"`;
+  }
+  return "user namespaces must be allowed; in a container start it with --privileged, or with " +
+    "seccomp and AppArmor profiles that allow unshare and mount";
+}

@@ -1,0 +1,179 @@
+/** Starting and ending a laptop mesh from a program: `malla up`, `malla demo`, tests. */
+
+import { Fault } from "../base/fault.ts";
+import { systemClock } from "../host/clock.ts";
+import { removeTree } from "../host/directory.ts";
+import { removeFile, writeTextAtomic } from "../host/files.ts";
+import {
+  type Child,
+  currentDirectory,
+  environment,
+  ownCommand,
+  ownIds,
+  ownPid,
+} from "../host/process.ts";
+import { connectLines, type LinePeer } from "../host/unix-lines.ts";
+import { Changes } from "./changes.ts";
+import { manifestFiles, type ManifestSet, readManifests } from "./manifest-set.ts";
+import { shorten } from "./manifest-watch.ts";
+import { makeMeshFolder } from "./mesh-folder.ts";
+import {
+  controlSocketPath,
+  type NodeEvent,
+  type NodeRequest,
+  type NodeSpec,
+  type PublishedPort,
+} from "./node-spec.ts";
+import { checkMachine, startNode } from "./outer.ts";
+import { absolutePath } from "../host/directory.ts";
+import { formatMeshState, meshStatePath } from "./state.ts";
+
+/** How to start a mesh. */
+export interface MeshOptions {
+  /** Manifest files and folders. */
+  readonly places: readonly string[];
+  readonly namespace: string;
+  readonly overrides: ReadonlyMap<string, string>;
+  readonly published: readonly PublishedPort[];
+  readonly pagePort: number;
+  readonly colours: boolean;
+  readonly logLevel: NodeSpec["logLevel"];
+  readonly proxyLogLevel: string;
+  /** How long programs may take to end after SIGTERM. */
+  readonly graceMs: number;
+  /** Where log lines go. */
+  readonly output: "inherit" | ((chunk: Uint8Array) => void);
+}
+
+/** A mesh that was started. */
+export interface RunningMesh {
+  readonly folder: string;
+  /** Resolves when every pod is ready; rejects when the mesh ends before. */
+  readonly ready: Promise<void>;
+  /** Resolves with the exit code when everything has ended and is cleaned up. */
+  readonly ended: Promise<number>;
+  /** Begins to end it; a second call ends it at once. */
+  stop(): void;
+}
+
+/** How often a node that is starting is asked whether it listens. */
+const CONNECT_POLL_MS = 20;
+
+/** Reads and checks the manifests. Throws `invalid_argument` with every error in its message. */
+export function checkManifests(options: MeshOptions): ManifestSet {
+  const from = currentDirectory();
+  const files = manifestFiles(options.places, from);
+  const set = readManifests(files, options.namespace, (path) => shorten(path, from));
+  const errors = [...set.errors, ...unknownOverrides(set, options.overrides)];
+  if (errors.length > 0) throw new Fault("invalid_argument", errors.join("\n"));
+  return set;
+}
+
+/** Starts a mesh. Throws a fault, before anything runs, for what cannot be started. */
+export async function startMesh(options: MeshOptions): Promise<RunningMesh> {
+  const startedAtMs = systemClock.nowMs();
+  const env = environment();
+  const { uid, gid } = ownIds();
+  checkManifests(options);
+  await checkMachine(env["PATH"]);
+  const folder = makeMeshFolder(env, uid);
+  const workingDir = currentDirectory();
+  const child = startNode({
+    folder,
+    places: options.places.map((place) => absolutePath(place, workingDir)),
+    namespace: options.namespace,
+    workingDir,
+    environment: env,
+    overrides: Object.fromEntries(options.overrides),
+    uid,
+    gid,
+    ownCommand: ownCommand(),
+    colours: options.colours,
+    logLevel: options.logLevel,
+    proxyLogLevel: options.proxyLogLevel,
+    graceMs: options.graceMs,
+    pagePort: options.pagePort,
+    published: options.published,
+    startedAtMs,
+  }, options.output);
+  const statePath = meshStatePath(env, uid);
+  const state = formatMeshState({
+    pid: ownPid(),
+    startedAt: new Date(startedAtMs).toISOString(),
+    pageUrl: `http://127.0.0.1:${options.pagePort}`,
+    controlSocket: controlSocketPath(folder),
+  });
+  await writeTextAtomic(statePath, state, 0o600);
+  return new Handle(child, folder, () => removeFile(statePath));
+}
+
+class Handle implements RunningMesh {
+  readonly folder: string;
+  readonly ready: Promise<void>;
+  readonly ended: Promise<number>;
+  readonly #child: Child;
+  readonly #changes = new Changes();
+  #peer: LinePeer | null = null;
+  #isReady = false;
+  #isOver = false;
+  #stops = 0;
+
+  constructor(child: Child, folder: string, cleanUp: () => Promise<void>) {
+    this.#child = child;
+    this.folder = folder;
+    this.ended = child.exited.then(async ({ code }) => {
+      this.#isOver = true;
+      this.#changes.ring();
+      await cleanUp();
+      removeTree(folder);
+      return this.#stops > 1 ? 130 : code;
+    });
+    this.ready = this.#changes.until(() => this.#isReady || this.#isOver).then(() => {
+      if (!this.#isReady) throw new Fault("unavailable", "The mesh ended before it was ready");
+    });
+    // Whoever does not wait for readiness must not die of it.
+    this.ready.catch(() => {});
+    void this.#connect();
+  }
+
+  stop(): void {
+    this.#stops++;
+    if (this.#stops > 1 || this.#peer === null) {
+      // The parent of the namespaces: with it the kernel ends everything inside.
+      this.#child.kill("SIGKILL");
+    } else this.#send({ type: "stop" });
+  }
+
+  #send(request: NodeRequest): void {
+    this.#peer?.send(request);
+  }
+
+  async #connect(): Promise<void> {
+    const path = controlSocketPath(this.folder);
+    while (!this.#isOver && this.#peer === null) {
+      try {
+        this.#peer = await connectLines(path, {
+          message: (value) => this.#take(value as NodeEvent),
+          closed: () => {},
+        });
+        this.#send({ type: "watch" });
+      } catch {
+        // It does not listen yet: its namespaces are being made.
+        await new Promise<void>((resolve) => systemClock.after(CONNECT_POLL_MS, resolve));
+      }
+    }
+  }
+
+  #take(event: NodeEvent): void {
+    if (event.type === "ready") this.#isReady = true;
+    this.#changes.ring();
+  }
+}
+
+function unknownOverrides(set: ManifestSet, overrides: ReadonlyMap<string, string>): string[] {
+  const known = new Set(set.workloads.flatMap(({ name, containers }) => [name, ...containers]));
+  return [...overrides.keys()].filter((name) => !known.has(name)).map((name) =>
+    `--exec ${name}: there is no workload or container of this name; there are ` +
+    `${[...known].sort().join(", ") || "none"}`
+  );
+}
