@@ -7,6 +7,7 @@ import type { Clock } from "../host/clock.ts";
 import { silentLogger } from "../telemetry/logger.ts";
 import { createApi, isOwnHost } from "./api.ts";
 import { addPage, ASSETS } from "./assets.ts";
+import { askHealth } from "./health.ts";
 import { Scraper } from "./scraper.ts";
 
 const TO_WEB = `direction="outbound",peer="dst",tls="true",server_id="${identityOf("web")}",` +
@@ -28,6 +29,20 @@ function handClock(world: VizWorld) {
   return { clock, timers };
 }
 
+/** The control plane and the proxies as a dashboard would reach them. */
+const components = { identity: "10.0.0.9:9990", controller: "10.0.0.9:9996" };
+
+function ask(url: string): Promise<{ status: number; text: string }> {
+  if (url.startsWith("http://10.0.0.2")) {
+    return Promise.reject(new Fault("unavailable", "connection refused"));
+  }
+  if (url.endsWith(":9996/ready")) {
+    return Promise.resolve({ status: 503, text: "waiting for a certificate\n" });
+  }
+  const text = "control_identity_cert_expiration_timestamp_seconds 1000\n";
+  return Promise.resolve({ status: 200, text });
+}
+
 function setUp() {
   const world = new VizWorld();
   world.addPod({ name: "web-1", ip: "10.0.0.1", deployment: "web" });
@@ -38,6 +53,7 @@ function setUp() {
     history: world.history,
     clock,
     version: { version: "1.2.3" },
+    health: () => askHealth({ view: world.view, nowMs: 7, adminPort: 4191, components, ask }),
     hosts: ["malla-viz.malla.svc"],
   });
   return { world, clock, timers, app };
@@ -51,7 +67,11 @@ interface Answer {
   readonly nodes: readonly unknown[];
 }
 
-async function ask(app: ReturnType<typeof setUp>["app"], path: string, host = "localhost:8084") {
+async function question(
+  app: ReturnType<typeof setUp>["app"],
+  path: string,
+  host = "localhost:8084",
+) {
   const response = await app.request(`http://${host}${path}`, { headers: { host } });
   return { status: response.status, body: await response.json() as Answer };
 }
@@ -62,12 +82,15 @@ describe("questions", () => {
     world.scrape("load-1", "");
     world.nowMs += 1_000;
     world.scrape("load-1", httpLines(TO_WEB, 4, 0, 10));
-    const stat = await ask(app, "/api/stat?resource=deploy&namespace=shop&name=web&window=10s");
+    const stat = await question(
+      app,
+      "/api/stat?resource=deploy&namespace=shop&name=web&window=10s",
+    );
     expect(stat.body.rows.map(({ name }) => name)).toEqual(["web"]);
-    const edges = await ask(app, "/api/edges?resource=deploy");
+    const edges = await question(app, "/api/edges?resource=deploy");
     expect(edges.body.edges[0]?.rps).toBe(4);
-    expect((await ask(app, "/api/edges?resource=pod&namespace=other")).body.edges).toEqual([]);
-    expect((await ask(app, "/api/graph")).body.nodes).toHaveLength(2);
+    expect((await question(app, "/api/edges?resource=pod&namespace=other")).body.edges).toEqual([]);
+    expect((await question(app, "/api/graph")).body.nodes).toHaveLength(2);
     expect(await (await app.request("http://localhost/api/version")).json()).toEqual({
       version: "1.2.3",
     });
@@ -82,14 +105,14 @@ describe("questions", () => {
     ["/api/graph?window=11m", 'Cannot use the window "11m": expected a duration from 1s to 10m'],
     ["/events?window=1ms", 'Cannot use the window "1ms"'],
   ])("%s is a bad question", async (path, expected) => {
-    const { status, body } = await ask(setUp().app, path);
+    const { status, body } = await question(setUp().app, path);
     expect(status).toBe(400);
     expect(body.error).toContain(expected);
   });
 
   test("an unknown path is 404; ready only after the source has told all", async () => {
     const { world, app } = setUp();
-    const { status, body } = await ask(app, "/nothing");
+    const { status, body } = await question(app, "/nothing");
     expect([status, body.error]).toEqual([404, "There is nothing at /nothing"]);
     expect((await app.request("http://localhost/ready")).status).toBe(503);
     world.view.synced();
@@ -117,7 +140,7 @@ describe("a page of another site cannot read it", () => {
   test("a foreign name is refused with 403, the page too", async () => {
     const { app } = setUp();
     addPage(app);
-    const { status, body } = await ask(app, "/", "evil.example:8084");
+    const { status, body } = await question(app, "/", "evil.example:8084");
     expect(status).toBe(403);
     expect(body.error).toBe('Refused the host "evil.example:8084": use localhost or an address');
   });
@@ -138,6 +161,31 @@ describe("the event stream", () => {
     expect(decoder.decode((await next)?.value)).toContain('"nodes":[');
     await reader?.cancel();
     expect(timers.size).toBe(0);
+  });
+});
+
+test("health tells of every part, also of those that do not answer", async () => {
+  const { world, app } = setUp();
+  world.addPod({ name: "plain", ip: "10.0.0.3", meshed: false });
+  const response = await app.request("http://localhost/api/health");
+  expect(await response.json()).toEqual({
+    atMs: 7,
+    components: [
+      { name: "identity", ready: true, message: "" },
+      { name: "controller", ready: false, message: "waiting for a certificate" },
+    ],
+    pods: [
+      { name: "load-1", meshed: true, proxyReady: false, message: "connection refused" },
+      { name: "plain", meshed: false, proxyReady: false, message: "" },
+      {
+        name: "web-1",
+        meshed: true,
+        proxyReady: true,
+        message: "",
+        certificateExpiresAtMs: 1_000_000,
+      },
+    ].map((pod) => ({ namespace: "shop", podReady: true, certificateExpiresAtMs: null, ...pod })),
+    problems: [],
   });
 });
 

@@ -10,6 +10,7 @@ import type { ClusterView } from "./cluster.ts";
 import { type EdgeKind, edges } from "./edges.ts";
 import { Feed } from "./feed.ts";
 import { graph } from "./graph.ts";
+import type { Health } from "./health.ts";
 import { type History, HISTORY_MS } from "./history.ts";
 import { RESOURCE_WORDS, type ResourceKind, resourceKind } from "./resource.ts";
 import { stat } from "./stat.ts";
@@ -20,6 +21,7 @@ export interface ApiOptions {
   readonly history: History;
   readonly clock: Clock;
   readonly version: Readonly<Record<string, string>>;
+  readonly health: () => Promise<Health>;
   /** Names besides `localhost` and addresses under which browsers may ask. */
   readonly hosts: readonly string[];
 }
@@ -85,6 +87,8 @@ export function createApi(options: ApiOptions): Hono {
   });
 
   app.get("/api/version", (context) => context.json(options.version));
+
+  app.get("/api/health", async (context) => context.json(await options.health()));
 
   app.get("/events", (context) => {
     const windowMs = windowOf(context);

@@ -1,6 +1,7 @@
 /** The dashboard as a whole: watches a source, scrapes, keeps history, serves the API and the page. */
 
 import { COMMIT, VERSION } from "../base/version.ts";
+import type { HostPort } from "../config/mod.ts";
 import type { Clock } from "../host/clock.ts";
 import { httpGet } from "../host/http-get.ts";
 import { serveWeb, type WebServer } from "../host/web-server.ts";
@@ -9,6 +10,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { createApi } from "./api.ts";
 import { addPage } from "./assets.ts";
 import { ClusterView, VIEW_KINDS } from "./cluster.ts";
+import { ASK_BOUNDS, askHealth } from "./health.ts";
 import { History } from "./history.ts";
 import { expectOk, Scraper } from "./scraper.ts";
 import type { VizSettings } from "./settings.ts";
@@ -33,7 +35,16 @@ export async function startViz({ settings, source, clock, log }: VizOptions): Pr
   const view = new ClusterView();
   const history = new History();
   const version = { version: VERSION, ...COMMIT === undefined ? {} : { commit: COMMIT } };
-  const api = { view, history, clock, version, hosts: settings.hosts };
+  const health = () => {
+    return askHealth({
+      view,
+      nowMs: clock.nowMs(),
+      adminPort: settings.adminPort,
+      components: { identity: place(settings.identity), controller: place(settings.controller) },
+      ask: (url) => httpGet(url, ASK_BOUNDS),
+    });
+  };
+  const api = { view, history, clock, version, health, hosts: settings.hosts };
   const apiApp = createApi(api);
   const pageApp = createApi(api);
   addPage(pageApp);
@@ -71,4 +82,8 @@ export async function startViz({ settings, source, clock, log }: VizOptions): Pr
       for (const server of servers) await server.stop();
     },
   };
+}
+
+function place({ host, port }: HostPort): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -3,6 +3,7 @@
 import {
   defineSettings,
   duration,
+  hostPort,
   list,
   logSettings,
   nonEmpty,
@@ -49,6 +50,20 @@ export const vizSettings = defineSettings("viz", {
     type: port(),
     default: "4191",
     help: "The proxies' port with the metrics.",
+  },
+  identity: {
+    env: "MALLA_IDENTITY_ADMIN",
+    flag: "identity-admin",
+    type: hostPort(),
+    default: "127.0.0.1:9990",
+    help: "The identity service's admin endpoints, asked for its health.",
+  },
+  controller: {
+    env: "MALLA_CONTROLLER_ADMIN",
+    flag: "controller-admin",
+    type: hostPort(),
+    default: "127.0.0.1:9996",
+    help: "The controller's admin endpoints, asked for its health.",
   },
   ...logSettings,
 });
