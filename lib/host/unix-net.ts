@@ -32,6 +32,9 @@ const PRIVATE_UMASK = 0o177;
 /** Both directions are over (poll.h); the end of the peer's alone would be POLLRDHUP. */
 const POLLHUP = 0x10;
 
+/** `sun_path` has 108 bytes, the last one for its end (unix(7)). */
+const PATH_BYTES_MAX = 107;
+
 class UnixConn implements Conn<unknown> {
   data: unknown;
   handler: ConnHandler<unknown>;
@@ -126,6 +129,12 @@ export function listenUnix<D>(
   handler: ConnHandler<D>,
   data: () => D,
 ): UnixListener {
+  if (new TextEncoder().encode(path).length > PATH_BYTES_MAX) {
+    throw new Fault(
+      "invalid_argument",
+      `Cannot listen on unix socket "${path}": the kernel takes at most ${PATH_BYTES_MAX} bytes`,
+    );
+  }
   // Between bind and a chmod anybody could connect; the mask leaves no such moment.
   const mask = process.umask(PRIVATE_UMASK);
   try {

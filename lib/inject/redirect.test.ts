@@ -3,7 +3,8 @@
 import { describe, expect, test } from "bun:test";
 import { Fault } from "../base/fault.ts";
 import { parseNetwork } from "../mesh/address.ts";
-import { applyRedirect, type CommandOutcome } from "./redirect-apply.ts";
+import type { CommandOutcome } from "./firewall.ts";
+import { applyRedirect } from "./redirect-apply.ts";
 import { type RedirectOptions, redirectRules } from "./redirect.ts";
 
 const OPTIONS: RedirectOptions = {

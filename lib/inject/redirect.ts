@@ -10,6 +10,7 @@
  */
 
 import type { Network } from "../mesh/address.ts";
+import type { IpVersion } from "./firewall.ts";
 import type { PortRange } from "./ports.ts";
 
 /** How the proxy's own connections are told from the application's. */
@@ -28,9 +29,6 @@ export interface RedirectOptions {
   /** Neither connections from nor to these networks are redirected. */
   readonly skipNetworks: readonly Network[];
 }
-
-/** IP version of a set of rules: `iptables` or `ip6tables`. */
-export type IpVersion = 4 | 6;
 
 const INBOUND_CHAIN = "PROXY_INIT_REDIRECT";
 const OUTBOUND_CHAIN = "PROXY_INIT_OUTPUT";

@@ -9,9 +9,9 @@
  *     to a service address still, FORWARD or OUTPUT: refused at once
  */
 
-import { Fault } from "../base/fault.ts";
+import type { IpVersion } from "../inject/mod.ts";
 import type { EndpointSlice, Service } from "../source/objects.ts";
-import { type IpVersion, serviceRules, SERVICES_CHAIN } from "./service-nat.ts";
+import { serviceRules, SERVICES_CHAIN } from "./service-nat.ts";
 
 /** The networks of the mesh in one IP version, and where the egress relay listens. */
 export interface GatewayNetwork {
@@ -24,12 +24,6 @@ export interface GatewayNetwork {
   readonly serviceNetwork: string;
   /** The port of this namespace to which connections to anywhere else are redirected. */
   readonly egressPort: number;
-}
-
-/** What a command left behind. */
-export interface RestoreOutcome {
-  readonly code: number;
-  readonly stderr: string;
 }
 
 /** Settings of the kernel that the gateway needs in its namespace; those that do not exist, skip. */
@@ -70,25 +64,6 @@ export function gatewayRules(
     "COMMIT",
     "",
   ].join("\n");
-}
-
-/**
- * Replaces the tables. `run` executes a command with an input. Throws `failed_precondition` with the
- * program's own words.
- */
-export async function applyGatewayRules(
-  rules: string,
-  version: IpVersion,
-  run: (command: readonly string[], input: string) => Promise<RestoreOutcome>,
-): Promise<void> {
-  const program = version === 4 ? "iptables-restore" : "ip6tables-restore";
-  const outcome = await run([program, "-w", "5"], rules);
-  if (outcome.code === 0) return;
-  const [line = `exit code ${outcome.code}`] = outcome.stderr.trim().split("\n");
-  throw new Fault(
-    "failed_precondition",
-    `Cannot set the mesh's packet filter with ${program}: ${line}`,
-  );
 }
 
 function egressRules(

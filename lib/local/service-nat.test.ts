@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import type { EndpointSlice, Service, SliceEndpoint } from "../source/objects.ts";
-import { applyGatewayRules, type GatewayNetwork, gatewayRules } from "./gateway-rules.ts";
+import { type GatewayNetwork, gatewayRules } from "./gateway-rules.ts";
 import { serviceRules } from "./service-nat.ts";
 
 const NETWORK: GatewayNetwork = {
@@ -169,11 +169,4 @@ COMMIT
 -A OUTPUT -d 10.43.0.0/16 -j REJECT --reject-with icmp-port-unreachable
 COMMIT
 `);
-});
-
-test("a failing restore is told in the program's words", async () => {
-  const failing = () => Promise.resolve({ code: 2, stderr: "line 7 failed\nmore" });
-  await expect(applyGatewayRules("", 4, failing)).rejects.toThrow(
-    "Cannot set the mesh's packet filter with iptables-restore: line 7 failed",
-  );
 });

@@ -6,15 +6,13 @@
  */
 
 import { sha256Hex } from "../host/digest.ts";
+import type { IpVersion } from "../inject/mod.ts";
 import {
   type EndpointSlice,
   type Service,
   SERVICE_NAME_LABEL,
   type ServicePort,
 } from "../source/objects.ts";
-
-/** IP version of a set of rules. */
-export type IpVersion = 4 | 6;
 
 /** The chain that looks at service addresses; `gateway-rules.ts` jumps to it. */
 export const SERVICES_CHAIN = "MALLA_SERVICES";

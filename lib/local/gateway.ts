@@ -1,0 +1,204 @@
+/**
+ * The mesh's own namespace as its pods see it: their router, their DNS, their way out and in. One object
+ * for the inner node; Services and EndpointSlices come in by `update`, as often as they change.
+ */
+
+import { describeError } from "../base/fault.ts";
+import type { Clock } from "../host/clock.ts";
+import { exists, textAt, writeFile } from "../host/directory.ts";
+import type { Net } from "../host/net.ts";
+import { environment, execute } from "../host/process.ts";
+import { findFirewall, restoreRules, type RunCommand } from "../inject/mod.ts";
+import { parseNetwork } from "../mesh/address.ts";
+import type { EndpointSlice, Service } from "../source/objects.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { DnsResponder } from "./dns-answer.ts";
+import { serveDns } from "./dns-server.ts";
+import { DnsTable } from "./dns-table.ts";
+import { serveEgress } from "./egress.ts";
+import { GATEWAY_SYSCTLS, gatewayRules } from "./gateway-rules.ts";
+import { HOST_ADDRESS, HOST_NAME } from "./outside.ts";
+import { serveInside } from "./publish.ts";
+import { queryOver, resolveOver } from "./relay-client.ts";
+import { clusterIp } from "./service-nat.ts";
+
+/** What the gateway needs. The bridge and its address must exist. */
+export interface GatewayOptions {
+  readonly net: Net;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly bridge: string;
+  /** The bridge's address: the pods' router and name server. */
+  readonly address: string;
+  /** CIDR of the pods' addresses. */
+  readonly podNetwork: string;
+  /** CIDR of the Services' addresses. */
+  readonly serviceNetwork: string;
+  readonly clusterDomain: string;
+  /** The unix socket on which the outer process answers (`serveOutside`). */
+  readonly outsidePath: string;
+  /** The unix socket to make, on which the outer process asks for services (`publish`). */
+  readonly insidePath: string;
+  /** A file that only this mesh writes: the lock of the older iptables. */
+  readonly lockPath: string;
+}
+
+/** Where redirected connections arrive; any port of the mesh's namespace that nothing else has. */
+const EGRESS_PORT = 15_001;
+const DNS_PORT = 53;
+
+/** The gateway at work. */
+export class Gateway {
+  readonly #options: GatewayOptions;
+  readonly #run: RunCommand;
+  readonly #stops: (() => void)[] = [];
+  #firewall = "";
+  #table: DnsTable;
+  #services: readonly Service[] = [];
+  #slices: readonly EndpointSlice[] = [];
+  /** The rules in the kernel; empty: none yet. */
+  #applied = "";
+  /** Updates came after the rules were last made. */
+  #stale = false;
+  #applying: Promise<void> | null = null;
+
+  private constructor(options: GatewayOptions) {
+    this.#options = options;
+    const env = { ...environment(), LC_ALL: "C", XTABLES_LOCKFILE: options.lockPath };
+    this.#run = (command, input) =>
+      execute(command, input === undefined ? { env } : { env, input });
+    this.#table = this.#makeTable();
+  }
+
+  /** Sets up routing and starts all services. Throws a fault when something is missing. */
+  static async start(options: GatewayOptions): Promise<Gateway> {
+    const gateway = new Gateway(options);
+    try {
+      await gateway.#start();
+      return gateway;
+    } catch (cause) {
+      gateway.stop();
+      throw cause;
+    }
+  }
+
+  /** Takes the Services and EndpointSlices of this moment; names are known when this returns. */
+  update(services: readonly Service[], slices: readonly EndpointSlice[]): void {
+    this.#services = services;
+    this.#slices = slices;
+    this.#table = this.#makeTable();
+    this.#stale = true;
+    this.#applying ??= this.#applyAll();
+  }
+
+  /** Resolves when the packet filter has caught up with what `update` was given. */
+  async settled(): Promise<void> {
+    await this.#applying;
+  }
+
+  /** Stops the services; the rules end with their namespace. */
+  stop(): void {
+    for (const stop of this.#stops.splice(0)) stop();
+  }
+
+  async #start(): Promise<void> {
+    const { net, clock, log, address, bridge, serviceNetwork } = this.#options;
+    this.#setKernel();
+    // Where service addresses lead does not matter: the rules see them before anybody is asked for.
+    await this.#run(["ip", "route", "replace", serviceNetwork, "dev", bridge]);
+    this.#firewall = (await findFirewall({}, this.#run)).firewall;
+    await this.#applyOnce();
+    const listen = { ip: address, port: DNS_PORT };
+    const dns = await serveDns({ net, clock, log, listen, responder: this.#responder() });
+    this.#stops.push(() => dns.stop());
+    this.#stops.push(serveEgress({
+      net,
+      clock,
+      log,
+      listen: [{ ip: address, port: EGRESS_PORT }],
+      relayPath: this.#options.outsidePath,
+    }));
+    const inside = serveInside({
+      net,
+      clock,
+      path: this.#options.insidePath,
+      place: (namespace, name, port) => this.#place(namespace, name, port),
+    });
+    this.#stops.push(() => inside.stop());
+  }
+
+  #setKernel(): void {
+    for (const [name, value] of Object.entries(GATEWAY_SYSCTLS)) {
+      const file = `/proc/sys/${name}`;
+      if (textAt(file)?.trim() === value || !exists(file)) continue;
+      try {
+        writeFile(file, value);
+      } catch (cause) {
+        // The settings for bridges may belong to the machine alone; what they cost is only time.
+        const error = describeError(cause);
+        this.#options.log.warn("a kernel setting could not be made", { name, value, error });
+      }
+    }
+  }
+
+  #responder(): DnsResponder {
+    const { clock, clusterDomain, outsidePath } = this.#options;
+    return new DnsResponder({
+      table: () => this.#table,
+      clusterDomain,
+      hostAddress: HOST_ADDRESS,
+      ipv6: false,
+      resolve: (name) => resolveOver(outsidePath, name, clock),
+      query: (packet) => queryOver(outsidePath, packet, clock),
+      nowMs: () => clock.nowMs(),
+    });
+  }
+
+  #makeTable(): DnsTable {
+    const { clusterDomain, podNetwork, serviceNetwork } = this.#options;
+    const options = {
+      clusterDomain,
+      networks: [podNetwork, serviceNetwork].map(parseNetwork),
+      hosts: { [HOST_NAME]: HOST_ADDRESS },
+    };
+    return new DnsTable(options, this.#services, this.#slices);
+  }
+
+  #place(namespace: string, name: string, port: number): { ip: string; port: number } | null {
+    const service = this.#services.find(({ metadata }) =>
+      metadata.namespace === namespace && metadata.name === name
+    );
+    const ip = service === undefined ? undefined : clusterIp(service, 4);
+    const known = service?.spec.ports.some((candidate) => candidate.port === port) ?? false;
+    return ip === undefined || !known ? null : { ip, port };
+  }
+
+  /** Applies until the kernel has the newest rules: updates may come while a restore runs. */
+  async #applyAll(): Promise<void> {
+    try {
+      while (this.#stale) {
+        this.#stale = false;
+        await this.#applyOnce();
+      }
+    } catch (cause) {
+      this.#options.log.error("setting the packet filter failed", { error: describeError(cause) });
+    } finally {
+      this.#applying = null;
+    }
+  }
+
+  async #applyOnce(): Promise<void> {
+    const { bridge, podNetwork, serviceNetwork } = this.#options;
+    const network = {
+      version: 4,
+      bridge,
+      podNetwork,
+      serviceNetwork,
+      egressPort: EGRESS_PORT,
+    } as const;
+    const rules = gatewayRules(network, this.#services, this.#slices);
+    if (rules === this.#applied) return;
+    await restoreRules(this.#firewall, rules, false, this.#run);
+    this.#applied = rules;
+  }
+}
