@@ -26,9 +26,12 @@ export interface GatewayNetwork {
   readonly egressPort: number;
 }
 
+/** The setting without which a gateway is none. */
+export const FORWARDING = "net/ipv4/ip_forward";
+
 /** Settings of the kernel that the gateway needs in its namespace; those that do not exist, skip. */
 export const GATEWAY_SYSCTLS: Readonly<Record<string, string>> = {
-  "net/ipv4/ip_forward": "1",
+  [FORWARDING]: "1",
   // A pod talks to its neighbours directly; telling it so again and again would only confuse.
   "net/ipv4/conf/all/send_redirects": "0",
   "net/ipv4/conf/default/send_redirects": "0",

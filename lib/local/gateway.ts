@@ -5,9 +5,9 @@
 
 import { describeError } from "../base/fault.ts";
 import type { Clock } from "../host/clock.ts";
-import { exists, textAt, writeFile } from "../host/directory.ts";
 import type { Net } from "../host/net.ts";
 import { environment, execute } from "../host/process.ts";
+import { setKernel } from "../host/sysctl.ts";
 import { findFirewall, restoreRules, type RunCommand } from "../inject/mod.ts";
 import { parseNetwork } from "../mesh/address.ts";
 import type { EndpointSlice, Service } from "../source/objects.ts";
@@ -16,7 +16,7 @@ import { DnsResponder } from "./dns-answer.ts";
 import { serveDns } from "./dns-server.ts";
 import { DnsTable } from "./dns-table.ts";
 import { serveEgress } from "./egress.ts";
-import { GATEWAY_SYSCTLS, gatewayRules } from "./gateway-rules.ts";
+import { FORWARDING, GATEWAY_SYSCTLS, gatewayRules } from "./gateway-rules.ts";
 import { HOST_ADDRESS, HOST_NAME } from "./outside.ts";
 import { serveInside } from "./publish.ts";
 import { queryOver, resolveOver } from "./relay-client.ts";
@@ -129,14 +129,12 @@ export class Gateway {
 
   #setKernel(): void {
     for (const [name, value] of Object.entries(GATEWAY_SYSCTLS)) {
-      const file = `/proc/sys/${name}`;
-      if (textAt(file)?.trim() === value || !exists(file)) continue;
       try {
-        writeFile(file, value);
+        setKernel(name, value);
       } catch (cause) {
-        // The settings for bridges may belong to the machine alone; what they cost is only time.
-        const error = describeError(cause);
-        this.#options.log.warn("a kernel setting could not be made", { name, value, error });
+        // Without forwarding nothing works; the others cost time at most.
+        if (name === FORWARDING) throw cause;
+        this.#options.log.warn("a kernel setting was refused", { error: describeError(cause) });
       }
     }
   }
