@@ -33,6 +33,18 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     summary: "metrics API, history and the live page",
     load: () => import("./viz.ts"),
   },
+  stat: {
+    summary: "success rate, requests and latencies of the mesh",
+    load: () => import("./stat.ts"),
+  },
+  edges: {
+    summary: "who talks to whom, as whom, and whether it is secured",
+    load: () => import("./edges.ts"),
+  },
+  version: {
+    summary: "the version of this program",
+    load: () => import("./version.ts"),
+  },
 };
 
 /** Picks the mode by the first word of the arguments, runs it and sets the exit code. */

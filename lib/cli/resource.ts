@@ -1,0 +1,38 @@
+/** `deploy`, `deploy/web`, `deploy web`: what the verbs take as a resource. */
+
+import { Fault } from "../base/fault.ts";
+import { nearest } from "../base/nearest.ts";
+import { RESOURCE_WORDS, type ResourceKind, resourceKind } from "../viz/resource.ts";
+
+/** How a verb may answer. */
+export const OUTPUT_FORMATS = ["table", "wide", "json"] as const;
+
+/** One of them. */
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
+/** Reads the words for a resource. Throws `invalid_argument` with what is possible. */
+export function knownResource(
+  text: string,
+  name: string | undefined,
+  possible: readonly string[] = RESOURCE_WORDS,
+): { readonly kind: ResourceKind; readonly name?: string } {
+  const [word = "", inline, ...more] = text.split("/");
+  const kind = resourceKind(word);
+  const isPossible = possible.some((candidate) => resourceKind(candidate) === kind);
+  if (kind === undefined || !isPossible) {
+    const meant = kind === undefined ? nearest(word, possible) : undefined;
+    throw new Fault(
+      "invalid_argument",
+      `Unknown resource "${word}"${meant === undefined ? "" : `, did you mean "${meant}"?`}: ` +
+        `expected one of ${possible.join(", ")}`,
+    );
+  }
+  if (more.length > 0 || inline === "" || (inline !== undefined && name !== undefined)) {
+    throw new Fault(
+      "invalid_argument",
+      `Cannot read "${text}": expected ${word}/NAME or ${word} NAME`,
+    );
+  }
+  const wanted = inline ?? name;
+  return wanted === undefined ? { kind } : { kind, name: wanted };
+}

@@ -1,0 +1,122 @@
+/** `malla stat`: golden figures as a table or JSON. */
+
+import type { Terminal } from "../host/terminal.ts";
+import type { StatRow } from "../viz/stat.ts";
+import { duration, oneOf } from "../config/mod.ts";
+import { formatBytes, formatMs, formatRate, formatRps } from "./figures.ts";
+import { knownResource, OUTPUT_FORMATS, type OutputFormat } from "./resource.ts";
+import { askMesh, findMesh } from "./running-mesh.ts";
+import { createStyle, type Style } from "./style.ts";
+import { type Column, formatTable } from "./table.ts";
+import { createVerb, runVerb, valueOf } from "./verb.ts";
+
+/** The words after `stat`, as read. */
+interface StatFlags {
+  readonly namespace?: string;
+  readonly timeWindow: string;
+  readonly output: OutputFormat;
+  readonly url?: string;
+}
+
+/** Runs the verb; resolves to the exit code. */
+export function runStat(words: readonly string[], terminal: Terminal): Promise<number> {
+  const verb = createVerb("stat", "Success rate, requests and latencies of the mesh.", terminal)
+    .argument("<resource>", "deploy, sts, ds, job, rs, pod, svc or ns; also as resource/name")
+    .argument("[name]", "one of them (default: all)")
+    .option("-n, --namespace <ns>", "only in this namespace (default: all)")
+    .option("-A, --all-namespaces", "in all namespaces")
+    .option("-t, --time-window <duration>", "how far back to look, up to 10m", checkedWindow, "1m")
+    .option(
+      "-o, --output <format>",
+      OUTPUT_FORMATS.join(", "),
+      valueOf(oneOf(OUTPUT_FORMATS)),
+      "table",
+    )
+    .option("--url <url>", "address of a dashboard (default: the mesh on this machine)");
+  return runVerb(verb, words, terminal, async () => {
+    const [resource = "", name] = verb.args;
+    const flags = verb.opts<StatFlags>();
+    const wanted = knownResource(resource, name);
+    const url = flags.url ?? (await findMesh()).pageUrl;
+    const query = new URLSearchParams({ resource: wanted.kind, window: flags.timeWindow });
+    if (wanted.name !== undefined) query.set("name", wanted.name);
+    if (flags.namespace !== undefined) query.set("namespace", flags.namespace);
+    const { rows } = await askMesh<{ rows: readonly StatRow[] }>(url, `/api/stat?${query}`);
+    if (flags.output === "json") {
+      terminal.write(`${JSON.stringify(rows.map(statJson), null, 2)}\n`);
+      return 0;
+    }
+    if (rows.length === 0) {
+      terminal.writeError(`No ${wanted.kind} found${inWords(wanted.name, flags.namespace)}\n`);
+      return wanted.name === undefined ? 0 : 1;
+    }
+    terminal.write(statTable(rows, flags.output === "wide", createStyle(terminal.colours)));
+    return 0;
+  });
+}
+
+/** The rows as a table; the namespace is a column when there is more than one. */
+export function statTable(rows: readonly StatRow[], isWide: boolean, style: Style): string {
+  const hasNamespaces = new Set(rows.map(({ namespace }) => namespace)).size > 1;
+  const right = (title: string): Column => ({ title, align: "right" });
+  const left = (title: string): Column => ({ title, align: "left" });
+  const columns = [
+    ...hasNamespaces ? [left("NAMESPACE")] : [],
+    left("NAME"),
+    ...["MESHED", "SUCCESS", "RPS", "LATENCY_P50", "LATENCY_P95", "LATENCY_P99"].map(right),
+    right("TCP_CONN"),
+    ...isWide ? [right("READ_BYTES/SEC"), right("WRITE_BYTES/SEC")] : [],
+  ];
+  return formatTable(
+    columns,
+    rows.map((row) => [
+      ...hasNamespaces ? [row.namespace] : [],
+      row.name,
+      `${row.meshedPods}/${row.runningPods}`,
+      paintRate(row.successRate, style),
+      formatRps(row.rps),
+      formatMs(row.p50Ms),
+      formatMs(row.p95Ms),
+      formatMs(row.p99Ms),
+      row.meshedPods === 0 ? "-" : String(row.tcpConnections),
+      ...isWide ? [formatBytes(row.readBytesPerSecond), formatBytes(row.writeBytesPerSecond)] : [],
+    ]),
+  );
+}
+
+/** A success rate in the colour of its meaning. */
+export function paintRate(rate: number | null, style: Style): string {
+  const text = formatRate(rate);
+  if (rate === null) return text;
+  if (rate < 0.95) return style.red(text);
+  return rate < 0.99 ? style.yellow(text) : style.green(text);
+}
+
+/** A row with the field names that scripts for Linkerd's command line read. */
+function statJson(row: StatRow): Readonly<Record<string, unknown>> {
+  return {
+    namespace: row.namespace,
+    kind: row.kind,
+    name: row.name,
+    meshed: `${row.meshedPods}/${row.runningPods}`,
+    success: row.successRate,
+    rps: row.rps,
+    latency_ms_p50: row.p50Ms,
+    latency_ms_p95: row.p95Ms,
+    latency_ms_p99: row.p99Ms,
+    tcp_open_connections: row.tcpConnections,
+    tcp_read_bytes_rate: row.readBytesPerSecond,
+    tcp_write_bytes_rate: row.writeBytesPerSecond,
+  };
+}
+
+function inWords(name: string | undefined, namespace: string | undefined): string {
+  return `${name === undefined ? "" : ` named "${name}"`}` +
+    `${namespace === undefined ? "" : ` in namespace "${namespace}"`}`;
+}
+
+/** Checks a window; the API takes the text as it is. */
+function checkedWindow(text: string): string {
+  valueOf(duration())(text);
+  return text;
+}

@@ -1,0 +1,61 @@
+/**
+ * The frame of a verb for people: its words are read by commander, mistakes exit with 64, failures of
+ * the work with 1, and every message goes to standard error.
+ */
+
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { describeError, Fault } from "../base/fault.ts";
+import { ConfigFault, EXIT_USAGE, type SettingType } from "../config/mod.ts";
+import type { Terminal } from "../host/terminal.ts";
+
+/** A verb that is being defined; its action returns the exit code through `runVerb`. */
+export type Verb = Command;
+
+/** Begins a verb. */
+export function createVerb(name: string, summary: string, terminal: Terminal): Verb {
+  return new Command(`malla ${name}`)
+    .description(summary)
+    .exitOverride()
+    .showSuggestionAfterError()
+    .helpOption("-h, --help", "show this")
+    .configureOutput({
+      writeOut: (text) => terminal.write(text),
+      writeErr: (text) => terminal.writeError(text),
+      getOutHelpWidth: () => Math.min(terminal.columns(), 100),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+}
+
+/** Reads the words and runs the action; resolves to the exit code, never rejects. */
+export async function runVerb(
+  verb: Verb,
+  words: readonly string[],
+  terminal: Terminal,
+  action: (verb: Verb) => Promise<number>,
+): Promise<number> {
+  let code = 1;
+  verb.action(async () => void (code = await action(verb)));
+  try {
+    await verb.parseAsync([...words], { from: "user" });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    terminal.writeError(`${describeError(error)}\n`);
+    return isUsage(error) ? EXIT_USAGE : 1;
+  }
+}
+
+/** Reads an option's text with a type of the config library. */
+export function valueOf<T>(type: SettingType<T>): (text: string) => T {
+  return (text) => {
+    const parsed = type.parse(text);
+    if (parsed.ok) return parsed.value;
+    throw new InvalidArgumentError(`Expected ${type.expected}.`);
+  };
+}
+
+function isUsage(error: unknown): boolean {
+  return error instanceof ConfigFault ||
+    (error instanceof Fault && error.code === "invalid_argument");
+}
