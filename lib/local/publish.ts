@@ -9,11 +9,19 @@ import type { ConnHandler, Listener, Net } from "../host/net.ts";
 import { type UnixListener } from "../host/unix-net.ts";
 import type { SocketAddress } from "../mesh/address.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { PublishedPort } from "./node-spec.ts";
 import { handOver } from "./relay-client.ts";
 import { Leg } from "./relay-leg.ts";
 import type { RelayStatus } from "./relay-protocol.ts";
 import { serveRelay } from "./relay-server.ts";
+
+/** One published port of a Service. */
+export interface Publication {
+  readonly namespace: string;
+  readonly service: string;
+  readonly port: number;
+  /** The port on the machine's 127.0.0.1. */
+  readonly hostPort: number;
+}
 
 /** What the outer half needs. */
 export interface PublishOptions {
@@ -34,6 +42,9 @@ export interface InsideOptions {
   readonly place: (namespace: string, service: string, port: number) => SocketAddress | null;
 }
 
+const EXPECTED = "expected service:port=hostport or service.namespace:port=hostport, " +
+  "such as web:80=8080";
+
 /** What a user should know when a published port did not answer. */
 const ADVICE: Readonly<Partial<Record<RelayStatus, string>>> = {
   denied: "no such service or port",
@@ -41,8 +52,20 @@ const ADVICE: Readonly<Partial<Record<RelayStatus, string>>> = {
   unreachable: "the mesh does not answer",
 };
 
+/** Reads `web:80=8080` or `web.shop:80=8080`. Throws `invalid_argument`. */
+export function parsePublication(text: string): Publication {
+  const [, service, namespace = "default", port, hostPort] =
+    /^([a-z0-9-]+)(?:\.([a-z0-9-]+))?:(\d{1,5})=(\d{1,5})$/.exec(text) ?? [];
+  const numbers = [Number(port), Number(hostPort)];
+  const valid = numbers.every((number) => number >= 1 && number <= 65_535);
+  if (service === undefined || !valid) {
+    throw new Fault("invalid_argument", `Cannot publish "${text}": ${EXPECTED}`);
+  }
+  return { namespace, service, port: Number(port), hostPort: Number(hostPort) };
+}
+
 /** Listens on the machine for one publication. Throws `unavailable` when its port is in use. */
-export function publish(publication: PublishedPort, options: PublishOptions): Listener {
+export function publish(publication: Publication, options: PublishOptions): Listener {
   const { namespace, service, port, hostPort } = publication;
   const { net, clock, log, relayPath } = options;
   const title = `${service}.${namespace}:${port}`;

@@ -12,7 +12,7 @@ import { connectUnix } from "../host/unix-net.ts";
 import { parseNetwork, type SocketAddress } from "../mesh/address.ts";
 import { silentLogger } from "../telemetry/logger.ts";
 import { HOST_ADDRESS, placeOutside, serveOutside } from "./outside.ts";
-import { publish, serveInside } from "./publish.ts";
+import { parsePublication, publish, serveInside } from "./publish.ts";
 import { queryOver, resolveOver } from "./relay-client.ts";
 import { decodeRequest, decodeStatus, encodeRequest, encodeStatus } from "./relay-protocol.ts";
 
@@ -242,6 +242,19 @@ describe("words", () => {
   test("statuses survive the byte", () => {
     for (const status of ["ok", "refused", "unreachable", "timeout", "denied"] as const) {
       expect(decodeStatus(encodeStatus(status)[0] ?? 0)).toBe(status);
+    }
+  });
+
+  test("publications", () => {
+    expect(parsePublication("web:80=8080")).toEqual({
+      namespace: "default",
+      service: "web",
+      port: 80,
+      hostPort: 8080,
+    });
+    expect(parsePublication("web.shop:80=8080").namespace).toBe("shop");
+    for (const wrong of ["web", "web:80", "web:80=0", "web:http=80", "web:80=99999"]) {
+      expect(() => parsePublication(wrong)).toThrow(`Cannot publish "${wrong}": expected service:`);
     }
   });
 
