@@ -105,6 +105,9 @@ test("extensions are optional, and their order does not matter", () => {
   expect(parse(records(message()))).toEqual(hello(null, []));
   expect(parse(records(message(alpn("x"), KEY_SHARE, serverName("b")))))
     .toEqual(hello("b", ["x"]));
+  const otherType = extension(0, sized([9, ...sized(text("x")), 0, ...sized(text("y"))]));
+  expect(parse(records(message(otherType)))).toEqual(hello("y", []));
+  expect(parse(records(message(extension(0, sized([])))))).toEqual(hello(null, []));
   expect(parse(records(message(serverName("10.0.0.1 or worse"))))).toEqual(hello(null, []));
 });
 
@@ -124,6 +127,7 @@ describe("what is no ClientHello is told at once", () => {
     ["bytes behind the extensions", records([1, 0, 0, 46, ...message([]).slice(4), 0])],
     ["an extension beyond the end", records(message([0, 0, 0, 200, 1]))],
     ["a name beyond its list", records(message(extension(0, [0, 9, 0, 0, 9, 97])))],
+    ["a name beyond the end of its list", records(message(extension(0, [0, 4, 0, 0, 9, 97])))],
     ["a protocol beyond its list", records(message(extension(16, sized([9, 97]))))],
   ];
   for (const [title, bytes] of cases) {

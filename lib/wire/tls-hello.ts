@@ -76,7 +76,7 @@ function readHello(reader: Reader): ClientHello {
   let alpn: readonly string[] = [];
   if (reader.left > 0) {
     const extensions = reader.inner(reader.uint16());
-    while (extensions.left > 0 && !extensions.failed) {
+    while (extensions.left > 0) {
       const type = extensions.uint16();
       const body = extensions.inner(extensions.uint16());
       if (type === EXTENSION_SERVER_NAME) serverName = readServerName(body);
@@ -90,7 +90,7 @@ function readHello(reader: Reader): ClientHello {
 
 function readServerName(body: Reader): string | null {
   const names = body.inner(body.uint16());
-  while (names.left > 0 && !names.failed) {
+  while (names.left > 0) {
     const type = names.uint8();
     const name = names.text(names.uint16());
     // Some clients send an address or worse: that is no name, and a server would ignore it.
@@ -107,7 +107,7 @@ function isName(text: string): boolean {
 function readAlpn(body: Reader): readonly string[] {
   const list = body.inner(body.uint16());
   const protocols: string[] = [];
-  while (list.left > 0 && !list.failed) protocols.push(list.text(list.uint8()));
+  while (list.left > 0) protocols.push(list.text(list.uint8()));
   body.failed ||= list.failed;
   return protocols;
 }
@@ -129,6 +129,7 @@ class Reader {
     this.#end = end;
   }
 
+  /** Bytes that are still there; 0 after a failure. */
   get left(): number {
     return this.failed ? 0 : this.#end - this.#at;
   }

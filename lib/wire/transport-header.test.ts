@@ -34,6 +34,8 @@ function outcome(message: readonly number[]): TransportHeader | string {
 describe("the bytes are those of the contract", () => {
   const cases: readonly [TransportHeader, number[]][] = [
     [{ port: 80, name: "", protocol: "opaque" }, [0x08, 80]],
+    [{ port: 127, name: "", protocol: "opaque" }, [0x08, 127]],
+    [{ port: 128, name: "", protocol: "opaque" }, [0x08, 0x80, 1]],
     [{ port: 8080, name: "", protocol: "http1" }, [0x08, 0x90, 0x3f, 0x1a, 2, 0x0a, 0]],
     [{ port: 65_535, name: "", protocol: "http2" }, [0x08, 0xff, 0xff, 3, 0x1a, 2, 0x12, 0]],
     [{ port: 1, name: "a:1", protocol: "opaque" }, [0x08, 1, 0x12, 3, 0x61, 0x3a, 0x31]],
@@ -104,7 +106,7 @@ describe("refused", () => {
     ["port 65536", [0x08, 0x80, 0x80, 4], noPort(65_536)],
     ["a negative port", [0x08, ...new Array<number>(9).fill(0xff), 1], noPort(2 ** 64)],
     ["a varint without an end", [0x08, 0x80], malformed],
-    ["a varint of eleven bytes", [0x08, ...new Array<number>(11).fill(0x80)], malformed],
+    ["a varint of eleven bytes", [0x08, ...new Array<number>(10).fill(0x80), 0], malformed],
     ["a key alone", [0x08, 80, 0x12], malformed],
     ["a name beyond the end", [0x08, 80, 0x12, 5, 0x61], malformed],
     ["a fixed field beyond the end", [0x08, 80, 0x29, 1], malformed],
@@ -121,9 +123,20 @@ describe("refused", () => {
     test(title, () => expect(outcome(message)).toBe(reason));
   }
 
+  test("a field that ends behind the message", () => {
+    const bytes = Uint8Array.from([...framed([0x08, 0x80]), 1, 1, 1]);
+    expect(decode(bytes)).toEqual({ kind: "invalid", reason: malformed });
+  });
+
   test("another preface, at its first byte", () => {
     expect(decode(asciiBytes("G")).kind).toBe("invalid");
     expect(decode(asciiBytes("transport.l5d.io/v2")).kind).toBe("invalid");
+  });
+
+  test("no length up to the limit", () => {
+    const filler = TRANSPORT_HEADER_BYTES_MAX - 5;
+    const field = [0x32, (filler & 127) | 128, filler >> 7, ...new Array<number>(filler).fill(0)];
+    expect(outcome([0x08, 80, ...field])).toEqual({ port: 80, name: "", protocol: "opaque" });
   });
 
   test("a length beyond the limit, before its bytes have come", () => {

@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { asciiBytes } from "../../base/bytes.ts";
+import {
+  CHUNK_EXTENSION_BYTES_MAX,
+  CHUNK_EXTENSION_TOTAL_BYTES_MAX,
+  HEADER_COUNT_MAX,
+  TRAILER_BYTES_MAX,
+} from "../../base/limits.ts";
 import { BodyFramer, BodyMode } from "./mod.ts";
 
 const CHUNKED = [
@@ -26,6 +32,7 @@ function feed(framer: BodyFramer, bytes: Uint8Array, cuts: readonly number[]): n
 
 test("no body takes nothing and is done at once", () => {
   const framer = new BodyFramer();
+  expect([framer.done, framer.mode]).toEqual([true, BodyMode.NONE]);
   framer.beginNone();
   expect([framer.done, framer.mode]).toEqual([true, BodyMode.NONE]);
   expect(framer.advance(asciiBytes("GET"), 0, 3)).toBe(0);
@@ -111,6 +118,29 @@ describe("chunked", () => {
       }),
       { seed: 1, numRuns: 300 },
     );
+  });
+
+  test("as much framing as the limits allow is taken", () => {
+    const extension = `;${"e".repeat(CHUNK_EXTENSION_BYTES_MAX)}`;
+    const chunks = CHUNK_EXTENSION_TOTAL_BYTES_MAX / CHUNK_EXTENSION_BYTES_MAX;
+    const trailer = `A: ${"b".repeat(TRAILER_BYTES_MAX - 7)}\r\n\r\n`;
+    const trailers = "a:\r\n".repeat(HEADER_COUNT_MAX);
+    for (
+      const text of [
+        `${`1${extension}\r\nx\r\n`.repeat(chunks)}0\r\n\r\n`,
+        `0\r\n${trailer}`,
+        `0\r\n${trailers}\r\n`,
+      ]
+    ) {
+      const framer = new BodyFramer();
+      framer.beginChunked();
+      expect(framer.advance(asciiBytes(text), 0, text.length)).toBe(text.length);
+      expect(framer.done).toBe(true);
+    }
+    const framer = new BodyFramer();
+    framer.beginChunked();
+    expect(framer.advance(asciiBytes("001fffffffffffff\r\n"), 0, 18)).toBe(18);
+    expect(framer.remaining).toBe(Number.MAX_SAFE_INTEGER);
   });
 
   test("a framer that failed is as new for the next message", () => {

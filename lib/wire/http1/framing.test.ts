@@ -55,6 +55,7 @@ describe("responses", () => {
     [GET, 304, LENGTH, BodyMode.NONE, false],
     [CONNECT, 200, LENGTH, BodyMode.NONE, true],
     [CONNECT, 299, CHUNKED, BodyMode.NONE, true],
+    [CONNECT, 300, LENGTH, BodyMode.LENGTH, false],
     [CONNECT, 403, LENGTH, BodyMode.LENGTH, false],
     [CONNECT, 502, "", BodyMode.UNTIL_CLOSE, false],
   ];

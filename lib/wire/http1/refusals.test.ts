@@ -103,7 +103,18 @@ const REQUESTS: readonly Row[] = [
   [`GET / HTTP/2.0\r\n${H}\r\n`, R.BAD_VERSION],
   [`GET / HTTP/1.2\r\n${H}\r\n`, R.BAD_VERSION],
   [`GET / HTTP/0.9\r\n${H}\r\n`, R.BAD_VERSION],
-  ...["path", "*", "http:/a", "http://", "http:///a", "http://u@h/", "://a", "/x#f"]
+  ...[
+    "path",
+    "*",
+    "http:/a",
+    "http://",
+    "http:///a",
+    "http:x/a",
+    "httpx//a",
+    "http://u@h/",
+    "://a",
+    "/x#f",
+  ]
     .map((target): Row => [
       `GET ${target} HTTP/1.1\r\n${H}\r\n`,
       target.includes("#") ? R.BAD_REQUEST_LINE : R.BAD_TARGET,
@@ -112,6 +123,8 @@ const REQUESTS: readonly Row[] = [
     `CONNECT ${target} HTTP/1.1\r\n${H}\r\n`,
     R.BAD_TARGET,
   ]),
+  [`OPTIONS *x HTTP/1.1\r\n${H}\r\n`, R.BAD_TARGET],
+  [`OPTIONS x HTTP/1.1\r\n${H}\r\n`, R.BAD_TARGET],
   // Too much of it.
   [`GET / HTTP/1.1\r\n${H}${"a: b\r\n".repeat(HEADER_COUNT_MAX)}\r\n`, R.TOO_MANY_HEADERS],
   [`GET / HTTP/1.1\r\n${H}X: ${"y".repeat(HEADER_BYTES_MAX)}\r\n\r\n`, R.TOO_LARGE],
@@ -124,7 +137,9 @@ const RESPONSES: readonly Row[] = [
   ["HTTP/1.1  200 OK\r\n\r\n", R.BAD_STATUS_LINE],
   ["HTTP/1.1 2000 OK\r\n\r\n", R.BAD_STATUS_LINE],
   ["HTTP/1.1 099 OK\r\n\r\n", R.BAD_STATUS_LINE],
-  ["HTTP/1.1 2x0 OK\r\n\r\n", R.BAD_STATUS_LINE],
+  ...["2x0", "20x", "x00", "2/0", "20/", "/00", "2:0", "20:", ":00", "-10", "1 0"].map(
+    (status): Row => [`HTTP/1.1 ${status} OK\r\n\r\n`, R.BAD_STATUS_LINE],
+  ),
   ["HTTP/1.3 200 OK\r\n\r\n", R.BAD_VERSION],
   ["HTTP/1.1 200 OK\n\r\n", R.BARE_LF],
   ["HTTP/1.1 200\n\r\n\r\n", R.BARE_LF],

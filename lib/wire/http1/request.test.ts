@@ -207,7 +207,11 @@ test("any head of tokens and values survives any split", () => {
 
 test("a head that was refused or left does not taint the next one", () => {
   const head = new RequestHead();
-  const bad = asciiBytes("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nUpgrade: x\r\n bad");
+  const bad = asciiBytes(
+    "CONNECT a:1 HTTP/1.0\r\nHost: a\r\nContent-Length: 3\r\nUpgrade: x, h2c\r\nl5d-a: b\r\n" +
+      "Expect: 100-continue\r\nConnection: close, keep-alive, upgrade, x\r\n" +
+      "Transfer-Encoding: chunked\r\n bad",
+  );
   expect(parseRequestHead(bad, 0, bad.length, head)).toBeLessThan(0);
   const good = asciiBytes(CURL);
   expect(parseRequestHead(good, 0, good.length, head)).toBe(good.length);
@@ -217,6 +221,9 @@ test("a head that was refused or left does not taint the next one", () => {
 test("as many headers and bytes as the limits allow are taken", () => {
   const lines = "a: b\r\n".repeat(HEADER_COUNT_MAX - 1);
   expect(parse(`GET / HTTP/1.1\r\nHost: a\r\n${lines}\r\n`).head.count).toBe(HEADER_COUNT_MAX);
+  expect(parse("ABCDEFGHIJKLMNOP / HTTP/1.0\r\n\r\n").result).toBeGreaterThan(0);
+  expect(parse(`GET /${"x".repeat(HEADER_BYTES_MAX - 5)}`).result).toBe(0);
+  expect(parse(`GET /${"x".repeat(HEADER_BYTES_MAX - 4)}`).result).toBeLessThan(0);
   const start = "GET / HTTP/1.1\r\nHost: a\r\nx: ";
   const filler = "y".repeat(HEADER_BYTES_MAX - start.length - 4);
   expect(parse(`${start}${filler}\r\n\r\n`).result).toBe(HEADER_BYTES_MAX);

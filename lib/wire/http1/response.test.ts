@@ -28,6 +28,12 @@ test("the reason is free text, may be empty, and its space may be missing", () =
   }
 });
 
+test("any three digits from 100 on are a status", () => {
+  for (const status of [100, 109, 190, 900, 999]) {
+    expect(parse(`HTTP/1.1 ${status} x\r\n\r\n`).head.status).toBe(status);
+  }
+});
+
 test("interim responses are told apart from final ones", () => {
   const interim = (status: number) => parse(`HTTP/1.1 ${status} x\r\n\r\n`).head.interim();
   expect([100, 103, 101, 200, 404].map(interim)).toEqual([true, true, false, false, false]);
