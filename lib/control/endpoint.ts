@@ -83,7 +83,7 @@ function podLabels(
 
 function zoneLabels(place: Place): Readonly<Record<string, string>> {
   const zone = place.zone ?? place.pod?.zone;
-  if (zone === undefined) return { zone: "", zone_locality: "unknown" };
+  if (zone === undefined) return { zone_locality: "unknown" };
   const locality = place.askerZone === ""
     ? "unknown"
     : place.askerZone === zone

@@ -1,0 +1,333 @@
+/**
+ * `malla controller`: destination and policy of the mesh. It watches a source of objects and answers
+ * proxies over gRPC, with a certificate that it gets from the identity service as they do.
+ */
+
+import { readFileSync } from "node:fs";
+import { describeError } from "../lib/base/fault.ts";
+import {
+  boolean,
+  ConfigFault,
+  defineSettings,
+  exitCodeOf,
+  filePath,
+  helpText,
+  hostPort,
+  loadSettings,
+  logSettings,
+  meshSettings,
+  networks,
+  nonEmpty,
+  oneOf,
+  pemText,
+  type Settings,
+  socketAddress,
+  type SourcePlace,
+  sourceSettings,
+  wantsHelp,
+} from "../lib/config/mod.ts";
+import { Channel } from "../lib/contract/channel.ts";
+import { createCertifier } from "../lib/contract/client.ts";
+import { type ControlServer, serveControl } from "../lib/contract/server.ts";
+import { Control, DEFAULT_OPAQUE_PORTS, INDEXED_KINDS, parsePorts } from "../lib/control/mod.ts";
+import { createBunNet } from "../lib/host/bun-net.ts";
+import { systemClock } from "../lib/host/clock.ts";
+import { resolveHost } from "../lib/host/dns.ts";
+import { readText } from "../lib/host/files.ts";
+import type { TlsMaterial } from "../lib/host/net.ts";
+import { environment, onSignals } from "../lib/host/process.ts";
+import { serveWeb } from "../lib/host/web-server.ts";
+import { formatAddress, isLoopback, type SocketAddress } from "../lib/mesh/address.ts";
+import { identityName } from "../lib/mesh/identity.ts";
+import { startCertificateLoop } from "../lib/pki/certificate-loop.ts";
+import { filesSource } from "../lib/source/files/mod.ts";
+import type { Source, SourceWatcher } from "../lib/source/mod.ts";
+import { adminHandler } from "../lib/telemetry/admin.ts";
+import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
+import { Registry } from "../lib/telemetry/registry.ts";
+
+/** The identity service's port where no address is given. */
+const IDENTITY_PORT = 8080;
+
+const controllerSettings = defineSettings("controller", {
+  ...meshSettings,
+  ...logSettings,
+  ...sourceSettings,
+  kubeconfig: {
+    env: "KUBECONFIG",
+    flag: "kubeconfig",
+    type: filePath(),
+    help: "How to reach the cluster; without it the pod's own service account is used.",
+  },
+  destinationListen: {
+    env: "MALLA_DESTINATION_LISTEN_ADDR",
+    flag: "destination-listen",
+    type: socketAddress(),
+    default: "0.0.0.0:8086",
+    help: "Where destinations and profiles are served.",
+  },
+  policyListen: {
+    env: "MALLA_POLICY_LISTEN_ADDR",
+    flag: "policy-listen",
+    type: socketAddress(),
+    default: "0.0.0.0:8090",
+    help: "Where inbound and outbound policies are served.",
+  },
+  adminListen: {
+    env: "MALLA_ADMIN_LISTEN_ADDR",
+    flag: "admin-listen",
+    type: socketAddress(),
+    default: "0.0.0.0:9996",
+    help: "Where /live, /ready and /metrics are served.",
+  },
+  clusterNetworks: {
+    env: "MALLA_CLUSTER_NETWORKS",
+    flag: "cluster-networks",
+    type: networks(),
+    default: "10.0.0.0/8,100.64.0.0/10,172.16.0.0/12,192.168.0.0/16,fd00::/8",
+    help: "The networks of pods, services and nodes.",
+  },
+  defaultInboundPolicy: {
+    env: "MALLA_DEFAULT_INBOUND_POLICY",
+    flag: "default-inbound-policy",
+    type: oneOf([
+      "all-unauthenticated",
+      "all-authenticated",
+      "cluster-unauthenticated",
+      "cluster-authenticated",
+      "deny",
+      "audit",
+    ]),
+    default: "all-unauthenticated",
+    help: "Whom a port admits where no annotation and no object says it.",
+  },
+  defaultOpaquePorts: {
+    env: "MALLA_DEFAULT_OPAQUE_PORTS",
+    flag: "default-opaque-ports",
+    type: nonEmpty(),
+    default: DEFAULT_OPAQUE_PORTS,
+    help: "Ports whose protocol is not looked at where no annotation says it.",
+  },
+  identityAddr: {
+    env: "MALLA_IDENTITY_ADDR",
+    flag: "identity-addr",
+    type: hostPort(),
+    help: "The identity service; default: malla-identity in the control plane's namespace.",
+  },
+  identityName: {
+    env: "MALLA_IDENTITY_NAME",
+    flag: "identity-name",
+    type: nonEmpty(),
+    help: "The name that must be in the identity service's certificate; default: malla-identity's.",
+  },
+  tokenFile: {
+    env: "MALLA_IDENTITY_TOKEN_FILE",
+    flag: "token-file",
+    type: filePath(),
+    default: "/var/run/secrets/tokens/linkerd-identity-token",
+    help: "The token that proves who this process is; read again for each certificate.",
+  },
+  trustAnchors: {
+    env: "MALLA_IDENTITY_TRUST_ANCHORS",
+    type: pemText(),
+    help: "The certificates that all identities of the mesh chain to.",
+  },
+  trustAnchorsFile: {
+    env: "MALLA_IDENTITY_TRUST_ANCHORS_FILE",
+    flag: "trust-anchors-file",
+    type: filePath(),
+    help: "A file with the trust anchors, where they are not in the environment.",
+  },
+  plaintext: {
+    env: "MALLA_PLAINTEXT",
+    flag: "plaintext",
+    type: boolean(),
+    default: "false",
+    help: "Serve without TLS; only on loopback addresses, for development.",
+  },
+});
+
+type ControllerSettings = Settings<typeof controllerSettings.settings>;
+
+/** Runs the mode until SIGTERM or SIGINT; resolves to 0, 1 (could not start) or 64 (wrong settings). */
+export async function run(args: readonly string[]): Promise<number> {
+  if (wantsHelp(args)) {
+    process.stdout.write(helpText(controllerSettings));
+    return 0;
+  }
+  try {
+    const settings = loadSettings(controllerSettings, {
+      args,
+      env: environment(),
+      readFile: (path) => readFileSync(path, "utf8"),
+    });
+    checkPlaintext(settings);
+    const log = createLogger({
+      level: settings.logLevel,
+      format: settings.logFormat,
+      name: "controller",
+    });
+    await serve(settings, log);
+    return 0;
+  } catch (thrown) {
+    process.stderr.write(`malla controller: ${describeError(thrown)}\n`);
+    return exitCodeOf(thrown);
+  }
+}
+
+async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
+  const stopping = Promise.withResolvers<string>();
+  // Whatever was begun is ended in the opposite order, also when a later step fails.
+  const ends: (() => unknown)[] = [
+    onSignals(["SIGTERM", "SIGINT"], (signal) => stopping.resolve(signal)),
+  ];
+  try {
+    const control = new Control(
+      { ...settings, defaultOpaquePorts: parsePorts(settings.defaultOpaquePorts) },
+      (call) => systemClock.afterTurn(call),
+    );
+    const servers: ControlServer[] = [];
+    const admin = serveAdmin(settings.adminListen, control, servers);
+    ends.push(() => admin.stop());
+    const source = openSource(settings.source);
+    const watch = await source.watch(new Set(INDEXED_KINDS), watcherOf(control, log, source.name));
+    ends.push(() => watch.stop());
+    const certificate = openCertificate(settings, log);
+    ends.push(() => certificate.stop());
+    const tls = await Promise.race([certificate.first, stopping.promise.then(() => undefined)]);
+    if (tls !== undefined) {
+      for (const address of [settings.destinationListen, settings.policyListen]) {
+        const secured = tls === "plaintext" ? {} : { tls };
+        const server = await serveControl({ address, discovery: control, ...secured });
+        servers.push(server);
+        ends.push(() => server.close());
+        log.info("listening", { address: formatAddress(server.address) });
+      }
+      certificate.onChange((next) => servers.forEach((server) => server.setTls(next)));
+    }
+    log.info("stopping", { signal: await stopping.promise });
+  } finally {
+    for (const end of ends.reverse()) await end();
+  }
+}
+
+function serveAdmin(
+  address: SocketAddress,
+  control: Control,
+  servers: readonly ControlServer[],
+): { stop(): Promise<void> } {
+  const registry = new Registry();
+  const objects = registry.gauge("malla_control_objects", "Objects in the index.");
+  const watches = registry.gauge("malla_control_watches", "Watches that are served now.");
+  const topics = registry.gauge("malla_control_topics", "Different answers that are watched.");
+  const handler = adminHandler({
+    registry,
+    waitingFor: () => [
+      ...(control.isSynced ? [] : ["the source's objects"]),
+      ...(servers.length > 0 ? [] : ["a certificate"]),
+    ],
+    refresh() {
+      const sizes = control.sizes();
+      for (const [kind, count] of Object.entries(sizes.objects)) objects.with({ kind }).set(count);
+      watches.with({}).set(servers.reduce((sum, server) => sum + server.openCalls(), 0));
+      topics.with({}).set(sizes.topics);
+    },
+  });
+  return serveWeb({ ip: address.ip, port: address.port, handler });
+}
+
+function openSource(place: SourcePlace): Source {
+  if (place.kind === "files") return filesSource(place.path, systemClock);
+  throw new ConfigFault("controller", ["--source kube: expected files:FOLDER in this build"]);
+}
+
+function watcherOf(control: Control, log: Logger, name: string): SourceWatcher {
+  return {
+    applied: (object) => control.applied(object),
+    deleted: (ref) => control.deleted(ref),
+    synced() {
+      control.synced();
+      log.info("source is read", { source: name, ...control.sizes().objects });
+    },
+    problems(problems) {
+      for (const { severity, message } of problems) {
+        if (severity === "error") log.error("cannot use an object", { problem: message });
+        else log.info("note", { note: message });
+      }
+      if (problems.length === 0) log.info("no problem is left", { source: name });
+    },
+  };
+}
+
+function checkPlaintext(settings: ControllerSettings): void {
+  if (!settings.plaintext) return;
+  for (const address of [settings.destinationListen, settings.policyListen]) {
+    if (isLoopback(address.ip)) continue;
+    throw new ConfigFault("controller", [
+      `--plaintext with ${formatAddress(address)}: expected loopback addresses only`,
+    ]);
+  }
+}
+
+/** The process's own certificate, and news of it. */
+interface Certificate {
+  /** Resolves with the first material, or `plaintext` when none is wanted. */
+  readonly first: Promise<TlsMaterial | "plaintext">;
+  onChange(changed: (tls: TlsMaterial) => void): void;
+  stop(): void;
+}
+
+function openCertificate(settings: ControllerSettings, log: Logger): Certificate {
+  if (settings.plaintext) {
+    return { first: Promise.resolve("plaintext"), onChange() {}, stop() {} };
+  }
+  const { controlPlaneNamespace: namespace, trustDomain, clusterDomain, tokenFile } = settings;
+  const trustAnchors = trustAnchorsOf(settings);
+  const nameOf = (serviceAccount: string): string =>
+    identityName({ serviceAccount, namespace, controlPlaneNamespace: namespace, trustDomain });
+  const { host, port } = settings.identityAddr ??
+    { host: `malla-identity.${namespace}.svc.${clusterDomain}.`, port: IDENTITY_PORT };
+  const channel = new Channel({
+    net: createBunNet(),
+    clock: systemClock,
+    resolve: () => resolveHost(host, port),
+    tls: {
+      serverName: settings.identityName ?? nameOf("malla-identity"),
+      material: () => loop.current() ?? { certificateChain: "", privateKey: "", trustAnchors },
+    },
+  });
+  const first = Promise.withResolvers<TlsMaterial>();
+  const listeners: ((tls: TlsMaterial) => void)[] = [];
+  const loop = startCertificateLoop({
+    name: nameOf("malla-controller"),
+    certifier: createCertifier(channel),
+    readToken: async () => new TextEncoder().encode(await readText(tokenFile)),
+    trustAnchors,
+    clock: systemClock,
+    renewed(certificate) {
+      const until = new Date(certificate.expiresAtMs).toISOString();
+      log.info("certified", { name: certificate.name, until });
+      first.resolve(certificate);
+      for (const listener of listeners) listener(certificate);
+    },
+    failed: (fault, retryMs) =>
+      log.warn("cannot get a certificate", { error: describeError(fault), retryMs }),
+  });
+  return {
+    first: first.promise,
+    onChange: (listener) => void listeners.push(listener),
+    stop() {
+      loop.stop();
+      channel.close();
+    },
+  };
+}
+
+function trustAnchorsOf({ trustAnchors, trustAnchorsFile }: ControllerSettings): string {
+  if (trustAnchors !== undefined) return trustAnchors;
+  if (trustAnchorsFile !== undefined) return readFileSync(trustAnchorsFile, "utf8");
+  throw new ConfigFault("controller", [
+    "MALLA_IDENTITY_TRUST_ANCHORS or --trust-anchors-file: expected the mesh's trust anchors, " +
+    "found neither",
+  ]);
+}
