@@ -32,7 +32,10 @@ test("ranges are compared in place", () => {
 test("case is ignored for ASCII letters alone", () => {
   expect(equalsIgnoreCase(bytes, 2, 16, asciiBytes("content-length"))).toBe(true);
   expect(equalsIgnoreCase(bytes, 2, 16, asciiBytes("content_length"))).toBe(false);
-  // `@` and `[` differ from letters-and-backtick by the bit that separates the cases.
+  expect(equalsIgnoreCase(bytes, 2, 15, asciiBytes("content-length"))).toBe(false);
+  expect(equalsIgnoreCase(bytes, 2, 17, asciiBytes("content-length"))).toBe(false);
+  expect(equalsIgnoreCase(asciiBytes("AZaz09"), 0, 6, asciiBytes("azaz09"))).toBe(true);
+  // `@` and `[ differ from letters-and-backtick by the bit that separates the cases.
   expect(equalsIgnoreCase(asciiBytes("@["), 0, 2, asciiBytes("`{"))).toBe(false);
   expect(equalsIgnoreCase(asciiBytes("\r"), 0, 1, asciiBytes("-"))).toBe(false);
   expect(sameIgnoreCase(asciiBytes("Te, tE"), 0, 2, 4, 6)).toBe(true);
@@ -67,7 +70,12 @@ describe("numbers", () => {
 
 test("copies of any length, from anywhere, are exact", () => {
   const source = Uint8Array.from({ length: 300 }, (_, i) => i & 255);
-  for (const [start, end] of [[0, 0], [0, 300], [1, 64], [0, 64], [0, 65], [7, 200]] as const) {
+  for (
+    const [start, end] of [[0, 0], [0, 300], [1, 64], [0, 64], [0, 65], [7, 200], [
+      100,
+      300,
+    ]] as const
+  ) {
     const target = new Uint8Array(400);
     copyBytes(source, start, end, target, 50);
     expect([...target.subarray(50, 50 + end - start)]).toEqual([...source.subarray(start, end)]);
