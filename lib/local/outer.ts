@@ -13,7 +13,7 @@ import { ownCommand } from "../host/process.ts";
 import { innerFolder, type NodeSpec } from "./node-spec.ts";
 
 /** The programs that the mesh is made with, and the Debian packages that hold them. */
-const PROGRAMS: Readonly<Record<string, string>> = {
+export const PROGRAMS: Readonly<Record<string, string>> = {
   ip: "iproute2",
   iptables: "iptables",
   unshare: "util-linux",
@@ -24,7 +24,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 };
 
 /** The namespaces of the mesh. One command for root and for everybody else. */
-const NAMESPACES = [
+export const NAMESPACES: readonly string[] = [
   "unshare",
   "--user",
   "--map-root-user",
