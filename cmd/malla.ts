@@ -45,6 +45,10 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     summary: "the version of this program",
     load: () => import("./version.ts"),
   },
+  check: {
+    summary: "whether this machine can run a mesh, and whether its mesh is well",
+    load: () => import("./check.ts"),
+  },
 };
 
 /** Picks the mode by the first word of the arguments, runs it and sets the exit code. */
