@@ -2,14 +2,12 @@
 
 export { injectPod, ownerOf } from "./inject.ts";
 export type { Injection, InjectNamespace, Owner } from "./inject.ts";
-export { checkPod } from "./object.ts";
 export { injectWorkload, servicePatch } from "./workload.ts";
 export type { InjectedObject, NamespaceLookup, ObjectReport } from "./workload.ts";
 export { controlServices } from "./options.ts";
 export type { ControlService, InjectOptions } from "./options.ts";
 export { DEFAULT_PROXY_CONFIG } from "./proxy-config.ts";
 export type { ProxyConfig } from "./proxy-config.ts";
-export { checkPod } from "./object.ts";
 export { INIT_CONTAINER, PROXY_CONTAINER } from "./containers.ts";
 export { applyPatch } from "./json-patch.ts";
 export type { JsonPatchOperation } from "./json-patch.ts";
