@@ -10,7 +10,7 @@ import { exitNow, isTerminal, onSignals } from "../lib/host/process.ts";
 import {
   type MeshOptions,
   type NodeSpec,
-  parsePublish,
+  parsePublication,
   runNode,
   startMesh,
 } from "../lib/local/mod.ts";
@@ -85,7 +85,7 @@ function readOptions(args: readonly string[]): MeshOptions | null {
     places: values.file,
     namespace,
     overrides: new Map((values.exec ?? []).map(readOverride)),
-    published: (values.publish ?? []).map((text) => parsePublish(text, namespace)),
+    published: (values.publish ?? []).map(parsePublication),
     pagePort: number("--page-port", values["page-port"] ?? "8084", 65_535),
     colours: isTerminal("stdout") && !process.env["NO_COLOR"],
     logLevel: level("--log-level", values["log-level"]),

@@ -15,6 +15,9 @@ export const MESH_ADDRESSES = {
   prefix: 16,
 } as const;
 
+/** The fixed names of a laptop mesh. */
+export const MESH_NAMES = { controlPlane: "malla", domain: "cluster.local" } as const;
+
 /** The letters that Kubernetes makes suffixes of: no vowels, so no words. */
 const SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789";
 

@@ -3,14 +3,6 @@
  * first line on the node's standard input, which stays open: its end means that `malla up` is gone.
  */
 
-/** A port of the machine that leads to a Service of the mesh. */
-export interface PublishedPort {
-  readonly service: string;
-  readonly namespace: string;
-  readonly port: number;
-  readonly hostPort: number;
-}
-
 /** Everything that the node must know. */
 export interface NodeSpec {
   /** The mesh's folder on the machine, private to its user. */
@@ -33,8 +25,8 @@ export interface NodeSpec {
   /** The level of the proxies' logs. */
   readonly proxyLogLevel: string;
   readonly graceMs: number;
-  readonly pagePort: number;
-  readonly published: readonly PublishedPort[];
+  /** For the summary line; null: there is no page on the machine. */
+  readonly pageUrl: string | null;
   /** When `malla up` was started, for the summary line. */
   readonly startedAtMs: number;
 }
@@ -75,4 +67,14 @@ export function controlSocketPath(folder: string): string {
 /** The folder that the node mounts its private file system over. */
 export function innerFolder(folder: string): string {
   return `${folder}/inner`;
+}
+
+/** The socket on which the outer process makes connections into the machine's network. */
+export function outsideSocketPath(folder: string): string {
+  return `${folder}/outside.sock`;
+}
+
+/** The socket on which the node makes connections to Services. */
+export function insideSocketPath(folder: string): string {
+  return `${folder}/inside.sock`;
 }

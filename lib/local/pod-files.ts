@@ -18,7 +18,7 @@ export class PodFiles {
   }
 
   /** Writes everything; throws a fault that names the ConfigMap or key that is missing. */
-  write(context: PodContext, token: MakeToken): void {
+  async write(context: PodContext, token: MakeToken): Promise<void> {
     makeFolder(`${this.#folder}/etc`);
     const { hostname, namespace } = this.#pod;
     writeFile(`${this.#folder}/etc/resolv.conf`, resolvConf(namespace));
@@ -33,7 +33,7 @@ export class PodFiles {
       const folder = this.#volumeFolder(volume.name);
       makeFolder(folder, volume.kind === "empty" ? 0o777 : 0o755);
       if (volume.kind === "empty") continue;
-      for (const file of volumeFiles(volume, context, token)) {
+      for (const file of await volumeFiles(volume, context, token)) {
         const path = `${folder}/${file.path}`;
         makeFolder(path.slice(0, path.lastIndexOf("/")));
         writeFile(path, file.contents, file.mode);

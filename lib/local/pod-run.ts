@@ -108,7 +108,7 @@ export class PodRun {
     try {
       const { model, ip, index } = this.task;
       this.#network = await makePodNetwork(this.#host.folder, index, ip);
-      this.#files.write(this.#context(), this.#host.makeToken);
+      await this.#files.write(this.#context(), this.#host.makeToken);
       for (const run of this.#init) {
         if (this.#stopping) return;
         await this.#runInit(run, containerOf(model, run.name));

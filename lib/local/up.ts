@@ -19,13 +19,22 @@ import { shorten } from "./manifest-watch.ts";
 import { makeMeshFolder } from "./mesh-folder.ts";
 import {
   controlSocketPath,
+  insideSocketPath,
   type NodeEvent,
   type NodeRequest,
   type NodeSpec,
-  type PublishedPort,
+  outsideSocketPath,
 } from "./node-spec.ts";
 import { checkMachine, startNode } from "./outer.ts";
 import { absolutePath } from "../host/directory.ts";
+import { createBunNet } from "../host/bun-net.ts";
+import { lookUpName, queryMachine } from "../host/machine-dns.ts";
+import { parseNetwork } from "../mesh/address.ts";
+import { silentLogger } from "../telemetry/logger.ts";
+import { PAGE_SERVICE } from "./control-objects.ts";
+import { MESH_ADDRESSES, MESH_NAMES } from "./names.ts";
+import { serveOutside } from "./outside.ts";
+import { type Publication, publish } from "./publish.ts";
 import { formatMeshState, meshStatePath } from "./state.ts";
 
 /** How to start a mesh. */
@@ -34,7 +43,7 @@ export interface MeshOptions {
   readonly places: readonly string[];
   readonly namespace: string;
   readonly overrides: ReadonlyMap<string, string>;
-  readonly published: readonly PublishedPort[];
+  readonly published: readonly Publication[];
   readonly pagePort: number;
   readonly colours: boolean;
   readonly logLevel: NodeSpec["logLevel"];
@@ -77,6 +86,8 @@ export async function startMesh(options: MeshOptions): Promise<RunningMesh> {
   checkManifests(options);
   await checkMachine(env["PATH"]);
   const folder = makeMeshFolder(env, uid);
+  const stopListening = listenOutside(folder, options);
+  const pageUrl = `http://127.0.0.1:${options.pagePort}`;
   const workingDir = currentDirectory();
   const child = startNode({
     folder,
@@ -92,19 +103,55 @@ export async function startMesh(options: MeshOptions): Promise<RunningMesh> {
     logLevel: options.logLevel,
     proxyLogLevel: options.proxyLogLevel,
     graceMs: options.graceMs,
-    pagePort: options.pagePort,
-    published: options.published,
+    pageUrl,
     startedAtMs,
   }, options.output);
   const statePath = meshStatePath(env, uid);
   const state = formatMeshState({
     pid: ownPid(),
     startedAt: new Date(startedAtMs).toISOString(),
-    pageUrl: `http://127.0.0.1:${options.pagePort}`,
+    pageUrl,
     controlSocket: controlSocketPath(folder),
   });
   await writeTextAtomic(statePath, state, 0o600);
-  return new Handle(child, folder, () => removeFile(statePath));
+  return new Handle(child, folder, async () => {
+    stopListening();
+    await removeFile(statePath);
+  });
+}
+
+/** What the machine's side of the mesh listens on: sockets for the node, ports for the user. */
+function listenOutside(folder: string, options: MeshOptions): () => void {
+  const net = createBunNet();
+  const clock = systemClock;
+  const stops: (() => void)[] = [];
+  const page: Publication = {
+    namespace: MESH_NAMES.controlPlane,
+    service: PAGE_SERVICE.name,
+    port: PAGE_SERVICE.port,
+    hostPort: options.pagePort,
+  };
+  try {
+    const outside = serveOutside({
+      net,
+      clock,
+      path: outsideSocketPath(folder),
+      meshNetworks: [MESH_ADDRESSES.podNetwork, MESH_ADDRESSES.serviceNetwork].map(parseNetwork),
+      resolve: lookUpName,
+      query: queryMachine,
+    });
+    stops.push(() => outside.stop());
+    const relayPath = insideSocketPath(folder);
+    for (const publication of [page, ...options.published]) {
+      const listener = publish(publication, { net, clock, log: silentLogger, relayPath });
+      stops.push(() => listener.stop());
+    }
+  } catch (error) {
+    for (const stop of stops) stop();
+    removeTree(folder);
+    throw error;
+  }
+  return () => stops.forEach((stop) => stop());
 }
 
 class Handle implements RunningMesh {

@@ -5,6 +5,7 @@
 
 import { Fault } from "../base/fault.ts";
 import { type PodContext, podField, resourceValue } from "./environment.ts";
+import type { PodModel } from "./pod-model.ts";
 import type { FileSource, Volume } from "./volume-model.ts";
 
 /** One file of a volume. */
@@ -14,33 +15,29 @@ export interface VolumeFile {
   readonly mode: number;
 }
 
-/** Makes a token that the identity service of this mesh accepts. */
-export type MakeToken = (
-  serviceAccount: string,
-  namespace: string,
-  audience: string,
-  expirationSeconds: number,
-) => string;
+/** Makes a token for a pod that the identity service of this mesh accepts. */
+export type MakeToken = (pod: PodModel, expirationSeconds: number) => Promise<string>;
 
 /** The files of a volume, later sources over earlier ones. Throws `not_found` for what is missing. */
-export function volumeFiles(
+export async function volumeFiles(
   volume: Extract<Volume, { readonly kind: "files" }>,
   context: PodContext,
   token: MakeToken,
-): readonly VolumeFile[] {
+): Promise<readonly VolumeFile[]> {
   const files = new Map<string, VolumeFile>();
   for (const source of volume.sources) {
-    for (const file of sourceFiles(source, volume, context, token)) files.set(file.path, file);
+    const found = await sourceFiles(source, volume, context, token);
+    for (const file of found) files.set(file.path, file);
   }
   return [...files.values()];
 }
 
-function sourceFiles(
+async function sourceFiles(
   source: FileSource,
   volume: Extract<Volume, { readonly kind: "files" }>,
   context: PodContext,
   token: MakeToken,
-): VolumeFile[] {
+): Promise<VolumeFile[]> {
   const { pod } = context;
   const text = (path: string, contents: string, mode = volume.mode): VolumeFile => ({
     path,
@@ -49,8 +46,7 @@ function sourceFiles(
   });
   switch (source.kind) {
     case "token": {
-      const { audience, expirationSeconds, path } = source;
-      return [text(path, token(pod.serviceAccount, pod.namespace, audience, expirationSeconds))];
+      return [text(source.path, await token(pod, source.expirationSeconds))];
     }
     case "downward":
       return source.items.map(({ path, fieldPath, resource }) => {
