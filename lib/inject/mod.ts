@@ -2,6 +2,7 @@
 
 export { injectPod, ownerOf } from "./inject.ts";
 export type { Injection, InjectNamespace, Owner } from "./inject.ts";
+export { checkPod } from "./object.ts";
 export { injectWorkload, servicePatch } from "./workload.ts";
 export type { InjectedObject, NamespaceLookup, ObjectReport } from "./workload.ts";
 export { controlServices } from "./options.ts";
