@@ -164,20 +164,34 @@ function noteLength(bytes: Uint8Array, head: Head, slot: number): number {
   const start = head.ranges[slot + 2]!;
   const end = head.ranges[slot + 3]!;
   head.contentLength = parseDecimal(bytes, start, end);
+  if (hasTab(bytes, head, slot)) return Http1Reason.BAD_CONTENT_LENGTH;
   if (head.contentLength >= 0) return 0;
   for (let i = start; i < end; i++) if (bytes[i] === COMMA) return Http1Reason.CONFLICTING_LENGTH;
   return Http1Reason.BAD_CONTENT_LENGTH;
+}
+
+/**
+ * Whether a tab stands anywhere in the line behind the colon. It is legal white space, but Node's
+ * parser does not take it for such: `chunked` and a tab is, to it, a body until close.
+ */
+function hasTab(bytes: Uint8Array, head: Head, slot: number): boolean {
+  let at = head.ranges[slot + 1]!;
+  while (bytes[at] !== CR && bytes[at] !== TAB) at++;
+  return bytes[at] === TAB;
 }
 
 /** Requests: exactly `chunked`. Responses may have other codings before it (RFC 9112 §6.3). */
 function noteTransferEncoding(bytes: Uint8Array, head: Head, slot: number): number {
   if (head.hasTransferEncoding) return Http1Reason.BAD_TRANSFER_ENCODING;
   head.hasTransferEncoding = true;
+  if (hasTab(bytes, head, slot)) return Http1Reason.BAD_TRANSFER_ENCODING;
   const start = head.ranges[slot + 2]!;
   const end = head.ranges[slot + 3]!;
   head.chunked = equalsIgnoreCase(bytes, start, end, CHUNKED);
   if (head.chunked) return 0;
   if (head.isRequest) return Http1Reason.BAD_TRANSFER_ENCODING;
+  // "chunked," is refused too: with an empty element behind it, Node reads the body until close.
+  if (end > start && bytes[end - 1] === COMMA) return Http1Reason.BAD_TRANSFER_ENCODING;
   let at = start;
   while (at < end) {
     if (head.chunked) return Http1Reason.BAD_TRANSFER_ENCODING;

@@ -49,7 +49,7 @@ describe("responses", () => {
     [HEAD, 200, CHUNKED, BodyMode.NONE, false],
     [HEAD, 404, "", BodyMode.NONE, false],
     [GET, 100, "", BodyMode.NONE, false],
-    [GET, 103, LENGTH, BodyMode.NONE, false],
+    [GET, 103, "Content-Length: 0\r\n", BodyMode.NONE, false],
     [GET, 101, "", BodyMode.NONE, true],
     [GET, 204, LENGTH, BodyMode.NONE, false],
     [GET, 304, LENGTH, BodyMode.NONE, false],

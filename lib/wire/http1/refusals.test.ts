@@ -44,11 +44,23 @@ const REQUESTS: readonly Row[] = [
     `POST / HTTP/1.1\r\n${H}Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n`,
     R.LENGTH_AND_CHUNKED,
   ],
-  ...["", "+5", "-5", "0x5", "5 5", "5.0", "five", "9007199254740992", "5;"].map((value): Row => [
+  ...["", "+5", "-5", "0x5", "5 5", "5.0", "five", "5\t", "\t5", "9007199254740992", "5;"].map((
+    value,
+  ): Row => [
     `POST / HTTP/1.1\r\n${H}Content-Length: ${value}\r\n\r\n`,
     R.BAD_CONTENT_LENGTH,
   ]),
-  ...["gzip, chunked", "chunked, chunked", "chunked,", "identity", "", "xchunked", "chunked\x80"]
+  ...[
+    "gzip, chunked",
+    "chunked, chunked",
+    "chunked,",
+    "chunked\t",
+    "\tchunked",
+    "identity",
+    "",
+    "xchunked",
+    "chunked\x80",
+  ]
     .map((value): Row => [
       `POST / HTTP/1.1\r\n${H}Transfer-Encoding: ${value}\r\n\r\n`,
       R.BAD_TRANSFER_ENCODING,
@@ -151,6 +163,8 @@ const RESPONSES: readonly Row[] = [
   ],
   ["HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", R.BAD_TRANSFER_ENCODING],
   ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", R.BAD_TRANSFER_ENCODING],
+  ["HTTP/1.1 103 x\r\nContent-Length: 5\r\n\r\n", R.BAD_CONTENT_LENGTH],
+  ["HTTP/1.1 101 x\r\nTransfer-Encoding: chunked\r\n\r\n", R.BAD_TRANSFER_ENCODING],
   ["HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", R.OBS_FOLD],
 ];
 

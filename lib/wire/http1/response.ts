@@ -39,7 +39,14 @@ export function parseResponseHead(
     head.inFields = true;
   }
   const stop = parseFields(bytes, start, at, end, head);
-  return stop <= 0 ? stop : stop - start;
+  if (stop <= 0) return stop;
+  // 1xx never has a body, but Node's parser reads one where a length says so (RFC 9110 §8.6 forbids
+  // servers to send it). 204 is let pass: servers do that, and parsers agree that nothing follows.
+  if (head.status < 200) {
+    if (head.contentLength > 0) return -Http1Reason.BAD_CONTENT_LENGTH;
+    if (head.hasTransferEncoding) return -Http1Reason.BAD_TRANSFER_ENCODING;
+  }
+  return stop - start;
 }
 
 /** Returns the offset behind the line, 0 when it is not complete, or a negated reason. */
