@@ -115,8 +115,9 @@ export class Channel {
     this.#session = undefined;
   }
 
-  /** Forgets the connection, so that the next call makes a new one with the certificate of then. */
+  /** Lets calls under way end; the next call makes a new connection with the certificate of then. */
   renew(): void {
+    this.#session?.then((session) => session.retire(), () => {});
     this.#session = undefined;
     this.#usable = undefined;
   }

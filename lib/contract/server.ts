@@ -100,6 +100,8 @@ async function serve(
       throw new Fault("unimplemented", `Cannot serve "${stream.path}": no such method here`);
     }
     if (demand && stream.clientCertificate === null) {
+      // Proxies connect before they have a certificate, and would keep that connection for good.
+      stream.retireConnection();
       throw new Fault("unauthenticated", "Cannot serve a client without certificate of this mesh");
     }
     message = onlyMessage(await stream.body(CONTROL_REQUEST_BYTES_MAX), CONTROL_REQUEST_BYTES_MAX);

@@ -34,6 +34,8 @@ export interface H2ServerStream {
   end(trailers: Readonly<Record<string, string>>): void;
   /** Resets the stream. */
   reset(): void;
+  /** Takes no further stream on this stream's connection; the client makes a new one. */
+  retireConnection(): void;
   /** Called each time when the queue is empty again after `write` returned false. */
   onDrain(call: () => void): void;
   /** Called once when the stream is over, also when it already is. */
@@ -210,6 +212,10 @@ class NodeStream implements H2ServerStream {
 
   reset(): void {
     if (!this.#gone()) this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  retireConnection(): void {
+    this.#stream.session?.close();
   }
 
   onDrain(call: () => void): void {

@@ -3,8 +3,9 @@
  * the identity service, the laptop mesh and the installer load it.
  */
 
-// The X.509 library's dependency injection wants this before it.
-import "reflect-metadata";
+import { Fault } from "../base/fault.ts";
+import { generateKey, type KeyPair } from "./key.ts";
+import { fromPem, toPem, toPemChain } from "./pem.ts";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -17,10 +18,7 @@ import {
   SubjectKeyIdentifierExtension,
   X509Certificate,
   X509CertificateGenerator,
-} from "@peculiar/x509";
-import { Fault } from "../base/fault.ts";
-import { generateKey, type KeyPair } from "./key.ts";
-import { fromPem, toPem, toPemChain } from "./pem.ts";
+} from "./x509.ts";
 
 const SIGNING = { name: "ECDSA", hash: "SHA-256" } as const;
 /** How far behind the clocks of workloads may be. */

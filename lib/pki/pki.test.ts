@@ -18,6 +18,7 @@ import {
 import { generateKey, importKey, importKeyPem, type KeyPair } from "./key.ts";
 import { fromPem, toPem, toPemChain } from "./pem.ts";
 import { readCsr } from "./read-csr.ts";
+import { X509Certificate as IssuerCertificate } from "./x509.ts";
 import { type LeafExpectation, readTrustAnchors, verifyLeaf } from "./verify.ts";
 
 const NAME = "web.emojivoto.serviceaccount.identity.malla.cluster.local";
@@ -235,8 +236,8 @@ describe("verification", () => {
   test("a leaf cannot act as an issuer", async () => {
     // Sign with the leaf's own key, as a workload that went bad would.
     const parent = await leafFor(made.issuer);
-    const leafAsIssuer = new (await import("@peculiar/x509")).X509Certificate(parent.der.slice());
-    const bad: Authority = { certificate: leafAsIssuer, keys, chain: [leafAsIssuer] };
+    const certificate = new IssuerCertificate(parent.der.slice());
+    const bad: Authority = { certificate, keys, chain: [certificate] };
     const child = await issueLeaf(bad, {
       publicDer: keys.publicDer,
       dnsName: NAME,

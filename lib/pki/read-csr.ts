@@ -1,9 +1,7 @@
 /** Reads certificate signing requests of workloads, and tells what names they ask for. */
 
-// The X.509 library's dependency injection wants this before it.
-import "reflect-metadata";
-import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from "@peculiar/x509";
 import { Fault } from "../base/fault.ts";
+import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from "./x509.ts";
 
 /** A request whose signature proves that the asker has the key. */
 export interface SigningRequest {
