@@ -69,6 +69,7 @@ function serve(
       const done = busy.shift()!;
       clock.now = Math.max(clock.now, done.until);
       done.state.measured(done.until - done.began, clock.now);
+      done.state.ended();
     }
     const state = balancer.pick(clock.now)!;
     const pod = state.endpoint.labels["pod"]!;

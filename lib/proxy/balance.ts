@@ -70,20 +70,19 @@ export class EndpointState {
     this.#latency = new PeakEwma(options.defaultRttMs, options.decayMs, now);
   }
 
-  /** A request or connection begins; `measured` or `abandoned` must follow. */
+  /** A request or connection begins; `ended` must follow. */
   began(): void {
     this.pending++;
   }
 
   /** It was answered after `latencyMs`. A peak counts at once, an improvement bit by bit. */
   measured(latencyMs: number, nowMs: number): void {
-    this.abandoned();
     this.#failures = 0;
     this.#latency.observe(latencyMs, nowMs);
   }
 
-  /** It ended without telling anything of the endpoint's speed. */
-  abandoned(): void {
+  /** A request or connection is over, whatever came of it. */
+  ended(): void {
     this.pending--;
     assert(this.pending >= 0, "an endpoint's pending requests are counted twice");
   }

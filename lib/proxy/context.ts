@@ -1,0 +1,92 @@
+/**
+ * What the connections of one proxy share: the environment, the timer wheel, the set of open sessions
+ * and a scratch buffer. One object per byte path; no module holds state.
+ */
+
+import { ByteBuffer } from "../base/bytes.ts";
+import { TimerWheel } from "../base/wheel.ts";
+import type { Timer } from "../host/clock.ts";
+import type { Conn, ConnHandler } from "../host/net.ts";
+import type { ProxyEnvironment } from "./environment.ts";
+import type { Intake } from "./intake.ts";
+import type { Outlet } from "./outlet.ts";
+import type { HttpPool } from "./pool.ts";
+
+/** Coarse enough to cost nothing when idle, fine enough for timeouts of seconds. */
+const TICK_MS = 100;
+/** Holds a usual head and the body that comes with it; grows for larger ones. */
+const SCRATCH_BYTES = 32_768;
+
+/** Bytes that are read ahead of a decision or a connection; then the source is paused. */
+export const READ_AHEAD_BYTES = 65_536;
+
+/** One accepted connection with all that belongs to it. */
+export interface Session {
+  /** The proxy is going to end: finish what is under way, begin nothing new. */
+  drain(): void;
+  /** Ends at once. */
+  abort(): void;
+}
+
+/** What is closed when the proxy ends. */
+export interface Closable {
+  close(): void;
+}
+
+/** A client's connection on its way from one phase to the next. */
+export interface Client {
+  readonly out: Outlet;
+  /** Bytes that came and that nobody has used; already counted. */
+  readonly intake: Intake;
+  /** The client has sent FIN. */
+  readonly ended: boolean;
+  readonly paused: boolean;
+}
+
+/** Shared by all connections of one proxy. */
+export class PathContext {
+  readonly env: ProxyEnvironment;
+  readonly wheel: TimerWheel;
+  /** For building one write; its content lasts until the next user clears it. */
+  readonly scratch: ByteBuffer = new ByteBuffer(SCRATCH_BYTES);
+  readonly sessions: Set<Session> = new Set();
+  /** Pools with connections. */
+  readonly pools: Set<Closable> = new Set();
+  /** Inbound: connections to the application, by its address. */
+  readonly applications: Map<string, HttpPool> = new Map();
+  draining = false;
+  /** Called when the last session has gone. */
+  emptied: (() => void) | null = null;
+  readonly #ticker: Timer;
+
+  constructor(env: ProxyEnvironment) {
+    this.env = env;
+    const { clock } = env;
+    this.wheel = new TimerWheel(clock.monotonicMs(), TICK_MS);
+    this.#ticker = clock.every(TICK_MS, () => this.wheel.tick(clock.monotonicMs()));
+  }
+
+  nowMs(): number {
+    return this.env.clock.monotonicMs();
+  }
+
+  opened(session: Session): void {
+    this.sessions.add(session);
+  }
+
+  closed(session: Session): void {
+    this.sessions.delete(session);
+    if (this.sessions.size === 0) this.emptied?.();
+  }
+
+  /** Ends the wheel; deadlines do not fire any more. */
+  stop(): void {
+    this.#ticker.cancel();
+  }
+}
+
+/** Puts a connection into its next phase: another handler, with what that handler keeps. */
+export function enterPhase<D>(conn: Conn<unknown>, handler: ConnHandler<D>, data: D): void {
+  conn.data = data;
+  conn.handler = handler as ConnHandler<unknown>;
+}

@@ -1,0 +1,234 @@
+/**
+ * A connection to this pod: from a meshed peer (to our own port, TLS and a transport header) or
+ * redirected from the application's port (anything). Finds target, client and protocol.
+ *
+ *     accepted ─to our port─▶ TLS ─▶ transport header ─────────────┐
+ *        │                     └ no certificate, no ALPN: closed   ├─▶ HTTP (inbound-http) or opaque
+ *        └─redirected─▶ first bytes: HTTP, TLS to pass on, opaque ─┘
+ */
+
+import type { CloseReason, Conn, ConnHandler, TlsPeer } from "../host/net.ts";
+import { formatAddress, isLoopback, type SocketAddress } from "../mesh/address.ts";
+import { Detected, detectProtocol } from "../wire/http1/mod.ts";
+import { parseClientHello } from "../wire/tls-hello.ts";
+import { decodeTransportHeader, TRANSPORT_PROTOCOL } from "../wire/transport-header.ts";
+import { certificateDnsNames } from "../wire/x509-san.ts";
+import { type Client, enterPhase, type PathContext, type Session } from "./context.ts";
+import { Downstream } from "./downstream.ts";
+import type { ErrorKind } from "./environment.ts";
+import { InboundClient } from "./inbound-client.ts";
+import { InboundHttp } from "./inbound-http.ts";
+import { InboundHop } from "./inbound-opaque.ts";
+import type { TlsState } from "./labels.ts";
+import { OpaqueRelay } from "./opaque.ts";
+import { OPENING, Opening, type OpeningOwner } from "./opening.ts";
+import { Outlet } from "./outlet.ts";
+
+/** Takes the connections of the inbound listener. */
+export const INBOUND_ACCEPT: ConnHandler<PathContext> = {
+  open(conn) {
+    new InboundConnection(conn.data, conn).begin();
+  },
+  secure() {},
+  data() {},
+  drain() {},
+  end() {},
+  close() {},
+};
+
+const PLAIN: TlsState = {
+  peerId: null,
+  terminated: false,
+  passedServerName: null,
+  noTlsReason: "no_tls_from_remote",
+};
+
+/** What the connection waits for. */
+type Stage = "handshake" | "header" | "protocol" | "over";
+
+/** One such connection until its protocol is known. */
+class InboundConnection implements Session, OpeningOwner {
+  readonly #context: PathContext;
+  readonly #opening: Opening;
+  readonly #original: SocketAddress;
+  /** It was made to our own port, not redirected from another. */
+  readonly #direct: boolean;
+  #tls: TlsState = PLAIN;
+  #stage: Stage = "protocol";
+
+  constructor(context: PathContext, conn: Conn<unknown>) {
+    this.#context = context;
+    this.#opening = new Opening(context, conn, this);
+    this.#original = conn.originalDestination() ?? conn.local;
+    this.#direct = this.#original.port === conn.local.port;
+    context.opened(this);
+    enterPhase(conn, OPENING, this.#opening);
+  }
+
+  begin(): void {
+    const { settings, identity } = this.#context.env;
+    if (!this.#isOurs()) {
+      this.#refuse("unexpected", "the address is not this pod's");
+      return;
+    }
+    this.#opening.waitUpTo(settings.inboundDetectTimeoutMs);
+    if (!this.#direct) {
+      this.examine();
+      return;
+    }
+    const credentials = identity.current();
+    if (credentials === null) {
+      this.#refuse("identity required", "there is no certificate yet");
+      return;
+    }
+    this.#stage = "handshake";
+    this.#opening.conn.startTls({ ...credentials, alpn: [TRANSPORT_PROTOCOL] });
+  }
+
+  secured(peer: TlsPeer): void {
+    const names = peer.certificate === null ? [] : certificateDnsNames(peer.certificate);
+    const peerId = names[0] ?? null;
+    this.#tls = { peerId, terminated: true, passedServerName: null, noTlsReason: "" };
+    if (peerId === null) this.#refuse("identity required", "no client certificate of this mesh");
+    else if (peer.alpn !== TRANSPORT_PROTOCOL) {
+      this.#refuse("unexpected", `protocol ${peer.alpn ?? "none"} in place of a transport header`);
+    } else {
+      this.#stage = "header";
+      this.examine();
+    }
+  }
+
+  examine(): void {
+    const { timedOut, ended } = this.#opening;
+    switch (this.#stage) {
+      case "header":
+        this.#examineHeader();
+        break;
+      case "protocol":
+        this.#examineProtocol();
+        break;
+      case "handshake":
+        if (timedOut || ended) this.#refuse("tls detection timeout", "no TLS handshake");
+        break;
+      case "over":
+        break;
+      default:
+        this.#stage satisfies never;
+    }
+  }
+
+  lost(reason: CloseReason): void {
+    if (this.#stage === "over") return;
+    if (this.#stage === "handshake") {
+      this.#context.env.log.debug("a TLS handshake failed", { ...this.#describe(), reason });
+      this.#context.env.metrics.failed("inbound", "tcp", "i/o");
+    }
+    this.#stage = "over";
+    this.#context.closed(this);
+  }
+
+  drain(): void {}
+
+  abort(): void {
+    this.#opening.conn.destroy(true);
+  }
+
+  /** An empty set of own addresses admits any but loopback, whose listeners stay private. */
+  #isOurs(): boolean {
+    const { inboundIps, ownPorts } = this.#context.env.settings;
+    const { ip, port } = this.#original;
+    if (inboundIps.size > 0 ? !inboundIps.has(ip) : isLoopback(ip)) return false;
+    return this.#direct || !ownPorts.has(port);
+  }
+
+  #examineHeader(): void {
+    const { intake, ended, timedOut } = this.#opening;
+    const decoded = decodeTransportHeader(intake.bytes, intake.start, intake.end);
+    if (decoded.kind === "more") {
+      if (ended || timedOut) this.#refuse("unexpected", "no transport header");
+      return;
+    }
+    if (decoded.kind === "invalid") {
+      this.#refuse("unexpected", decoded.reason);
+      return;
+    }
+    const { port, name, protocol } = decoded.header;
+    if (name !== "") this.#refuse("unexpected", `this is no gateway to "${name}"`);
+    else if (this.#context.env.settings.ownPorts.has(port)) {
+      this.#refuse("unexpected", `port ${port} is the proxy's own`);
+    } else {
+      intake.consume(decoded.consumed);
+      const client = this.#client({ ip: this.#original.ip, port });
+      if (protocol === "http1") this.#startHttp(client);
+      else this.#startOpaque(client);
+    }
+  }
+
+  #examineProtocol(): void {
+    const { intake, ended, timedOut } = this.#opening;
+    const { bytes, start, end } = intake;
+    const { protocol } = this.#context.env.serverPolicies.port(this.#original.port).current;
+    const last = ended || timedOut;
+    if (protocol === "opaque") {
+      this.#startOpaque(this.#client(this.#original));
+      return;
+    }
+    const hello = parseClientHello(bytes, start, end);
+    if (hello.kind === "more" && !last) return;
+    if (hello.kind === "hello") {
+      const passedServerName = hello.serverName ?? "";
+      this.#tls = { peerId: null, terminated: false, passedServerName, noTlsReason: "" };
+      this.#startOpaque(this.#client(this.#original));
+      return;
+    }
+    const detected = protocol === "http1" ? Detected.HTTP1 : detectProtocol(bytes, start, end);
+    if (detected === Detected.HTTP1) this.#startHttp(this.#client(this.#original));
+    else if (detected !== Detected.MORE || last) this.#startOpaque(this.#client(this.#original));
+  }
+
+  #client(target: SocketAddress): InboundClient {
+    return new InboundClient(this.#context, this.#opening.conn.remote, this.#tls, target);
+  }
+
+  #startHttp(client: InboundClient): void {
+    const connection = this.#leave(client);
+    new Downstream(this.#context, new InboundHttp(this.#context, client), connection).begin();
+    this.#context.closed(this);
+  }
+
+  #startOpaque(client: InboundClient): void {
+    const { env } = this.#context;
+    const admitted = client.admittedBy() !== null;
+    env.metrics.authorized("tcp", admitted, client.policyLabels());
+    if (!admitted) {
+      env.log.info("denied a connection", client.describe());
+      this.#opening.conn.destroy(true);
+      return;
+    }
+    const connection = this.#leave(client);
+    new OpaqueRelay(this.#context, connection, new InboundHop(this.#context, client)).begin();
+    this.#context.closed(this);
+  }
+
+  #leave(client: InboundClient): Client {
+    this.#stage = "over";
+    const { conn, intake, ended, paused } = this.#opening;
+    this.#opening.leave();
+    const metrics = this.#context.env.metrics.transport({ ...client.policyLabels(), peer: "src" });
+    metrics.opened();
+    metrics.read(intake.length);
+    return { out: new Outlet(conn, metrics), intake, ended, paused };
+  }
+
+  #refuse(kind: ErrorKind, reason: string): void {
+    const { env } = this.#context;
+    env.metrics.failed("inbound", "tcp", kind);
+    env.log.debug("refused an inbound connection", { ...this.#describe(), reason });
+    this.#opening.conn.destroy(true);
+  }
+
+  #describe(): Record<string, unknown> {
+    const client = formatAddress(this.#opening.conn.remote);
+    return { client, id: this.#tls.peerId ?? "", target: formatAddress(this.#original) };
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The label sets of the byte path's metrics, as the contract has them. Made once per connection or
+ * endpoint, never per request.
+ */
+
+import { formatAddress, type SocketAddress } from "../mesh/address.ts";
+import type { Authorization, ResourceRef, ServerPolicy } from "../mesh/policy.ts";
+import type { Labels } from "../telemetry/metric.ts";
+import type { EndpointState } from "./balance.ts";
+
+/** Why a connection is or is not secured. */
+export interface TlsState {
+  /** The peer's identity, where TLS was mutual. */
+  readonly peerId: string | null;
+  /** TLS was terminated or made by us. */
+  readonly terminated: boolean;
+  /** SNI of TLS that passes through untouched. */
+  readonly passedServerName: string | null;
+  /** Goes with the absence of TLS. */
+  readonly noTlsReason: string;
+}
+
+/** A client on this machine: no TLS, and none is needed. */
+export const FROM_APPLICATION: TlsState = {
+  peerId: null,
+  terminated: false,
+  passedServerName: null,
+  noTlsReason: "loopback",
+};
+
+/** `target_addr`, `target_ip`, `target_port`. */
+export function targetLabels(target: SocketAddress): Labels {
+  return {
+    target_addr: formatAddress(target),
+    target_ip: target.ip,
+    target_port: String(target.port),
+  };
+}
+
+/** `tls`, and the client's id or why there is none. */
+export function clientTlsLabels(state: TlsState): Labels {
+  if (state.terminated) return { tls: "true", client_id: state.peerId ?? "" };
+  if (state.passedServerName !== null) return { tls: "opaque", sni: state.passedServerName };
+  return { tls: "no_identity", no_tls_reason: state.noTlsReason };
+}
+
+/** An endpoint of an outbound target: address, TLS, and what the discovery said of it. */
+export function endpointLabels(state: EndpointState): Labels {
+  const { address, identity, labels } = state.endpoint;
+  const made: Record<string, string> = { direction: "outbound", ...targetLabels(address) };
+  if (identity === undefined) {
+    made["tls"] = "no_identity";
+    made["no_tls_reason"] = "not_provided_by_service_discovery";
+  } else {
+    made["tls"] = "true";
+    made["server_id"] = identity.name;
+  }
+  for (const [name, value] of Object.entries(state.setLabels)) made[`dst_${name}`] = value;
+  for (const [name, value] of Object.entries(labels)) made[`dst_${name}`] = value;
+  return made;
+}
+
+/** `srv_*`: the policy of an inbound port. */
+export function serverLabels(policy: ServerPolicy, port: number): Labels {
+  const { group, kind, name } = policy.resource;
+  return { srv_group: group, srv_kind: kind, srv_name: name, srv_port: String(port) };
+}
+
+/** `authz_*`: what admitted the client. */
+export function authorizationLabels(authorization: Authorization): Labels {
+  return refLabels("authz", authorization.resource);
+}
+
+/** `<prefix>_group`, `_kind`, `_name` of an object. */
+export function refLabels(prefix: string, ref: ResourceRef): Labels {
+  return {
+    [`${prefix}_group`]: ref.group,
+    [`${prefix}_kind`]: ref.kind,
+    [`${prefix}_name`]: ref.name,
+  };
+}

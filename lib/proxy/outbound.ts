@@ -1,0 +1,161 @@
+// hot
+/**
+ * A connection that the application made: where was it going, what does it speak, whom may it reach.
+ *
+ *     accepted ─▶ looking up the target ─▶ detecting ─▶ HTTP (outbound-http) or opaque
+ *        └ no redirect, loopback, ourselves: closed, nothing relayed
+ */
+
+import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
+import { formatAddress, isLoopback, type SocketAddress } from "../mesh/address.ts";
+import { Detected, detectProtocol } from "../wire/http1/mod.ts";
+import { type Client, enterPhase, type PathContext, type Session } from "./context.ts";
+import { Downstream } from "./downstream.ts";
+import type { OutboundTarget, TransportMetrics } from "./environment.ts";
+import { errnoOf } from "./errno.ts";
+import { clientTlsLabels, FROM_APPLICATION, targetLabels } from "./labels.ts";
+import { OpaqueRelay } from "./opaque.ts";
+import { OPENING, Opening, type OpeningOwner } from "./opening.ts";
+import { OutboundHttp } from "./outbound-http.ts";
+import { OutboundHops } from "./outbound-opaque.ts";
+import { Outlet } from "./outlet.ts";
+
+/** Takes the connections of the outbound listener. */
+export const OUTBOUND_ACCEPT: ConnHandler<PathContext> = {
+  open(conn) {
+    const context = conn.data;
+    const original = conn.originalDestination();
+    if (original === null || isForbidden(context, conn, original)) {
+      const target = original === null ? "" : formatAddress(original);
+      const client = formatAddress(conn.remote);
+      context.env.log.debug("refused an outbound connection", { client, target });
+      context.env.metrics.failed("outbound", "tcp", "unexpected");
+      conn.destroy(true);
+    } else new OutboundConnection(context, conn, original).begin();
+  },
+  secure() {},
+  data() {},
+  drain() {},
+  end() {},
+  close() {},
+};
+
+/** One such connection until its protocol is known. */
+class OutboundConnection implements Session, OpeningOwner {
+  readonly #context: PathContext;
+  readonly #opening: Opening;
+  readonly #original: SocketAddress;
+  readonly #metrics: TransportMetrics;
+  #target: OutboundTarget | null = null;
+  #over = false;
+
+  constructor(context: PathContext, conn: Conn<unknown>, original: SocketAddress) {
+    this.#context = context;
+    this.#original = original;
+    this.#opening = new Opening(context, conn, this);
+    this.#metrics = context.env.metrics.transport({
+      direction: "outbound",
+      peer: "src",
+      ...targetLabels(original), // cold: once per connection
+      ...clientTlsLabels(FROM_APPLICATION), // cold: once per connection
+    });
+    this.#metrics.opened();
+    context.opened(this);
+    enterPhase(conn, OPENING, this.#opening);
+  }
+
+  begin(): void {
+    const { targets } = this.#context.env;
+    targets.acquire(this.#original, (target, fault) => this.#found(target, fault));
+  }
+
+  secured(): void {}
+
+  examine(): void {
+    const target = this.#target;
+    if (target === null || this.#over) return;
+    const { intake, ended, timedOut } = this.#opening;
+    const { protocol } = target.policy;
+    if (protocol === "http1") this.#startHttp(target);
+    else if (protocol !== "detect") this.#startOpaque(target);
+    else {
+      const detected = detectProtocol(intake.bytes, intake.start, intake.end);
+      if (detected === Detected.HTTP1) this.#startHttp(target);
+      else if (detected !== Detected.MORE || ended || timedOut) this.#startOpaque(target);
+    }
+  }
+
+  lost(reason: CloseReason): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#metrics.closed(errnoOf(reason));
+    if (this.#target !== null) this.#context.env.targets.release(this.#target);
+    this.#context.closed(this);
+  }
+
+  drain(): void {}
+
+  abort(): void {
+    this.#opening.conn.destroy(true);
+  }
+
+  #found(target: OutboundTarget | null, fault: Error | null): void {
+    const { env } = this.#context;
+    if (this.#over) {
+      if (target !== null) env.targets.release(target);
+      return;
+    }
+    if (target === null) {
+      const cause = fault?.message ?? "";
+      env.log.warn("cannot look up an outbound target", {
+        target: formatAddress(this.#original),
+        cause,
+      });
+      env.metrics.failed("outbound", "tcp", "invalid policy");
+      this.#opening.conn.destroy(true);
+      return;
+    }
+    this.#target = target;
+    if (target.policy.protocol === "detect") {
+      const { detectTimeoutMs } = target.policy;
+      this.#opening.waitUpTo(detectTimeoutMs || env.settings.outboundDetectTimeoutMs);
+    }
+    this.examine();
+  }
+
+  #startHttp(target: OutboundTarget): void {
+    const client = this.#leave();
+    new Downstream(this.#context, new OutboundHttp(this.#context, target), client).begin();
+    this.#context.closed(this);
+  }
+
+  #startOpaque(target: OutboundTarget): void {
+    const client = this.#leave();
+    new OpaqueRelay(this.#context, client, new OutboundHops(this.#context, target)).begin();
+    this.#context.closed(this);
+  }
+
+  /** What the next phase gets; the target is its to release from now on. */
+  #leave(): Client {
+    this.#over = true;
+    const { conn, intake, ended, paused } = this.#opening;
+    this.#opening.leave();
+    this.#metrics.read(intake.length);
+    return { out: new Outlet(conn, this.#metrics), intake, ended, paused };
+  }
+}
+
+/**
+ * Whether a connection must not be relayed: to ourselves it would go round in circles, and what is
+ * bound to loopback is nobody's business but the machine's.
+ */
+function isForbidden(
+  context: PathContext,
+  conn: Conn<unknown>,
+  original: SocketAddress,
+): boolean {
+  const { inboundIps, ownPorts } = context.env.settings;
+  if (isLoopback(original.ip) || original.port === 0) return true;
+  const ours = inboundIps.has(original.ip) || original.ip === conn.local.ip;
+  return ours && ownPorts.has(original.port);
+}

@@ -1,0 +1,103 @@
+// hot
+/**
+ * The writing side of a connection: it takes everything, and keeps what the socket did not take. Who
+ * feeds it looks at `blocked` and pauses its source, so that no more is kept than one turn brings.
+ */
+
+import { assert } from "../base/assert.ts";
+import { ByteBuffer } from "../base/bytes.ts";
+import type { Conn } from "../host/net.ts";
+import type { TransportMetrics } from "./environment.ts";
+
+/** Writes to one connection. */
+export class Outlet {
+  readonly conn: Conn<unknown>;
+  readonly metrics: TransportMetrics;
+  /** Some bytes wait for the socket's `drain`. */
+  blocked = false;
+  /** `finish` or `destroyFlushed` was called; nothing may be written any more. */
+  finishing = false;
+  #held: Uint8Array | null = null;
+  #start = 0;
+  #end = 0;
+  /** Behind `#held`, where a source brought more than one chunk before it paused. */
+  #more: ByteBuffer | null = null;
+  #destroys = false;
+
+  constructor(conn: Conn<unknown>, metrics: TransportMetrics) {
+    this.conn = conn;
+    this.metrics = metrics;
+  }
+
+  /**
+   * Writes `bytes[start, end)`. The array must never change when `lasting`; else what is not written
+   * at once is copied. On a closed connection the bytes vanish: its `close` is on the way.
+   */
+  write(bytes: Uint8Array, start: number, end: number, lasting: boolean): void {
+    assert(!this.finishing, "nothing is written behind the end");
+    if (start === end) return;
+    if (this.blocked) {
+      this.#more ??= new ByteBuffer(end - start);
+      this.#more.append(bytes, start, end);
+      return;
+    }
+    const took = this.conn.write(bytes, start, end - start);
+    if (took < 0) return;
+    this.metrics.wrote(took);
+    if (took === end - start) return;
+    this.blocked = true;
+    if (lasting) {
+      this.#held = bytes;
+      this.#start = start + took;
+      this.#end = end;
+    } else {
+      this.#more ??= new ByteBuffer(end - start - took);
+      this.#more.append(bytes, start + took, end);
+    }
+  }
+
+  /** To be called on `drain`: writes what is kept. `blocked` tells whether all is out. */
+  flush(): void {
+    if (!this.blocked) return;
+    if (this.#held !== null) {
+      this.#start += this.#send(this.#held, this.#start, this.#end);
+      if (this.#start < this.#end) return;
+      this.#held = null;
+    }
+    const more = this.#more;
+    if (more !== null) {
+      more.consume(this.#send(more.bytes, more.start, more.end));
+      if (more.length > 0) return;
+      this.#more = null;
+    }
+    this.blocked = false;
+    if (this.finishing) this.#endNow();
+  }
+
+  /** Sends FIN behind all that was written. */
+  finish(): void {
+    if (this.finishing) return;
+    this.finishing = true;
+    if (!this.blocked) this.conn.shutdown();
+  }
+
+  /** Closes the connection when all that was written is out: a reader sees the end come too early. */
+  destroyFlushed(): void {
+    this.finishing = true;
+    this.#destroys = true;
+    if (!this.blocked) this.conn.destroy();
+  }
+
+  #endNow(): void {
+    if (this.#destroys) this.conn.destroy();
+    else this.conn.shutdown();
+  }
+
+  /** How many bytes are off our hands; all of them when the connection is closed. */
+  #send(bytes: Uint8Array, start: number, end: number): number {
+    const took = this.conn.write(bytes, start, end - start);
+    if (took < 0) return end - start;
+    this.metrics.wrote(took);
+    return took;
+  }
+}

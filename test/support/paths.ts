@@ -1,0 +1,294 @@
+/**
+ * Byte paths of proxies over loopback sockets for tests: real sockets and TLS, with an environment in
+ * which the test plays the control plane and the kernel's redirect.
+ */
+
+import { createBunNet } from "../../lib/host/bun-net.ts";
+import { systemClock } from "../../lib/host/clock.ts";
+import type { Conn, ConnHandler, Net } from "../../lib/host/net.ts";
+import { formatAddress, parseNetwork, type SocketAddress } from "../../lib/mesh/address.ts";
+import type { Endpoint } from "../../lib/mesh/endpoint.ts";
+import type {
+  ClientMatch,
+  ClientPolicy,
+  PortProtocol,
+  RouteAction,
+  ServerPolicy,
+} from "../../lib/mesh/policy.ts";
+import { Balancer } from "../../lib/proxy/balance.ts";
+import type {
+  Credentials,
+  OutboundTarget,
+  PathSettings,
+  ProxyEnvironment,
+  ServerPolicyCell,
+} from "../../lib/proxy/environment.ts";
+import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
+import { type BytePath, startBytePath } from "../../lib/proxy/path.ts";
+import { silentLogger } from "../../lib/telemetry/logger.ts";
+import { makeMaterials, type TestMaterial } from "./certificates.ts";
+
+const resource = { group: "", kind: "default", name: "test", namespace: "", port: 0 };
+
+/** The identity of a test workload. */
+export function identityOf(name: string): string {
+  return `${name}.default.serviceaccount.identity.malla.cluster.local`;
+}
+
+/** A server policy that admits such clients from anywhere. */
+export function serverPolicy(
+  clients: ClientMatch | null,
+  more: Partial<ServerPolicy> = {},
+): ServerPolicy {
+  const networks = ["0.0.0.0/0", "::/0"].map((text) => ({
+    network: parseNetwork(text),
+    except: [],
+  }));
+  return {
+    protocol: "detect",
+    detectTimeoutMs: 10_000,
+    authorizations: clients === null ? [] : [{ networks, clients, resource }],
+    resource,
+    probePaths: [],
+    probeNetworks: [],
+    ...more,
+  };
+}
+
+/** The policy of one inbound port; the test changes it. */
+export class TestCell implements ServerPolicyCell {
+  current: ServerPolicy = serverPolicy({ kind: "unauthenticated" });
+  readonly #subscribers = new Set<() => void>();
+
+  subscribe(changed: () => void): () => void {
+    this.#subscribers.add(changed);
+    return () => void this.#subscribers.delete(changed);
+  }
+
+  set(policy: ServerPolicy): void {
+    this.current = policy;
+    for (const changed of [...this.#subscribers]) changed();
+  }
+}
+
+/** An outbound target; the test changes policy and endpoints. */
+export class TestTarget implements OutboundTarget {
+  readonly address: SocketAddress;
+  readonly balancer: Balancer;
+  policy: ClientPolicy;
+  users = 0;
+
+  constructor(address: SocketAddress, protocol: PortProtocol, action?: RouteAction) {
+    this.address = address;
+    this.balancer = new Balancer({
+      clock: systemClock,
+      random: Math.random,
+      defaultRttMs: 30,
+      decayMs: 10_000,
+    });
+    const route = { resource, action: action ?? { kind: "backends", backends: [] } as const };
+    this.policy = {
+      protocol,
+      detectTimeoutMs: 300,
+      http: route,
+      opaque: route,
+      parent: resource,
+    };
+  }
+
+  get httpBackends() {
+    return [{ balancer: this.balancer, weight: 1 }];
+  }
+  get opaqueBackends() {
+    return this.httpBackends;
+  }
+  get authority(): string {
+    return formatAddress(this.address);
+  }
+
+  endpoints(...endpoints: Partial<Endpoint>[]): this {
+    const whole = endpoints.map((endpoint) => ({
+      address: { ip: "127.0.0.1", port: 1 },
+      weight: 10_000,
+      labels: {},
+      hint: "unknown" as const,
+      ...endpoint,
+    }));
+    this.balancer.update({ kind: "add", endpoints: whole, labels: { service: "test" } });
+    return this;
+  }
+}
+
+/** One proxy. */
+export class TestProxy {
+  readonly metrics = new ProxyMetrics({ clock: systemClock, retainIdleMs: 600_000 });
+  readonly cells = new Map<number, TestCell>();
+  readonly targets = new Map<string, TestTarget>();
+  credentials: Credentials | null;
+  /** Where outbound connections were going, as the kernel would tell; null: not redirected. */
+  outboundOriginal: SocketAddress | null = null;
+  inboundOriginal: SocketAddress | null = null;
+  readonly path: BytePath;
+  readonly ownPorts = new Set<number>();
+
+  constructor(credentials: Credentials | null, settings: Partial<PathSettings> = {}) {
+    this.credentials = credentials;
+    const listen = [{ ip: "127.0.0.1", port: 0 }];
+    const environment: ProxyEnvironment = {
+      settings: {
+        inboundListen: listen,
+        outboundListen: listen,
+        ownPorts: this.ownPorts,
+        inboundIps: new Set(["127.0.0.1"]),
+        inboundConnectTimeoutMs: 300,
+        outboundConnectTimeoutMs: 1_000,
+        inboundDetectTimeoutMs: 300,
+        outboundDetectTimeoutMs: 300,
+        poolIdleTimeoutMs: 3_000,
+        poolIdlePerEndpointMax: 100,
+        drainMs: 2_000,
+        socketMark: 0,
+        clusterNetworks: [],
+        ...settings,
+      },
+      net: this.#net(),
+      clock: systemClock,
+      random: Math.random,
+      identity: { current: () => this.credentials },
+      serverPolicies: { port: (port) => this.cell(port) },
+      targets: {
+        acquire: (address, found) => {
+          const target = this.targets.get(formatAddress(address));
+          if (target === undefined) return found(null, new Error("unknown target"));
+          target.users++;
+          found(target, null);
+        },
+        release: (target) => void (target as TestTarget).users--,
+      },
+      metrics: this.metrics,
+      log: silentLogger,
+    };
+    this.path = startBytePath(environment);
+    this.ownPorts.add(this.inbound.port).add(this.outbound.port);
+  }
+
+  get inbound(): SocketAddress {
+    return this.path.inbound[0]!.address;
+  }
+  get outbound(): SocketAddress {
+    return this.path.outbound[0]!.address;
+  }
+
+  cell(port: number): TestCell {
+    let cell = this.cells.get(port);
+    if (cell === undefined) this.cells.set(port, cell = new TestCell());
+    return cell;
+  }
+
+  /** Makes a target and sends all outbound connections to it. */
+  target(protocol: PortProtocol = "detect", action?: RouteAction): TestTarget {
+    const address = { ip: "10.43.0.1", port: 1_000 + this.targets.size };
+    const target = new TestTarget(address, protocol, action);
+    this.targets.set(formatAddress(address), target);
+    this.outboundOriginal = address;
+    return target;
+  }
+
+  /** The values of the metric's series whose labels have all these values, added up. */
+  count(name: string, labels: Record<string, string> = {}): number {
+    let sum = 0;
+    for (const line of this.metrics.text().split("\n")) {
+      const match = new RegExp(`^${name}(?:{(.*)})? ([0-9.e+]+)$`).exec(line);
+      if (match === null) continue;
+      const has = Object.entries(labels).every(([key, value]) =>
+        `,${match[1] ?? ""},`.includes(`,${key}="${value}",`)
+      );
+      if (has) sum += Number(match[2]);
+    }
+    return sum;
+  }
+
+  async stop(): Promise<void> {
+    await this.path.drain();
+  }
+
+  /** The real network, with the kernel's answers in the test's hand. */
+  #net(): Net {
+    const net = createBunNet();
+    let listeners = 0;
+    return {
+      connect: (options, handler, data) => net.connect(options, handler, data),
+      listen: (address, handler, data) => {
+        const original = listeners++ === 0
+          ? () => this.inboundOriginal
+          : () => this.outboundOriginal;
+        return net.listen(address, redirected(handler, original), data);
+      },
+    };
+  }
+}
+
+function redirected<D>(
+  handler: ConnHandler<D>,
+  original: () => SocketAddress | null,
+): ConnHandler<D> {
+  return {
+    ...handler,
+    open(conn: Conn<D>) {
+      const answer = original();
+      Object.defineProperty(conn, "originalDestination", { value: () => answer });
+      handler.open(conn);
+    },
+  };
+}
+
+/** Makes proxies and stops them. */
+export class PathLab {
+  readonly #materials: Map<string, TestMaterial>;
+  readonly #proxies: TestProxy[] = [];
+
+  constructor(names: readonly string[]) {
+    this.#materials = makeMaterials(names.map(identityOf));
+  }
+
+  credentials(name: string): Credentials {
+    const material = this.#materials.get(identityOf(name));
+    if (material === undefined) throw new Error(name);
+    const identity = identityOf(name);
+    return { ...material, name: identity, serverName: identity, expiresAtMs: Infinity };
+  }
+
+  proxy(name: string | null, settings: Partial<PathSettings> = {}): TestProxy {
+    const credentials = name === null ? null : this.credentials(name);
+    const proxy = new TestProxy(credentials, { drainMs: 300, ...settings });
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
+  /** Proxies `shop` → `web`; the application is on that port behind `web`. */
+  pair(port: number, protocol: PortProtocol = "detect") {
+    const client = this.proxy("shop");
+    const server = this.proxy("web");
+    const target = client.target(protocol).endpoints(meshed(server, port));
+    return { client, server, target };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#proxies.splice(0).map((proxy) => proxy.stop()));
+  }
+}
+
+/** The endpoint of an application port behind a proxy. */
+export function meshed(server: TestProxy, port: number, name = "web"): Partial<Endpoint> {
+  const identity = { name: identityOf(name), serverName: identityOf(name) };
+  return { address: { ip: "127.0.0.1", port }, identity, transportPort: server.inbound.port };
+}
+
+/** Waits until the condition holds. */
+export async function until(what: string, condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 1_200; i++) {
+    if (condition()) return;
+    await Bun.sleep(i < 50 ? 1 : 5);
+  }
+  throw new Error(`never: ${what}`);
+}
