@@ -10,6 +10,8 @@ type Mode = (args: readonly string[]) => Promise<number>;
 interface ModeEntry {
   readonly summary: string;
   readonly load: () => Promise<{ readonly run: Mode }>;
+  /** Not for people: left out of the help. */
+  readonly hidden?: true;
 }
 
 const MODES: Readonly<Record<string, ModeEntry>> = {
@@ -49,6 +51,15 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     summary: "whether this machine can run a mesh, and whether its mesh is well",
     load: () => import("./check.ts"),
   },
+  demo: {
+    summary: "a small application in a mesh on this machine, with live figures",
+    load: () => import("./demo.ts"),
+  },
+  "demo-app": {
+    summary: "one program of the demo's application",
+    load: () => import("./demo-app.ts"),
+    hidden: true,
+  },
 };
 
 /** Picks the mode by the first word of the arguments, runs it and sets the exit code. */
@@ -68,10 +79,9 @@ export async function main(words: readonly string[]): Promise<void> {
 }
 
 function usage(): string {
-  const width = Math.max(0, ...Object.keys(MODES).map((name) => name.length));
-  const lines = Object.entries(MODES).map(([name, { summary }]) =>
-    `  ${name.padEnd(width)}  ${summary}\n`
-  );
+  const shown = Object.entries(MODES).filter(([, { hidden }]) => hidden !== true);
+  const width = Math.max(0, ...shown.map(([name]) => name.length));
+  const lines = shown.map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}\n`);
   return `Usage: malla <mode> [options]\n\n${lines.join("")}\n` +
     `"malla <mode> --help" tells the options of a mode.\n`;
 }
