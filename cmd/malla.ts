@@ -27,6 +27,10 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     summary: "redirect a pod's traffic to its proxy, then exit",
     load: () => import("./init.ts"),
   },
+  proxy: {
+    summary: "the sidecar: takes a pod's connections and secures them",
+    load: () => import("./proxy.ts"),
+  },
   up: {
     summary: "run manifests as a mesh on this machine",
     load: () => import("./up.ts"),

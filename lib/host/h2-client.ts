@@ -34,6 +34,8 @@ export interface H2Session {
   call(path: string, headers: H2Headers, body: Uint8Array, events: H2CallEvents): H2Call;
   /** False after it was closed by either side: open another one. */
   readonly usable: boolean;
+  /** Takes no further calls, and closes when the last of those under way has ended. */
+  retire(): void;
   close(): void;
 }
 
@@ -86,6 +88,11 @@ class NodeSession implements H2Session {
     } catch (cause) {
       throw new Fault("unavailable", `Cannot call ${path}: the connection is closed`, { cause });
     }
+  }
+
+  retire(): void {
+    this.#usable = false;
+    this.#session.close();
   }
 
   close(): void {

@@ -94,7 +94,7 @@ export class IdentityAgent implements IdentitySource {
       expiresAtMs,
     };
     this.#metrics.refreshed(clock.nowMs(), expiresAtMs);
-    log.info("certified identity", { name, expires: new Date(expiresAtMs).toISOString() });
+    log.info("certified", { identity: name, expires: new Date(expiresAtMs).toISOString() });
     this.#certified.resolve();
   }
 

@@ -14,6 +14,7 @@ import type { Net } from "../host/net.ts";
 import type { ProcessStats } from "../host/process-stats.ts";
 import type { Asker } from "../mesh/discovery.ts";
 import { portsContain } from "../config/mod.ts";
+import type { BytePath } from "./path.ts";
 import type { IdentityFiles } from "../pki/certificate-loop.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Labels } from "../telemetry/metric.ts";
@@ -44,18 +45,10 @@ export interface ProxyHost {
   readonly log: Logger;
 }
 
-/** Listeners and connections: what the control side starts and ends. */
-export interface BytePath {
-  /** Takes no new connections; resolves when the open ones have ended, or the grace period has. */
-  drain(): Promise<void>;
-  /** Ends everything at once. */
-  stop(): void;
-}
-
 /** What a proxy is made from. */
 export interface ProxyOptions {
-  /** Opens the listeners. Throws `unavailable` when a port is taken. */
-  readonly startPath: (environment: ProxyEnvironment) => BytePath;
+  /** Opens the listeners: `startBytePath`. */
+  readonly startPath: (environment: ProxyEnvironment) => Pick<BytePath, "drain">;
   readonly settings: ProxySettings;
   readonly host: ProxyHost;
   /** The key and request of `IDENTITY_DIR`; absent: made in memory. */
@@ -80,7 +73,7 @@ export class Proxy {
   readonly #policies: WatchedPolicies;
   readonly #targets: WatchedTargets;
   #admin: HttpServer | null = null;
-  #path: BytePath | null = null;
+  #path: Pick<BytePath, "drain"> | null = null;
   #sweeper: Timer | null = null;
   #phase: "starting" | "serving" | "draining" | "stopped" = "starting";
 
@@ -137,7 +130,10 @@ export class Proxy {
       metricsText: () => this.metrics.text(),
       env: host.env,
       log: host.log,
-      shutdown: settings.shutdownEndpoint ? this.#options.shutdown : null,
+      // Only after this turn, so that whoever asked still gets the answer.
+      shutdown: settings.shutdownEndpoint
+        ? () => host.clock.afterTurn(this.#options.shutdown)
+        : null,
     });
     this.#sweeper = host.clock.every(SWEEP_MS, () => this.#sweep());
     this.#identity.start();
@@ -158,16 +154,14 @@ export class Proxy {
   async drain(): Promise<void> {
     if (this.#phase !== "serving") return this.stop();
     this.#phase = "draining";
-    this.#options.host.log.info("draining", { graceMs: this.#options.settings.shutdownGraceMs });
     await this.#path?.drain();
     await this.stop();
   }
 
-  /** Ends everything at once. */
+  /** Ends the control side at once. A byte path that serves is to be drained before. */
   async stop(): Promise<void> {
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
-    this.#path?.stop();
     this.#identity.stop();
     this.#targets.stop();
     this.#policies.stop();

@@ -40,7 +40,7 @@ export function createLogger(options: LoggerOptions): Logger {
   const stream = options.format === "plain"
     ? { write: (line: string) => void target.write(plainLine(line)) }
     : target;
-  const log = pino({ name: options.name, level: options.level, base: undefined }, stream);
+  const log = pino({ level: options.level, base: { mode: options.name } }, stream);
   return {
     error: (message, fields) => log.error(fields ?? {}, message),
     warn: (message, fields) => log.warn(fields ?? {}, message),
@@ -62,10 +62,10 @@ export const silentLogger: Logger = {
 };
 
 function plainLine(json: string): string {
-  const { level, time, name, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  const { level, time, mode, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
   const at = new Date(Number(time)).toISOString();
   const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${plainValue(value)}`);
-  return `${at} ${PLAIN_LEVELS[Number(level)] ?? level} ${name}: ${msg}${rest.join("")}\n`;
+  return `${at} ${PLAIN_LEVELS[Number(level)] ?? level} ${mode}: ${msg}${rest.join("")}\n`;
 }
 
 function plainValue(value: unknown): string {
