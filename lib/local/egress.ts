@@ -31,10 +31,14 @@ export function serveEgress(options: EgressOptions): () => void {
       const address = conn.originalDestination();
       // Whoever connects straight to this port wants nothing that we could know.
       if (address === null || own.has(formatAddress(address))) return conn.destroy(true);
+      // A closed connection knows no peer any more.
+      const from = formatAddress(conn.remote);
       handOver(conn, relayPath, { kind: "tcp", address }, clock, (status) => {
+        // A client that went away by itself is nobody's concern.
+        if (status === "bad") return;
         log.debug("connection out of the mesh failed", {
           to: formatAddress(address),
-          from: formatAddress(conn.remote),
+          from,
           status,
         });
       });

@@ -6,7 +6,7 @@
  *     from pods, PREROUTING: service address → endpoint; mesh network → as it is;
  *                            DNS → the mesh's DNS; other TCP → the egress relay
  *     from here, OUTPUT:     service address → endpoint
- *     to a service address still, FORWARD or OUTPUT: refused at once
+ *     FORWARD and OUTPUT: what still goes to a service address, or out, is refused at once
  */
 
 import type { IpVersion } from "../inject/mod.ts";
@@ -30,15 +30,20 @@ export interface GatewayNetwork {
 export const FORWARDING = "net/ipv4/ip_forward";
 
 /** Settings of the kernel that the gateway needs in its namespace; those that do not exist, skip. */
-export const GATEWAY_SYSCTLS: Readonly<Record<string, string>> = {
-  [FORWARDING]: "1",
-  // A pod talks to its neighbours directly; telling it so again and again would only confuse.
-  "net/ipv4/conf/all/send_redirects": "0",
-  "net/ipv4/conf/default/send_redirects": "0",
-  // Where br_netfilter is loaded, traffic between pods would go through these tables for nothing.
-  "net/bridge/bridge-nf-call-iptables": "0",
-  "net/bridge/bridge-nf-call-ip6tables": "0",
-};
+export function gatewaySettings(bridge: string): Readonly<Record<string, string>> {
+  return {
+    [FORWARDING]: "1",
+    // Pods are sent here for service addresses; being told of a shorter way would only mislead them.
+    // The kernel asks the bridge's own setting as well as the one for all.
+    "net/ipv4/conf/all/send_redirects": "0",
+    [`net/ipv4/conf/${bridge}/send_redirects`]: "0",
+    // A refusal is an answer: each client gets its own, not one a second.
+    "net/ipv4/icmp_ratelimit": "0",
+    // Where br_netfilter is loaded, traffic between pods would go through these tables for nothing.
+    "net/bridge/bridge-nf-call-iptables": "0",
+    "net/bridge/bridge-nf-call-ip6tables": "0",
+  };
+}
 
 const EGRESS_CHAIN = "MALLA_EGRESS";
 const DNS_PORT = 53;
@@ -63,7 +68,7 @@ export function gatewayRules(
     "COMMIT",
     "*filter",
     ...["INPUT", "FORWARD", "OUTPUT"].map((chain) => `:${chain} ACCEPT [0:0]`),
-    ...["FORWARD", "OUTPUT"].flatMap((chain) => refusalRules(chain, network)),
+    ...refusalRules(network),
     "COMMIT",
     "",
   ].join("\n");
@@ -95,12 +100,20 @@ function masqueradeRules({ podNetwork }: GatewayNetwork): string[] {
   ];
 }
 
-/** Translated connections have an endpoint's address by now: what still goes here has none. */
-function refusalRules(chain: string, { version, serviceNetwork }: GatewayNetwork): string[] {
-  const unreachable = version === 4 ? "icmp-port-unreachable" : "icmp6-port-unreachable";
-  const match = `-A ${chain} -d ${serviceNetwork}`;
-  return [
-    `${match} -p tcp -j REJECT --reject-with tcp-reset`,
-    `${match} -j REJECT --reject-with ${unreachable}`,
-  ];
+/**
+ * Translated connections have an endpoint's address by now: what still goes to a service address has
+ * none. What goes anywhere else is neither TCP nor DNS, and has no way out.
+ */
+function refusalRules(network: GatewayNetwork): string[] {
+  const { version, bridge, podNetwork, serviceNetwork } = network;
+  const reject = "-j REJECT --reject-with";
+  // Programs hear of a port or a prohibition; "no route" is kept from UDP sockets (udp(7)).
+  const [port, way] = version === 4
+    ? ["icmp-port-unreachable", "icmp-admin-prohibited"]
+    : ["icmp6-port-unreachable", "icmp6-adm-prohibited"];
+  return ["FORWARD", "OUTPUT"].flatMap((chain) => [
+    `-A ${chain} -d ${serviceNetwork} -p tcp ${reject} tcp-reset`,
+    `-A ${chain} -d ${serviceNetwork} ${reject} ${port}`,
+    `-A ${chain} ! -d ${podNetwork} -o ${bridge} ${reject} ${way}`,
+  ]);
 }

@@ -3,7 +3,7 @@
  * for the inner node; Services and EndpointSlices come in by `update`, as often as they change.
  */
 
-import { describeError } from "../base/fault.ts";
+import { describeError, Fault } from "../base/fault.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Net } from "../host/net.ts";
 import { environment, execute } from "../host/process.ts";
@@ -16,7 +16,7 @@ import { DnsResponder } from "./dns-answer.ts";
 import { serveDns } from "./dns-server.ts";
 import { DnsTable } from "./dns-table.ts";
 import { serveEgress } from "./egress.ts";
-import { FORWARDING, GATEWAY_SYSCTLS, gatewayRules } from "./gateway-rules.ts";
+import { FORWARDING, gatewayRules, gatewaySettings } from "./gateway-rules.ts";
 import { HOST_ADDRESS, HOST_NAME } from "./outside.ts";
 import { serveInside } from "./publish.ts";
 import { queryOver, resolveOver } from "./relay-client.ts";
@@ -104,8 +104,11 @@ export class Gateway {
   async #start(): Promise<void> {
     const { net, clock, log, address, bridge, serviceNetwork } = this.#options;
     this.#setKernel();
-    // Where service addresses lead does not matter: the rules see them before anybody is asked for.
-    await this.#run(["ip", "route", "replace", serviceNetwork, "dev", bridge]);
+    // Nobody on the bridge has these addresses. The route only brings packets before the rules, which
+    // translate or refuse them all; without a route the kernel would drop them, some without a word.
+    for (const destination of [serviceNetwork, "default"]) {
+      await this.#route(destination, bridge);
+    }
     this.#firewall = (await findFirewall({}, this.#run)).firewall;
     await this.#applyOnce();
     const listen = { ip: address, port: DNS_PORT };
@@ -127,8 +130,15 @@ export class Gateway {
     this.#stops.push(() => inside.stop());
   }
 
+  async #route(destination: string, bridge: string): Promise<void> {
+    const command = ["ip", "route", "replace", destination, "dev", bridge];
+    const { code, stderr } = await this.#run(command);
+    if (code === 0) return;
+    throw new Fault("failed_precondition", `Cannot route ${destination}: ${stderr.trim()}`);
+  }
+
   #setKernel(): void {
-    for (const [name, value] of Object.entries(GATEWAY_SYSCTLS)) {
+    for (const [name, value] of Object.entries(gatewaySettings(this.#options.bridge))) {
       try {
         setKernel(name, value);
       } catch (cause) {

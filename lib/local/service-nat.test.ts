@@ -165,8 +165,10 @@ COMMIT
 :OUTPUT ACCEPT [0:0]
 -A FORWARD -d 10.43.0.0/16 -p tcp -j REJECT --reject-with tcp-reset
 -A FORWARD -d 10.43.0.0/16 -j REJECT --reject-with icmp-port-unreachable
+-A FORWARD ! -d 10.42.0.0/16 -o br0 -j REJECT --reject-with icmp-admin-prohibited
 -A OUTPUT -d 10.43.0.0/16 -p tcp -j REJECT --reject-with tcp-reset
 -A OUTPUT -d 10.43.0.0/16 -j REJECT --reject-with icmp-port-unreachable
+-A OUTPUT ! -d 10.42.0.0/16 -o br0 -j REJECT --reject-with icmp-admin-prohibited
 COMMIT
 `);
 });
