@@ -8,7 +8,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { createBunNet } from "../../lib/host/bun-net.ts";
 import { systemClock } from "../../lib/host/clock.ts";
 import { lookUpName, queryMachine } from "../../lib/host/machine-dns.ts";
@@ -18,10 +17,8 @@ import { publish } from "../../lib/local/publish.ts";
 import { parseNetwork } from "../../lib/mesh/address.ts";
 import type { EndpointSlice, Service } from "../../lib/source/objects.ts";
 import { silentLogger } from "../../lib/telemetry/logger.ts";
-import type { WorldAnswer, WorldRequest } from "../support/network-world.ts";
-
-const ROOT = new URL("../../", import.meta.url).pathname;
-const BUN = process.execPath;
+import type { WorldAnswer } from "../support/network-world.ts";
+import { World } from "../support/world.ts";
 
 /** Long enough for a loaded machine; nothing is measured. */
 const SETUP_MS = 60_000;
@@ -32,44 +29,8 @@ const insidePath = join(folder, "inside.sock");
 const net = createBunNet();
 const clock = systemClock;
 const closers: (() => unknown)[] = [];
-let ask: (request: WorldRequest) => Promise<WorldAnswer>;
+let world: World;
 let machinePort = 0;
-
-/** Starts the world and returns how to talk to it. */
-async function startWorld(): Promise<typeof ask> {
-  const flags = "--user --map-root-user --net --mount --pid --fork --kill-child --mount-proc";
-  const world = Bun.spawn([
-    "unshare",
-    ...flags.split(" "),
-    BUN,
-    `${ROOT}test/support/network-world.ts`,
-    outsidePath,
-    insidePath,
-  ], {
-    env: { ...process.env, MALLA_LAB: folder },
-    stdin: "pipe",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  closers.push(async () => {
-    await world.stdin.end();
-    await world.exited;
-  });
-  const { Readable } = await import("node:stream");
-  const lines = createInterface({ input: Readable.fromWeb(world.stdout as never) });
-  const waiting: ((line: string) => void)[] = [];
-  lines.on("line", (line) => waiting.shift()?.(line));
-  const nextLine = () => new Promise<string>((resolve) => void waiting.push(resolve));
-  const dead = world.exited.then((code) => Promise.reject(new Error(`the world ended: ${code}`)));
-  dead.catch(() => {});
-  expect(await Promise.race([nextLine(), dead])).toBe("ready");
-  return async (request) => {
-    const answer = nextLine();
-    world.stdin.write(`${JSON.stringify(request)}\n`);
-    world.stdin.flush();
-    return JSON.parse(await Promise.race([answer, dead])) as WorldAnswer;
-  };
-}
 
 /** A server in the machine's own network that says hello. */
 async function machineServer(): Promise<number> {
@@ -94,7 +55,8 @@ beforeAll(async () => {
     query: queryMachine,
   });
   closers.push(() => outside.stop());
-  ask = await startWorld();
+  world = await World.start(folder);
+  closers.push(() => world.stop());
   await startServers();
 }, SETUP_MS);
 
@@ -104,7 +66,7 @@ afterAll(async () => {
 }, SETUP_MS);
 
 function run(pod: string, ...command: string[]): Promise<WorldAnswer> {
-  return ask({ kind: "run", pod, command });
+  return world.run(pod, ...command);
 }
 
 function curl(pod: string, url: string, ...flags: string[]): Promise<WorldAnswer> {
@@ -149,10 +111,10 @@ print(s.recv(2000).decode())
 
 async function startServers(): Promise<void> {
   for (const pod of ["a", "b", "c"]) {
-    await ask({ kind: "start", pod, command: ["python3", "-c", HTTP, pod] });
+    await world.ask({ kind: "start", pod, command: ["python3", "-c", HTTP, pod] });
     await until(async () => (await curl(pod, "http://127.0.0.1:8080/")).code === 0);
   }
-  await ask({ kind: "start", pod: "b", command: ["python3", "-c", UDP_ECHO] });
+  await world.ask({ kind: "start", pod: "b", command: ["python3", "-c", UDP_ECHO] });
   await until(async () =>
     (await run("b", "python3", "-c", UDP_ASK, "127.0.0.1", "9000")).code === 0
   );
@@ -198,7 +160,7 @@ const IPS = { a: "10.42.1.1", b: "10.42.1.2", c: "10.42.1.3" } as const;
 
 async function update(endpoints: Readonly<Record<string, readonly string[]>>): Promise<void> {
   const names = Object.keys(endpoints);
-  await ask({
+  await world.ask({
     kind: "update",
     services: names.map((name, at) => service(name, `10.43.0.${at + 5}`)),
     slices: names.map((name) => slice(name, endpoints[name] ?? [])),
@@ -209,7 +171,7 @@ describe("service addresses", () => {
   test("reach an endpoint, from a pod and from the gateway", async () => {
     await update({ web: [IPS.b] });
     expect((await curl("a", "http://10.43.0.5/")).stdout).toStartWith("b sees 10.42.");
-    const here = await ask({
+    const here = await world.ask({
       kind: "run",
       command: ["curl", "-sS", "--max-time", "10", "http://10.43.0.5/"],
     });
@@ -267,7 +229,7 @@ describe("names", () => {
   test("many pods of a headless service come by TCP", async () => {
     const ips = Array.from({ length: 120 }, (_, at) => `10.42.7.${at + 1}`);
     const headless = service("crowd", "None");
-    await ask({ kind: "update", services: [headless], slices: [slice("crowd", ips)] });
+    await world.ask({ kind: "update", services: [headless], slices: [slice("crowd", ips)] });
     const { stdout } = await run("a", "getent", "ahostsv4", "crowd");
     expect(new Set(stdout.match(/^10\.42\.7\.\d+/gm)).size).toBe(120);
   });
