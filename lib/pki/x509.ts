@@ -1,13 +1,19 @@
-/** The one door to the X.509 library, which loads what it needs in the right order. */
+/**
+ * The one door to the X.509 library. Its dependency injection wants `reflect-metadata` evaluated
+ * before it. Both are CommonJS, and Bun evaluates CommonJS when it links static imports, in no fixed
+ * order; `require` evaluates them in the order written, from source as in the executable.
+ */
 
-import "./metadata.ts";
+import type * as library from "@peculiar/x509";
 
-export {
+require("reflect-metadata");
+const x509 = require("@peculiar/x509") as typeof library;
+
+export const {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
-  type Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   Pkcs10CertificateRequest,
@@ -15,4 +21,9 @@ export {
   SubjectKeyIdentifierExtension,
   X509Certificate,
   X509CertificateGenerator,
-} from "@peculiar/x509";
+} = x509;
+
+/** A certificate, as the library reads it. */
+export type X509Certificate = library.X509Certificate;
+/** An extension of a certificate or request. */
+export type Extension = library.Extension;

@@ -86,18 +86,7 @@ export class Node {
 
   /** Starts a program that stays. */
   start(command: readonly string[], options: StartOptions = {}): Program {
-    const pin = options.core === undefined ? [] : ["taskset", "-c", String(options.core)];
-    const process_ = Bun.spawn(["ip", "netns", "exec", this.name, ...pin, ...command], {
-      env: { ...process.env, ...options.env },
-      stdin: "ignore",
-      stdout: options.log ?? "pipe",
-      stderr: options.log ?? "pipe",
-    });
-    const output = options.log === "inherit"
-      ? Promise.resolve("")
-      : Promise.all([streamText(process_.stdout), streamText(process_.stderr)])
-        .then((texts) => texts.join(""));
-    return new Program(process_, output);
+    return start(["ip", "netns", "exec", this.name, ...command], options);
   }
 }
 
@@ -119,6 +108,11 @@ export class Lab {
     run(["ip", "link", "set", "mesh0", "up"]);
   }
 
+  /** Starts a program in the laboratory's own namespace, at 10.42.0.1. */
+  start(command: readonly string[], options: StartOptions = {}): Program {
+    return start(command, options);
+  }
+
   /** Adds a namespace with the next address, 10.42.1.1 and up. */
   node(name: string): Node {
     const ip = `10.42.1.${this.#nodes.size + 1}`;
@@ -135,6 +129,22 @@ export class Lab {
     this.#nodes.set(name, node);
     return node;
   }
+}
+
+/** Starts a program that stays; its output is kept unless it is to be inherited. */
+function start(command: readonly string[], options: StartOptions): Program {
+  const pin = options.core === undefined ? [] : ["taskset", "-c", String(options.core)];
+  const started = Bun.spawn([...pin, ...command], {
+    env: { ...process.env, ...options.env },
+    stdin: "ignore",
+    stdout: options.log ?? "pipe",
+    stderr: options.log ?? "pipe",
+  });
+  const output = options.log === "inherit"
+    ? Promise.resolve("")
+    : Promise.all([streamText(started.stdout), streamText(started.stderr)])
+      .then((texts) => texts.join(""));
+  return new Program(started, output);
 }
 
 /** Runs a command in the laboratory's own namespace; throws with what it wrote when it fails. */

@@ -51,7 +51,7 @@ export interface Import {
   readonly typeOnly: boolean;
 }
 
-/** The imports and re-exports of a source text, `import("…")` included. */
+/** The imports and re-exports of a source text, `import("…")` and `require("…")` included. */
 export function importsOf(source: string): Import[] {
   const found: Import[] = [];
   const statement = /^(?:import|export)\s+(type\s)?[^"';]*?from\s+"([^"]+)"/gm;
@@ -61,7 +61,7 @@ export function importsOf(source: string): Import[] {
   for (const [, specifier = ""] of source.matchAll(/^import\s+"([^"]+)"/gm)) {
     found.push({ specifier, typeOnly: false });
   }
-  for (const [, specifier = ""] of source.matchAll(/\bimport\(\s*"([^"]+)"\s*\)/g)) {
+  for (const [, specifier = ""] of source.matchAll(/\b(?:import|require)\(\s*"([^"]+)"\s*\)/g)) {
     found.push({ specifier, typeOnly: false });
   }
   return found;

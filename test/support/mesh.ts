@@ -1,0 +1,226 @@
+/**
+ * A mesh put together by hand in a laboratory: `malla identity` and `malla controller` on the bridge,
+ * pods as files, and the contract's environment for any proxy that joins: ours or a stock one.
+ */
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createTokenIssuer, generateTokenKeys, type TokenIssuer } from "../../lib/identity/mod.ts";
+import { systemClock } from "../../lib/host/clock.ts";
+import { createCsr } from "../../lib/pki/csr.ts";
+import { authorityPem, makeAuthorities } from "../../lib/pki/issuer.ts";
+import { generateKey } from "../../lib/pki/key.ts";
+import { fromPem } from "../../lib/pki/pem.ts";
+import { type Lab, type Node, type Program, until } from "./lab.ts";
+
+const DAY_MS = 86_400_000;
+const NAMESPACE = "malla";
+const CONTROL = "10.42.0.1";
+/** Marks the proxies' sockets, as on a laptop. */
+export const PROXY_MARK = 0x4d41;
+
+/** A pod of the mesh: one container port, and the service account that it runs as. */
+export interface PodSpec {
+  readonly name: string;
+  readonly node: Node;
+  readonly port: number;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** A running control plane. */
+export class Mesh {
+  readonly #lab: Lab;
+  readonly #executable: string;
+  readonly #tokens: TokenIssuer;
+  readonly #anchors: string;
+  readonly #programs: Program[] = [];
+
+  private constructor(lab: Lab, executable: string, tokens: TokenIssuer, anchors: string) {
+    this.#lab = lab;
+    this.#executable = executable;
+    this.#tokens = tokens;
+    this.#anchors = anchors;
+  }
+
+  /** Starts identity and controller and waits until both are ready. */
+  static async start(lab: Lab, executable: string): Promise<Mesh> {
+    const keys = await generateTokenKeys();
+    const tokens = await createTokenIssuer(keys.privatePem, systemClock);
+    const made = await makeAuthorities({
+      mesh: "malla.cluster.local",
+      nowMs: Date.now(),
+      lifetimeMs: DAY_MS,
+    });
+    const issuer = authorityPem(made.issuer);
+    for (const folder of ["issuer", "objects"]) mkdirSync(`${lab.home}/${folder}`);
+    writeFileSync(`${lab.home}/issuer/tls.crt`, issuer.certificate);
+    writeFileSync(`${lab.home}/issuer/tls.key`, issuer.key);
+    writeFileSync(`${lab.home}/tokens.pem`, keys.publicPem);
+    writeFileSync(`${lab.home}/anchors.pem`, made.trustAnchors);
+    const mesh = new Mesh(lab, executable, tokens, made.trustAnchors);
+    await mesh.#startControlPlane();
+    return mesh;
+  }
+
+  async #startControlPlane(): Promise<void> {
+    const home = this.#lab.home;
+    const anchors = ["--trust-anchors-file", `${home}/anchors.pem`];
+    const token = `${home}/controller.token`;
+    writeFileSync(token, await this.#token("malla-controller", NAMESPACE));
+    this.#programs.push(
+      this.#lab.start([
+        ...[this.#executable, "identity", ...anchors, "--issuer-dir", `${home}/issuer`],
+        ...["--token-key-file", `${home}/tokens.pem`, "--log-level", "warn"],
+      ], { log: "inherit" }),
+      this.#lab.start([
+        ...[this.#executable, "controller", ...anchors, "--source", `files:${home}/objects`],
+        ...["--identity-addr", `${CONTROL}:8080`, "--token-file", token, "--log-level", "warn"],
+      ], { log: "inherit" }),
+    );
+    for (const port of [9990, 9996]) {
+      await until(`control plane on ${port} is ready`, async () => {
+        const curl = ["curl", "-sf", "-o", "/dev/null", `http://${CONTROL}:${port}/ready`];
+        return await this.#lab.start(curl).exited === 0;
+      });
+    }
+  }
+
+  #token(serviceAccount: string, namespace: string): Promise<string> {
+    const grant = { serviceAccount, namespace, pod: "", lifetimeMs: DAY_MS };
+    return this.#tokens.issue(grant);
+  }
+
+  /** Makes an object known to the controller, or changes it. */
+  apply(name: string, object: unknown): void {
+    writeFileSync(`${this.#lab.home}/objects/${name}.json`, JSON.stringify(object));
+  }
+
+  /** A Service with an address of its own, in front of the pods with the label `app`. */
+  service(name: string, clusterIP: string, port: number, targetPort: number): void {
+    this.apply(`service-${name}`, {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name, namespace: "default" },
+      spec: { clusterIP, selector: { app: name }, ports: [{ port, targetPort }] },
+    });
+  }
+
+  /** A ready pod with a sidecar, at its node's address. */
+  pod(pod: PodSpec): void {
+    const proxy = {
+      name: "linkerd-proxy",
+      image: "malla",
+      env: [{ name: "LINKERD2_PROXY_INBOUND_LISTEN_ADDR", value: "0.0.0.0:4143" }],
+    };
+    const application = { name: "app", image: "app", ports: [{ containerPort: pod.port }] };
+    this.apply(`pod-${pod.name}`, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: {
+        name: pod.name,
+        namespace: "default",
+        labels: { ...pod.labels, "linkerd.io/control-plane-ns": NAMESPACE },
+      },
+      spec: { serviceAccountName: pod.name, containers: [application, proxy] },
+      status: {
+        phase: "Running",
+        podIP: pod.node.ip,
+        podIPs: [{ ip: pod.node.ip }],
+        conditions: [{ type: "Ready", status: "True" }],
+      },
+    });
+  }
+
+  /**
+   * Redirects a node's TCP to its proxy. What our proxy sends is told by its mark; a stock proxy sets
+   * none, so for it whatever goes to a pod or to the control plane is left alone.
+   */
+  redirect(node: Node, sender: "marked" | "unmarked" = "marked"): void {
+    const ports = ["--incoming-proxy-port", "4143", "--outgoing-proxy-port", "4140"];
+    const ignore = ["--inbound-ports-to-ignore", "4190,4191"];
+    const own = ["--proxy-mark", String(PROXY_MARK)];
+    if (sender === "unmarked") own.push("--subnets-to-ignore", "10.42.0.0/16");
+    node.run(["ip", "route", "replace", "10.43.0.0/16", "via", CONTROL]);
+    node.run([this.#executable, "init", ...ports, ...ignore, ...own]);
+  }
+
+  /** The contract's environment for the proxy of a pod. */
+  async proxyEnvironment(pod: PodSpec): Promise<Record<string, string>> {
+    const token = `${this.#lab.home}/${pod.name}.token`;
+    writeFileSync(token, await this.#token(pod.name, "default"));
+    const identity = (account: string, namespace: string) =>
+      `${account}.${namespace}.serviceaccount.identity.${NAMESPACE}.cluster.local`;
+    return {
+      LINKERD2_PROXY_IDENTITY_SVC_ADDR: `${CONTROL}:8080`,
+      LINKERD2_PROXY_IDENTITY_SVC_NAME: identity("malla-identity", NAMESPACE),
+      LINKERD2_PROXY_DESTINATION_SVC_ADDR: `${CONTROL}:8086`,
+      LINKERD2_PROXY_DESTINATION_SVC_NAME: identity("malla-controller", NAMESPACE),
+      LINKERD2_PROXY_POLICY_SVC_ADDR: `${CONTROL}:8090`,
+      LINKERD2_PROXY_POLICY_SVC_NAME: identity("malla-controller", NAMESPACE),
+      LINKERD2_PROXY_POLICY_WORKLOAD: JSON.stringify({ ns: "default", pod: pod.name }),
+      LINKERD2_PROXY_DESTINATION_CONTEXT: JSON.stringify({ ns: "default", pod: pod.name }),
+      LINKERD2_PROXY_DESTINATION_PROFILE_NETWORKS: "10.0.0.0/8",
+      LINKERD2_PROXY_DESTINATION_PROFILE_SUFFIXES: "svc.cluster.local.",
+      LINKERD2_PROXY_POLICY_CLUSTER_NETWORKS: "10.0.0.0/8",
+      LINKERD2_PROXY_IDENTITY_TOKEN_FILE: token,
+      LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS: this.#anchors,
+      LINKERD2_PROXY_IDENTITY_LOCAL_NAME: identity(pod.name, "default"),
+      LINKERD2_PROXY_IDENTITY_DIR: `${this.#lab.home}/${pod.name}.identity`,
+      LINKERD2_PROXY_INBOUND_LISTEN_ADDR: "0.0.0.0:4143",
+      LINKERD2_PROXY_OUTBOUND_LISTEN_ADDRS: "127.0.0.1:4140",
+      LINKERD2_PROXY_CONTROL_LISTEN_ADDR: "0.0.0.0:4190",
+      LINKERD2_PROXY_ADMIN_LISTEN_ADDR: "0.0.0.0:4191",
+      LINKERD2_PROXY_INBOUND_PORTS: String(pod.port),
+      LINKERD2_PROXY_INBOUND_IPS: pod.node.ip,
+      LINKERD2_PROXY_LOG: "warn",
+      MALLA_SOCKET_MARK: String(PROXY_MARK),
+    };
+  }
+
+  /** Starts our proxy for a pod and waits until it is ready. */
+  startProxy(pod: PodSpec, core?: number): Promise<Program> {
+    return this.#startJoined(pod, [this.#executable, "proxy"], core);
+  }
+
+  /**
+   * Starts any proxy of the contract for a pod, with a key and a signing request in its identity
+   * folder, as the contract's entry point makes them, and waits until it is ready.
+   */
+  async startPeer(pod: PodSpec, program: string, core?: number): Promise<Program> {
+    const folder = `${this.#lab.home}/${pod.name}.identity`;
+    const env = await this.proxyEnvironment(pod);
+    const keys = await generateKey();
+    const [pkcs8 = new Uint8Array()] = fromPem("PRIVATE KEY", keys.privatePem);
+    const name = env["LINKERD2_PROXY_IDENTITY_LOCAL_NAME"] ?? "";
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(`${folder}/key.p8`, pkcs8);
+    writeFileSync(`${folder}/csr.der`, await createCsr(keys, name));
+    return await this.#startJoined(pod, [program], core);
+  }
+
+  async #startJoined(
+    pod: PodSpec,
+    command: readonly string[],
+    core: number | undefined,
+  ): Promise<Program> {
+    mkdirSync(`${this.#lab.home}/${pod.name}.identity`, { recursive: true });
+    const env = await this.proxyEnvironment(pod);
+    const pinned = core === undefined ? {} : { core };
+    const program = pod.node.start(command, { env, ...pinned, log: "inherit" });
+    await this.proxyReady(pod);
+    return program;
+  }
+
+  /** Waits until the proxy of a pod, whichever it is, says that it is ready. */
+  async proxyReady(pod: PodSpec): Promise<void> {
+    const curl = ["curl", "-sf", "-o", "/dev/null", `http://${pod.node.ip}:4191/ready`];
+    await until(
+      `proxy of ${pod.name} is ready`,
+      async () => await pod.node.start(curl).exited === 0,
+    );
+  }
+
+  /** Ends the control plane. */
+  async stop(): Promise<void> {
+    for (const program of this.#programs) await program.stop("SIGKILL");
+  }
+}
