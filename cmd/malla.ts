@@ -31,6 +31,10 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     summary: "the sidecar: takes a pod's connections and secures them",
     load: () => import("./proxy.ts"),
   },
+  run: {
+    summary: "add one process to the running mesh",
+    load: () => import("./run.ts"),
+  },
   up: {
     summary: "run manifests as a mesh on this machine",
     load: () => import("./up.ts"),

@@ -7,13 +7,7 @@ import { parseArgs } from "node:util";
 import { describeError, Fault } from "../lib/base/fault.ts";
 import { EXIT_USAGE } from "../lib/config/mod.ts";
 import { exitNow, isTerminal, onSignals } from "../lib/host/process.ts";
-import {
-  type MeshOptions,
-  type NodeSpec,
-  parsePublication,
-  runNode,
-  startMesh,
-} from "../lib/local/mod.ts";
+import { type MeshOptions, type NodeSpec, parsePublication, startMesh } from "../lib/local/mod.ts";
 import { totalmem } from "node:os";
 
 const HELP = `Usage: malla up -f DIR [options]
@@ -117,6 +111,7 @@ function level(flag: string, text: string | undefined): NodeSpec["logLevel"] {
 
 /** The inner half: the specification is the first line of standard input, its end is our end. */
 async function runInner(): Promise<number> {
+  const { runNode } = await import("../lib/local/node.ts");
   const spec = Promise.withResolvers<NodeSpec>();
   void readInput((line) => spec.resolve(JSON.parse(line) as NodeSpec));
   const machine = { cores: navigator.hardwareConcurrency, memoryBytes: totalmem() };

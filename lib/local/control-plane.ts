@@ -31,6 +31,8 @@ export interface ControlPlaneOptions {
   complain(text: string): void;
 }
 
+/** On a busy machine a start may take some seconds. */
+const START_WAIT_MS = 10_000;
 const ADMIN_PORTS = { identity: 9990, controller: 9996 } as const;
 /** Longer than a laptop stays switched on; the keys live no longer than the mesh. */
 const AUTHORITY_LIFETIME_MS = 365 * 86_400_000;
@@ -77,8 +79,11 @@ export class ControlPlane {
     this.tokens = tokens;
   }
 
-  /** Starts the processes; each is started again when it ends. */
-  start(): void {
+  /**
+   * Starts the processes; each is started again when it ends. Resolves when they serve, or after a
+   * while without that: the proxies wait for them as well.
+   */
+  async start(): Promise<void> {
     const { folder, objects } = this.#options;
     const { gateway, podNetwork, serviceNetwork } = MESH_ADDRESSES;
     const anchors = `--trust-anchors-file=${folder}/trust-anchors.pem`;
@@ -90,6 +95,8 @@ export class ControlPlane {
       `--token-key-file=${folder}/token-key.pem`,
       anchors,
     ]);
+    // The controller's first act is to ask for a certificate.
+    await this.#ready();
     this.#run("controller", ADMIN_PORTS.controller, [
       "controller",
       `--source=files:${objects}`,
@@ -108,11 +115,15 @@ export class ControlPlane {
       "--api-listen=127.0.0.1:8085",
       `--page-listen=${gateway}:${PAGE_SERVICE.port}`,
     ]);
+    await this.#ready();
   }
 
-  /** Resolves when identity and controller serve. */
-  ready(): Promise<void> {
-    return this.#changes.until(() => this.#processes.every(({ ready }) => ready));
+  async #ready(): Promise<void> {
+    const ready = this.#changes.until(() => this.#processes.every((process) => process.ready));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#options.clock.after(START_WAIT_MS, resolve);
+    await Promise.race([ready, promise]);
+    timer.cancel();
   }
 
   async stop(graceMs: number): Promise<void> {

@@ -23,7 +23,7 @@ const COLOURS = [36, 32, 35, 34, 33, 96, 92, 95, 94, 93];
 export class LogPrinter {
   readonly #write: WriteText;
   readonly #style: LogStyle;
-  #programs = 0;
+  readonly #colours = new Map<string, number>();
   #width = 0;
 
   constructor(write: WriteText, style: LogStyle) {
@@ -33,7 +33,10 @@ export class LogPrinter {
 
   /** A stream of one program's lines. */
   stream(name: string): LineStream {
-    const colour = COLOURS[this.#programs++ % COLOURS.length] ?? 0;
+    const colour = this.#colours.get(name) ??
+      COLOURS[this.#colours.size % COLOURS.length] ?? 0;
+    // A program that starts again keeps its colour.
+    this.#colours.set(name, colour);
     this.#width = Math.min(this.#style.widthMax, Math.max(this.#width, name.length));
     return new LineStream((line) => this.#write(this.#format(name, colour, line)));
   }

@@ -6,6 +6,7 @@
 import { Fault } from "../base/fault.ts";
 import { absolutePath, entriesOf, exists, kindAt, textAt } from "../host/directory.ts";
 import { parseManifests } from "../source/files/mod.ts";
+import { chooseCommand, type CommandOverrides, missingCommand } from "./command.ts";
 import { FieldFault, formatPath, Reader } from "./reader.ts";
 import { type Manifest, readWorkload, type Workload } from "./workloads.ts";
 
@@ -52,13 +53,20 @@ export function manifestFiles(places: readonly string[], from: string): readonly
   });
 }
 
-/** Reads the files. `shown` shortens a path for messages. */
-export function readManifests(
-  files: readonly string[],
-  defaultNamespace: string,
-  shown: (path: string) => string,
-): ManifestSet {
-  const set = new Builder(defaultNamespace);
+/** How manifests are read. */
+export interface ReadingOptions {
+  /** The namespace of objects that name none. */
+  readonly namespace: string;
+  /** Commands that replace those of the manifests. */
+  readonly overrides: CommandOverrides;
+  /** Shortens a path for messages. */
+  shown(path: string): string;
+}
+
+/** Reads the files. */
+export function readManifests(files: readonly string[], options: ReadingOptions): ManifestSet {
+  const set = new Builder(options);
+  const { shown } = options;
   for (const file of files) {
     const text = textAt(file);
     if (text === null) {
@@ -78,12 +86,12 @@ class Builder implements ManifestSet {
   readonly workloads: Workload[] = [];
   readonly errors: string[] = [];
   readonly notes: string[] = [];
-  readonly #defaultNamespace: string;
+  readonly #options: ReadingOptions;
   readonly #places = new Map<string, string>();
   readonly #clusterIps = new Map<string, string>();
 
-  constructor(defaultNamespace: string) {
-    this.#defaultNamespace = defaultNamespace;
+  constructor(options: ReadingOptions) {
+    this.#options = options;
   }
 
   add(raw: Manifest, place: string): void {
@@ -108,15 +116,27 @@ class Builder implements ManifestSet {
     }
     this.#places.set(key, place);
     if (kind === "Service") this.#checkService(reader, place);
-    const workload = readWorkload(object, this.#defaultNamespace);
-    if (workload !== null) this.workloads.push(workload);
+    const workload = readWorkload(object, this.#options.namespace);
+    if (workload !== null) {
+      for (const problem of this.#missingCommands(workload)) {
+        this.errors.push(`${place}: ${title(raw)}: ${problem}`);
+      }
+      this.workloads.push(workload);
+    }
     this.objects.push(object);
+  }
+
+  #missingCommands({ name, model }: Workload): string[] {
+    const { overrides } = this.#options;
+    return [...model.initContainers, ...model.containers]
+      .filter((container) => chooseCommand(container, model, name, overrides) === null)
+      .map((container) => missingCommand(container, name));
   }
 
   #withNamespace(raw: Manifest): Manifest {
     const reader = new Reader(raw);
     if (CLUSTER_KINDS.has(reader.at("kind").textOr(""))) return raw;
-    const namespace = reader.at("metadata").at("namespace").textOr("") || this.#defaultNamespace;
+    const namespace = reader.at("metadata").at("namespace").textOr("") || this.#options.namespace;
     return { ...raw, metadata: { ...(raw["metadata"] as object | undefined), namespace } };
   }
 

@@ -11,6 +11,8 @@ export interface ManifestPlaces {
   readonly places: readonly string[];
   readonly namespace: string;
   readonly workingDir: string;
+  /** `--exec NAME='CMD'`. */
+  readonly overrides: Readonly<Record<string, string>>;
 }
 
 /** Editors write in several steps; what they do within this time is one change. */
@@ -46,9 +48,11 @@ export class ManifestWatch {
 
   #read(): void {
     const { places, namespace, workingDir } = this.#places;
+    const overrides = new Map(Object.entries(this.#places.overrides));
+    const shown = (path: string) => shorten(path, workingDir);
     try {
       const files = manifestFiles(places, workingDir);
-      this.#changed(readManifests(files, namespace, (path) => shorten(path, workingDir)));
+      this.#changed(readManifests(files, { namespace, overrides, shown }));
     } catch (error) {
       // A folder that went away: what runs goes on with what was last known.
       this.#changed({ objects: [], workloads: [], errors: [describeError(error)], notes: [] });

@@ -11,7 +11,7 @@ import { AddressPool } from "./names.ts";
 import type { ObjectFolder } from "./object-folder.ts";
 import type { PodHost } from "./pod-host.ts";
 import type { PodModel } from "./pod-model.ts";
-import { PodRun } from "./pod-run.ts";
+import { PodRun, type ProgramOutput } from "./pod-run.ts";
 import { podPhase, podStatus } from "./status.ts";
 import { type Manifest, type PodPlan, podsOf, samePlan, type Workload } from "./workloads.ts";
 
@@ -31,14 +31,17 @@ export interface MeshTask {
 
 /** How a pod differs from others: where its output goes and where it runs. */
 export interface PodExtras {
-  readonly output?: (container: string, chunk: Uint8Array) => void;
+  readonly output?: ProgramOutput;
   readonly workingDir?: string;
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 interface Running {
   readonly plan: PodPlan;
   readonly object: Manifest;
   readonly run: PodRun;
+  /** It is on its way out of the mesh. */
+  ending: boolean;
 }
 
 /** All pods of the mesh. `changes` rings when a pod changes, comes or goes. */
@@ -77,6 +80,11 @@ export class Mesh {
     this.#extraWorkloads = this.#extraWorkloads.filter((other) => other !== workload);
     for (const { key } of podsOf(workload)) this.#extras.delete(key);
     this.#reconcile();
+  }
+
+  /** How long programs may take to end. */
+  get graceMs(): number {
+    return this.#task.host.graceMs;
   }
 
   /** How many pods are to run, and how many of them are ready or have done their work. */
@@ -160,7 +168,7 @@ export class Mesh {
       ip: this.#addresses.take(plan.key),
       ...this.#extras.get(plan.key),
     }, host);
-    const running: Running = { plan, object: prepared.object, run };
+    const running: Running = { plan, object: prepared.object, run, ending: false };
     this.#running.set(plan.key, running);
     let wasReady = false;
     run.changes.listen(() => {
@@ -177,7 +185,8 @@ export class Mesh {
   }
 
   #end(running: Running): void {
-    if (running.run.stopping) return;
+    if (running.ending) return;
+    running.ending = true;
     const { graceSeconds } = running.run.task.model;
     const graceMs = Math.min(this.#task.host.graceMs, graceSeconds * 1_000);
     void running.run.stop(graceMs).catch((error: unknown) => {

@@ -1,6 +1,9 @@
-/** The laptop mesh's room: start a mesh, be its inner node, add a process to it. */
+/**
+ * The laptop mesh's room: start a mesh, add a process to it. Its inner node is `node.ts`, which only the
+ * process inside of the mesh loads.
+ */
 
-export { runNode } from "./node.ts";
 export type { NodeSpec } from "./node-spec.ts";
 export { parsePublication, type Publication } from "./publish.ts";
+export { findMesh, type RemoteProcess, runInMesh, type RunOptions, type RunOutput } from "./run.ts";
 export { checkManifests, type MeshOptions, type RunningMesh, startMesh } from "./up.ts";

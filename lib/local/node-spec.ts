@@ -42,19 +42,23 @@ export type NodeRequest =
     readonly type: "run";
     readonly name: string;
     readonly namespace: string;
-    readonly port: number;
+    /** null: nobody calls it. */
+    readonly port: number | null;
     readonly command: readonly string[];
     readonly environment: Readonly<Record<string, string>>;
     readonly workingDir: string;
-  };
+  }
+  /** End the added process, and tell its exit code. */
+  | { readonly type: "end" };
 
 /** What the node answers. */
 export type NodeEvent =
   /** All pods are ready, for the first time. */
   | { readonly type: "ready"; readonly pods: number }
+  /** What was asked for cannot be done, or could not go on. */
   | { readonly type: "failed"; readonly message: string }
   /** Output of a process that was added by `run`, in base64. */
-  | { readonly type: "output"; readonly data: string }
+  | { readonly type: "output"; readonly stream: "out" | "err"; readonly data: string }
   /** The added process serves. */
   | { readonly type: "running"; readonly ip: string }
   | { readonly type: "exit"; readonly code: number };

@@ -10,18 +10,17 @@ import { makeFolder } from "../host/directory.ts";
 import { OrphanReaper } from "../host/namespace.ts";
 import { exitNow } from "../host/process.ts";
 import { type LineHandler, type LinePeer, listenLines } from "../host/unix-lines.ts";
-import type { InjectNamespace } from "../inject/mod.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
+import { AddedProcess, type RunRequest } from "./added-process.ts";
 import { applicationEnvironment, ownEnvironment } from "./application-environment.ts";
-import { ConfigObjects } from "./config-objects.ts";
-import { controlObjects } from "./control-objects.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { Gateway } from "./gateway.ts";
 import { feedGateway } from "./gateway-feed.ts";
-import { injectOptions, namespacesOf, preparePod } from "./injection.ts";
+import { injectOptions, preparePod } from "./injection.ts";
 import { LogPrinter } from "./log-lines.ts";
 import { ManifestWatch } from "./manifest-watch.ts";
 import { Mesh } from "./mesh.ts";
+import { MeshObjects } from "./mesh-objects.ts";
 import { MESH_ADDRESSES, MESH_NAMES } from "./names.ts";
 import { BRIDGE, makeMeshNetwork } from "./network.ts";
 import { maskNameServices, mountPrivate } from "./node-setup.ts";
@@ -37,8 +36,7 @@ import {
 import { ObjectFolder } from "./object-folder.ts";
 import type { PodHost } from "./pod-host.ts";
 import type { Rights } from "./sandbox.ts";
-import { ServiceAddresses } from "./service-addresses.ts";
-import { type Manifest, NODE_NAME } from "./workloads.ts";
+import { NODE_NAME } from "./workloads.ts";
 
 /** How often orphans are buried. */
 const REAP_MS = 1_000;
@@ -61,13 +59,11 @@ class Node {
   readonly #spec: NodeSpec;
   readonly #clock: Clock = systemClock;
   readonly #log: LogPrinter;
-  readonly #configs = new ConfigObjects();
   readonly #watchers = new Set<LinePeer>();
   readonly #machine: PodHost["machine"];
   readonly #ended = Promise.withResolvers<number>();
   #mesh: Mesh | null = null;
   #control: ControlPlane | null = null;
-  #namespaces: ReadonlyMap<string, InjectNamespace> = new Map();
   #stopping = false;
   #told = false;
 
@@ -86,19 +82,20 @@ class Node {
     await maskNameServices();
     await makeMeshNetwork();
     for (const name of ["pods", "control"]) makeFolder(`${inner}/${name}`);
-    const objects = new ObjectFolder(`${inner}/objects`, `${inner}/drafts`);
-    const control = await this.#startControlPlane(`${inner}/control`, `${inner}/objects`);
+    const folderOfObjects = new ObjectFolder(`${inner}/objects`, `${inner}/drafts`);
+    const objects = new MeshObjects(folderOfObjects);
+    const control = await this.#prepareControlPlane(`${inner}/control`, `${inner}/objects`);
     this.#control = control;
-    await this.#startGateway(inner);
-    const mesh = this.#makeMesh(control, objects, `${inner}/pods`);
+    const mesh = this.#makeMesh(control, objects, folderOfObjects, `${inner}/pods`);
     this.#mesh = mesh;
-    await listenLines(controlSocketPath(folder), (peer) => this.#accept(peer));
+    await listenLines(controlSocketPath(folder), (peer) => this.#accept(peer, mesh, objects));
+    await Promise.all([this.#startGateway(inner), control.start()]);
     this.#followManifests(mesh, objects);
     return await this.#ended.promise;
   }
 
-  async #startControlPlane(folder: string, objects: string): Promise<ControlPlane> {
-    const control = await ControlPlane.prepare({
+  #prepareControlPlane(folder: string, objects: string): Promise<ControlPlane> {
+    return ControlPlane.prepare({
       folder,
       objects,
       ownCommand: this.#spec.ownCommand,
@@ -108,8 +105,6 @@ class Node {
       lines: (name) => this.#log.stream(name),
       complain: (text) => this.#log.complain(text),
     });
-    control.start();
-    return control;
   }
 
   async #startGateway(inner: string): Promise<void> {
@@ -129,33 +124,34 @@ class Node {
     await feedGateway(gateway, `${inner}/objects`, this.#clock);
   }
 
-  #makeMesh(control: ControlPlane, objects: ObjectFolder, folder: string): Mesh {
+  #makeMesh(
+    control: ControlPlane,
+    objects: MeshObjects,
+    folderOfObjects: ObjectFolder,
+    folder: string,
+  ): Mesh {
     const options = injectOptions(control.trustAnchors, this.#spec.proxyLogLevel);
     const mesh = new Mesh({
-      host: this.#podHost(folder, control),
-      objects,
+      host: this.#podHost(folder, control, objects),
+      objects: folderOfObjects,
       prepare: (plan) =>
-        preparePod(plan, this.#namespaces, options, (text) => this.#log.complain(text)),
+        preparePod(plan, objects.namespaces, options, (text) => this.#log.complain(text)),
     });
     mesh.changes.listen(() => this.#tellProgress());
     return mesh;
   }
 
-  #followManifests(mesh: Mesh, objects: ObjectFolder): void {
-    const addresses = new ServiceAddresses();
-    let former: readonly Manifest[] = [];
+  #followManifests(mesh: Mesh, objects: MeshObjects): void {
     const manifests = new ManifestWatch(this.#spec, this.#clock, (set) => {
       for (const problem of set.errors) this.#log.complain(problem);
       // With an error in a file nobody knows what is meant: what runs goes on as it is.
       if (set.errors.length > 0) return;
-      const filled = addresses.fill([...controlObjects(), ...set.objects]);
-      // Pods are written with their status by whoever runs them.
-      const next = filled.filter(({ kind }) => kind !== "Pod");
-      this.#configs.replace(next);
-      this.#namespaces = namespacesOf(next);
-      objects.replace(former, next);
-      former = next;
-      mesh.apply(set.workloads);
+      try {
+        objects.apply(set.objects);
+        mesh.apply(set.workloads);
+      } catch (error) {
+        this.#log.complain(describeError(error));
+      }
     });
     manifests.start();
   }
@@ -178,7 +174,7 @@ class Node {
     };
   }
 
-  #podHost(folder: string, control: ControlPlane): PodHost {
+  #podHost(folder: string, control: ControlPlane, objects: MeshObjects): PodHost {
     const spec = this.#spec;
     return {
       clock: this.#clock,
@@ -191,7 +187,7 @@ class Node {
       applicationEnvironment: applicationEnvironment(spec.environment),
       machine: this.#machine,
       overrides: new Map(Object.entries(spec.overrides)),
-      objects: this.#configs,
+      objects: objects.configs,
       makeToken: ({ namespace, serviceAccount, name }, expirationSeconds) =>
         control.tokens.issue({
           namespace,
@@ -200,6 +196,7 @@ class Node {
           lifetimeMs: expirationSeconds * 1_000,
         }),
       graceMs: spec.graceMs,
+      quiet: spec.logLevel === "error" || spec.logLevel === "warn",
       applicationRights: (asked): Rights => {
         const uid = asked || spec.uid || ORDINARY_ID;
         return { kind: "application", uid, gid: spec.gid || uid };
@@ -209,19 +206,47 @@ class Node {
     };
   }
 
-  #accept(peer: LinePeer): LineHandler {
+  #accept(peer: LinePeer, mesh: Mesh, objects: MeshObjects): LineHandler {
+    let added: AddedProcess | null = null;
     return {
       message: (value) => {
         // The socket is ours alone, and so are the messages.
         const request = value as NodeRequest;
-        if (request.type === "stop") void this.stop();
-        if (request.type === "watch") {
-          this.#watchers.add(peer);
-          if (this.#told) peer.send(this.#readyEvent());
+        switch (request.type) {
+          case "stop":
+            return void this.stop();
+          case "watch":
+            this.#watchers.add(peer);
+            if (this.#told) peer.send(this.#readyEvent());
+            return;
+          case "run":
+            added ??= this.#add(request, mesh, objects, peer);
+            return;
+          case "end":
+            return added?.end();
         }
       },
-      closed: () => void this.#watchers.delete(peer),
+      closed: () => {
+        this.#watchers.delete(peer);
+        added?.remove();
+      },
     };
+  }
+
+  #add(
+    request: RunRequest,
+    mesh: Mesh,
+    objects: MeshObjects,
+    peer: LinePeer,
+  ): AddedProcess | null {
+    try {
+      return new AddedProcess(request, mesh, objects, peer);
+    } catch (error) {
+      const failed: NodeEvent = { type: "failed", message: describeError(error) };
+      peer.send(failed);
+      peer.close();
+      return null;
+    }
   }
 
   /** Stops everything; at once when asked again. */

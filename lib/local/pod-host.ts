@@ -28,6 +28,8 @@ export interface PodHost {
   readonly makeToken: MakeToken;
   /** How long programs may take to end after SIGTERM, unless the pod says less. */
   readonly graceMs: number;
+  /** Say nothing of what went as it should. */
+  readonly quiet: boolean;
   /** The user that an application runs as; `asked` is the manifest's `runAsUser`. */
   applicationRights(asked: number | null): Rights;
   /** A new stream of log lines under this name. */

@@ -6,7 +6,9 @@
 import { describeError, Fault } from "../base/fault.ts";
 import { kindAt } from "../host/directory.ts";
 import { killNamespace, killNetworkNamespace, namespaceOf } from "../host/namespace.ts";
-import { execute, spawn } from "../host/process.ts";
+import { execute, type Exit, spawn } from "../host/process.ts";
+import { INIT_CONTAINER } from "../inject/mod.ts";
+import { applicationEnvironment } from "./application-environment.ts";
 import { Changes } from "./changes.ts";
 import { chooseCommand, expandWords } from "./command.ts";
 import { ContainerRun } from "./container.ts";
@@ -21,6 +23,9 @@ import type { PodHost } from "./pod-host.ts";
 import { joinCommand, type Rights, sandboxCommand } from "./sandbox.ts";
 import { type ContainerSnapshot, isPodReady, type PodSnapshot } from "./status.ts";
 
+/** Takes what a program writes. */
+export type ProgramOutput = (container: string, stream: "out" | "err", chunk: Uint8Array) => void;
+
 /** What a pod is started with. */
 export interface PodTask {
   readonly model: PodModel;
@@ -30,7 +35,9 @@ export interface PodTask {
   readonly index: number;
   readonly ip: string;
   /** Takes the output of a container instead of the log; for `malla run`. */
-  readonly output?: (container: string, chunk: Uint8Array) => void;
+  readonly output?: ProgramOutput;
+  /** The environment that programs start from. Default: that of `malla up`. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Where commands run that name no directory. Default: that of `malla up`. */
   readonly workingDir?: string;
 }
@@ -236,7 +243,7 @@ export class PodRun {
     const child = spawn({
       command,
       env: {
-        ...(choice.own ? this.#host.ownEnvironment : this.#host.applicationEnvironment),
+        ...(choice.own ? this.#host.ownEnvironment : this.#applicationEnvironment()),
         HOSTNAME: model.hostname,
         ...own,
       },
@@ -267,18 +274,26 @@ export class PodRun {
   #outputs(container: ContainerModel, own: boolean) {
     const { output } = this.task;
     if (output !== undefined && !own) {
-      const write = (chunk: Uint8Array) => output(container.name, chunk);
-      return { options: { stdout: write, stderr: write }, end() {} };
+      const to = (stream: "out" | "err") => (chunk: Uint8Array) =>
+        output(container.name, stream, chunk);
+      return { options: { stdout: to("out"), stderr: to("err") }, end() {} };
     }
     const name = `${this.task.model.name}/${container.name}`;
     const lines: LineStream[] = [this.#host.lines(name), this.#host.lines(name)];
     const [out, err] = lines;
+    const kept: Uint8Array[] = [];
+    // The redirect says what it did; that is news only when it failed.
+    const quiet = container.name === INIT_CONTAINER && this.#host.quiet;
+    const take = (line: LineStream | undefined) => (chunk: Uint8Array) => {
+      if (quiet) kept.push(chunk);
+      else line?.write(chunk);
+    };
     return {
-      options: {
-        stdout: (chunk: Uint8Array) => out?.write(chunk),
-        stderr: (chunk: Uint8Array) => err?.write(chunk),
+      options: { stdout: take(out), stderr: take(err) },
+      end(exit: Exit) {
+        if (exit.code !== 0) { for (const chunk of kept) err?.write(chunk); }
+        for (const line of lines) line.end();
       },
-      end: () => lines.forEach((line) => line.end()),
     };
   }
 
@@ -305,13 +320,19 @@ export class PodRun {
     const [program = "", ...rest] = command;
     const words = program === "malla" ? [...this.#host.ownCommand, ...rest] : command;
     const env = {
-      ...this.#host.applicationEnvironment,
+      ...this.#applicationEnvironment(),
       ...resolveEnvironment(containerOf(this.task.model, run.name), this.#context()),
     };
     const { code, stderr } = await execute(joinCommand(pid, rights, words), { env, timeoutMs });
     if (code === 0) return null;
     const [line = ""] = stderr.trim().split("\n");
     return `exit code ${code}${line === "" ? "" : ` (${line})`}`;
+  }
+
+  #applicationEnvironment(): Record<string, string> {
+    const { environment } = this.task;
+    if (environment === undefined) return { ...this.#host.applicationEnvironment };
+    return applicationEnvironment(environment);
   }
 
   #context(): PodContext {

@@ -72,7 +72,11 @@ const CONNECT_POLL_MS = 20;
 export function checkManifests(options: MeshOptions): ManifestSet {
   const from = currentDirectory();
   const files = manifestFiles(options.places, from);
-  const set = readManifests(files, options.namespace, (path) => shorten(path, from));
+  const set = readManifests(files, {
+    namespace: options.namespace,
+    overrides: options.overrides,
+    shown: (path) => shorten(path, from),
+  });
   const errors = [...set.errors, ...unknownOverrides(set, options.overrides)];
   if (errors.length > 0) throw new Fault("invalid_argument", errors.join("\n"));
   return set;
@@ -218,7 +222,11 @@ class Handle implements RunningMesh {
 }
 
 function unknownOverrides(set: ManifestSet, overrides: ReadonlyMap<string, string>): string[] {
-  const known = new Set(set.workloads.flatMap(({ name, containers }) => [name, ...containers]));
+  const known = new Set(
+    set.workloads.flatMap((
+      { name, model },
+    ) => [name, ...model.containers.map((each) => each.name)]),
+  );
   return [...overrides.keys()].filter((name) => !known.has(name)).map((name) =>
     `--exec ${name}: there is no workload or container of this name; there are ` +
     `${[...known].sort().join(", ") || "none"}`

@@ -22,8 +22,8 @@ export interface Workload {
   readonly template: Manifest;
   /** Follows from the template: another hash means other pods. */
   readonly hash: string;
-  /** The names of its containers. */
-  readonly containers: readonly string[];
+  /** Its pod as it was read, under the workload's name; for checks, not for running. */
+  readonly model: PodModel;
   /** The governing Service of a StatefulSet, for the names of its pods. */
   readonly subdomain: string | null;
 }
@@ -72,7 +72,7 @@ export function readWorkload(manifest: Manifest, defaultNamespace: string): Work
   const bare = kind === "Pod";
   const template = bare ? object : spec.at("template");
   if (!template.present) throw template.wrong("a pod template");
-  const pod = checkTemplate(template, name, kind);
+  const model = checkTemplate(template, name, kind);
   const json = templateJson(template);
   return {
     kind,
@@ -81,7 +81,7 @@ export function readWorkload(manifest: Manifest, defaultNamespace: string): Work
     replicas: replicasOf(kind, spec),
     template: json,
     hash: templateHash(json),
-    containers: pod.containers.map((container) => container.name),
+    model,
     subdomain: kind === "StatefulSet" ? spec.at("serviceName").textOr(null) || null : null,
   };
 }
