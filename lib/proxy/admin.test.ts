@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import type { HttpAnswer, HttpServer } from "../host/http-server.ts";
+import { parseNetwork } from "../mesh/address.ts";
+import type { ServerPolicy } from "../mesh/policy.ts";
 import { createLogger, type Logger, silentLogger } from "../telemetry/logger.ts";
 import { adminHandler, type AdminOptions, serveAdmin } from "./admin.ts";
+import { defaultPolicy, type DefaultPolicyName } from "./default-policy.ts";
 
 const ENV = {
   LINKERD2_PROXY_LOG: "info",
@@ -16,6 +19,17 @@ const ENV = {
 let isReady = false;
 let shutdowns = 0;
 let log: Logger;
+let policy: ServerPolicy;
+
+function named(name: DefaultPolicyName): ServerPolicy {
+  return defaultPolicy({
+    name,
+    clusterNetworks: [parseNetwork("10.0.0.0/8")],
+    detectTimeoutMs: 10_000,
+    isOpaque: false,
+    needs: "nothing",
+  });
+}
 
 function options(changes: Partial<AdminOptions> = {}): AdminOptions {
   return {
@@ -23,6 +37,7 @@ function options(changes: Partial<AdminOptions> = {}): AdminOptions {
     metricsText: () => "# HELP a A\n# TYPE a gauge\na 1\n",
     env: ENV,
     log,
+    policy: () => policy,
     shutdown: () => void shutdowns++,
     ...changes,
   };
@@ -47,6 +62,7 @@ beforeEach(() => {
   isReady = false;
   shutdowns = 0;
   log = silentLogger;
+  policy = named("all-unauthenticated");
 });
 
 describe("for everyone", () => {
@@ -80,6 +96,29 @@ describe("for everyone", () => {
     }
     expect((await ask("POST", "/metrics")).status).toBe(405);
   });
+});
+
+describe("under the port's inbound policy", () => {
+  const cases: [DefaultPolicyName, string, number][] = [
+    ["cluster-unauthenticated", "10.0.0.9", 200],
+    ["cluster-unauthenticated", "::ffff:10.0.0.9", 200],
+    ["cluster-unauthenticated", "192.168.0.9", 403],
+    ["all-authenticated", "10.0.0.9", 403],
+    ["deny", "10.0.0.9", 403],
+    ["deny", "127.0.0.1", 200],
+  ];
+  for (const [name, remoteIp, expected] of cases) {
+    test(`${name}: ${remoteIp} gets ${expected}`, async () => {
+      policy = named(name);
+      isReady = true;
+      for (const path of ["/metrics", "/env.json"]) {
+        expect((await ask("GET", path, { remoteIp })).status).toBe(expected);
+      }
+      for (const path of ["/live", "/ready"]) {
+        expect((await ask("GET", path, { remoteIp })).status).toBe(200);
+      }
+    });
+  }
 });
 
 describe("for loopback only", () => {

@@ -1,6 +1,7 @@
 /**
- * The admin port: probes, metrics, the proxy's settings, its log level, its end. Whoever reaches the pod
- * may ask the first three; what changes the proxy is for clients on loopback only.
+ * The admin port: probes, metrics, the proxy's settings, its log level, its end. Probes are for everyone;
+ * metrics and settings for whom the port's inbound policy admits without TLS, which this port does not
+ * speak; what changes the proxy is for clients on loopback only.
  */
 
 import { ADMIN_BODY_BYTES_MAX } from "../base/limits.ts";
@@ -12,6 +13,8 @@ import {
   serveHttp,
 } from "../host/http-server.ts";
 import { isLoopback, type SocketAddress } from "../mesh/address.ts";
+import { authorize } from "../mesh/authorize.ts";
+import type { ServerPolicy } from "../mesh/policy.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../telemetry/prometheus.ts";
 import { logLevelOf } from "./log-filter.ts";
@@ -25,6 +28,8 @@ export interface AdminOptions {
   readonly metricsText: () => string;
   readonly env: Environment;
   readonly log: Logger;
+  /** The inbound policy of the admin port at this moment. */
+  readonly policy: () => ServerPolicy;
   /** Ends the proxy; null where the endpoint is not enabled. */
   readonly shutdown: (() => void) | null;
 }
@@ -34,7 +39,8 @@ type Handler = (request: HttpRequest) => HttpAnswer | Promise<HttpAnswer>;
 /** What a path answers. */
 interface AdminRoute {
   readonly methods: readonly string[];
-  readonly loopbackOnly: boolean;
+  /** Who may ask, besides clients on loopback. */
+  readonly audience: "everyone" | "admitted" | "nobody";
   readonly handle: Handler;
 }
 
@@ -59,8 +65,8 @@ export function adminHandler(options: AdminOptions): Handler {
   return (request) => {
     const route = routes.get(request.path);
     if (route === undefined) return plain(404, "not found");
-    if (route.loopbackOnly && !isLoopback(request.remoteIp)) {
-      return plain(403, "only clients on loopback may do this");
+    if (!mayAsk(route, request.remoteIp, options)) {
+      return plain(403, "this client may not do this");
     }
     if (!route.methods.includes(request.method)) {
       return plain(405, `expected ${route.methods.join(" or ")}`);
@@ -71,17 +77,18 @@ export function adminHandler(options: AdminOptions): Handler {
 
 function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRoute> {
   const { isReady, metricsText, env, log, shutdown } = options;
-  const open = (handle: Handler): AdminRoute => {
-    return { methods: ["GET", "HEAD"], loopbackOnly: false, handle };
+  const read = (audience: AdminRoute["audience"], handle: Handler): AdminRoute => {
+    return { methods: ["GET", "HEAD"], audience, handle };
   };
+  const metrics = () => answer(200, PROMETHEUS_CONTENT_TYPE, metricsText());
   const routes = new Map<string, AdminRoute>([
-    ["/live", open(() => plain(200, "live"))],
-    ["/ready", open(() => isReady() ? plain(200, "ready") : plain(503, "not ready"))],
-    ["/metrics", open(() => answer(200, PROMETHEUS_CONTENT_TYPE, metricsText()))],
-    ["/env.json", open(({ query }) => json(shownEnvironment(env, query)))],
+    ["/live", read("everyone", () => plain(200, "live"))],
+    ["/ready", read("everyone", () => isReady() ? plain(200, "ready") : plain(503, "not ready"))],
+    ["/metrics", read("admitted", metrics)],
+    ["/env.json", read("admitted", ({ query }) => json(shownEnvironment(env, query)))],
     ["/proxy-log-level", {
       methods: ["GET", "PUT"],
-      loopbackOnly: true,
+      audience: "nobody",
       handle: (request) => logLevel(request, log),
     }],
   ]);
@@ -91,9 +98,20 @@ function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRoute> {
       shutdown();
       return plain(200, "shutting down");
     };
-    routes.set("/shutdown", { methods: ["POST"], loopbackOnly: true, handle });
+    routes.set("/shutdown", { methods: ["POST"], audience: "nobody", handle });
   }
   return routes;
+}
+
+function mayAsk({ audience }: AdminRoute, ip: string, options: AdminOptions): boolean {
+  if (audience === "everyone" || isLoopback(ip)) return true;
+  if (audience === "nobody") return false;
+  return authorize(options.policy(), { ip: unmapped(ip), tls: false, identity: null }) !== null;
+}
+
+/** A listener on `[::]` shows IPv4 clients as IPv6. */
+function unmapped(ip: string): string {
+  return ip.replace(/^::ffff:(?=\d+\.)/, "");
 }
 
 async function logLevel(request: HttpRequest, log: Logger): Promise<HttpAnswer> {

@@ -28,22 +28,21 @@ export interface ControlPlaneOptions {
 export class ControlPlane {
   readonly certifier: Certifier;
   readonly discovery: Discovery;
-  readonly #identity: Channel;
   readonly #channels: readonly Channel[];
 
   constructor(options: ControlPlaneOptions) {
     const { settings } = options;
-    this.#identity = channel(options, settings.identityAddress, settings.identityName);
+    const identity = channel(options, settings.identityAddress, settings.identityName);
     const destination = channel(options, settings.destinationAddress, settings.destinationName);
     const policy = channel(options, settings.policyAddress, settings.policyName);
-    this.#channels = [this.#identity, destination, policy];
-    this.certifier = createCertifier(this.#identity);
+    this.#channels = [identity, destination, policy];
+    this.certifier = createCertifier(identity);
     this.discovery = createDiscovery({ destination, policy });
   }
 
-  /** The first certificate is there: the identity service shall see it from now on. */
+  /** The first certificate is there: the services shall see it from now on. */
   certified(): void {
-    this.#identity.renew();
+    for (const open of this.#channels) open.renew();
   }
 
   close(): void {

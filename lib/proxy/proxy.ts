@@ -130,6 +130,7 @@ export class Proxy {
       metricsText: () => this.metrics.text(),
       env: host.env,
       log: host.log,
+      policy: () => this.#policies.port(settings.adminListen.port).current,
       // Only after this turn, so that whoever asked still gets the answer.
       shutdown: settings.shutdownEndpoint
         ? () => host.clock.afterTurn(this.#options.shutdown)

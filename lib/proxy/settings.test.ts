@@ -114,6 +114,7 @@ describe("wrong values name variable, value and expectation", () => {
     ["INBOUND_IPS", "web", "an IP address"],
     ["LOG", "inof", "a level (off, error"],
     ["DNS_MIN_TTL", "soon", "a duration"],
+    ["IDENTITY_LOCAL_NAME", "spiffe://cluster.local/ns/n/sa/web", "a DNS-like name"],
     ["CORES", "many", "a whole number"],
     ["IDENTITY_DISABLED", "1", "every proxy has an identity"],
     ["IDENTITY_SPIRE_WORKLOAD_API_ADDRESS", "unix:///x", "identity service"],

@@ -424,6 +424,12 @@ function contradictions(settings: ProxySettings): string[] {
         "address, since anyone who reaches it would speak with this pod's identity",
     );
   }
+  if (!/^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(settings.localName)) {
+    problems.push(
+      `Cannot use "${settings.localName}" for LINKERD2_PROXY_IDENTITY_LOCAL_NAME: expected a DNS-like ` +
+        "name such as <service-account>.<namespace>.serviceaccount.identity.malla.cluster.local",
+    );
+  }
   const { defaultPolicy } = settings;
   const needsNetworks = defaultPolicy.startsWith("cluster-") || defaultPolicy === "audit";
   if (needsNetworks && settings.clusterNetworks.length === 0) {
