@@ -122,3 +122,9 @@ export const OPAQUE_CONNECTS_MAX = 3;
 
 /** Bytes of a request's body on a proxy's admin port: a log filter is a line. */
 export const ADMIN_BODY_BYTES_MAX = 4_096;
+
+/** Bytes of one admission review; etcd takes objects of 1.5 MB, and a review may hold two of them. */
+export const ADMISSION_BYTES_MAX = 4_194_304;
+
+/** After which time a changed file is looked at again: many times the window in which events are lost. */
+export const FILES_SETTLE_MS = 20;

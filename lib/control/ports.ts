@@ -20,6 +20,7 @@ export function parsePorts(
   return text.split(",").flatMap((part) => {
     const word = part.trim();
     const range = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(word);
+    if (word === "") return [];
     const first = range === null ? named.get(word) : Number(range[1]);
     const last = range?.[2] === undefined ? first : Number(range[2]);
     if (first === undefined || last === undefined) return [];

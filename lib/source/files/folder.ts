@@ -23,6 +23,8 @@ export interface FolderState {
   /** One object for each name, in the order of files and of their documents. */
   readonly objects: readonly MeshObject[];
   readonly problems: readonly Problem[];
+  /** Whether a file was found to differ from the look before. */
+  readonly differs: boolean;
 }
 
 /** Names that are read. Hidden files are drafts of editors and of our own writer. */
@@ -34,6 +36,7 @@ export class ManifestFolder {
   readonly #only: string | undefined;
   #files = new Map<string, FileState>();
   #folderProblem: Problem | undefined;
+  #differs = false;
 
   private constructor(folder: string, only: string | undefined) {
     this.folder = folder;
@@ -58,6 +61,7 @@ export class ManifestFolder {
 
   /** Reads what may have changed; null stands for everything. */
   async refresh(changed: ReadonlySet<string> | null): Promise<FolderState> {
+    this.#differs = false;
     if (changed === null || [...changed].some((name) => !this.#files.has(name))) {
       await this.#refreshAll();
     } else {
@@ -77,7 +81,7 @@ export class ManifestFolder {
       return;
     }
     const wanted = new Set(names.filter((name) => this.concerns(name)));
-    for (const name of this.#files.keys()) if (!wanted.has(name)) this.#files.delete(name);
+    for (const name of this.#files.keys()) if (!wanted.has(name)) this.#forget(name);
     for (const name of wanted) await this.#refreshFile(name);
   }
 
@@ -85,8 +89,9 @@ export class ManifestFolder {
     const known = this.#files.get(name);
     try {
       const next = await readManifestFile(this.folder, name, known);
-      if (next === undefined) this.#files.delete(name);
-      else this.#files.set(name, next);
+      if (next === undefined) return this.#forget(name);
+      if (next !== known) this.#differs = true;
+      this.#files.set(name, next);
     } catch (thrown) {
       const problem: Problem = {
         severity: "error",
@@ -98,6 +103,10 @@ export class ManifestFolder {
         problems: [problem],
       });
     }
+  }
+
+  #forget(name: string): void {
+    if (this.#files.delete(name)) this.#differs = true;
   }
 
   #state(): FolderState {
@@ -115,7 +124,8 @@ export class ManifestFolder {
       }
     }
     const objects = [...byKey.values()].flatMap(({ object }) => object === undefined ? [] : object);
-    return { objects, problems: [...problems, ...addressProblems([...byKey.values()])] };
+    problems.push(...addressProblems([...byKey.values()]));
+    return { objects, problems, differs: this.#differs };
   }
 }
 

@@ -6,8 +6,8 @@
  */
 
 import { equalValues } from "../../base/equal.ts";
-import { FILES_RESYNC_MS } from "../../base/limits.ts";
-import type { Clock } from "../../host/clock.ts";
+import { FILES_RESYNC_MS, FILES_SETTLE_MS } from "../../base/limits.ts";
+import type { Clock, Timer } from "../../host/clock.ts";
 import { watchFolder } from "../../host/files.ts";
 import type { Problem, Source, SourceWatch, SourceWatcher } from "../mod.ts";
 import { type Kind, type MeshObject, type ObjectRef, refKey, refOf } from "../objects.ts";
@@ -38,15 +38,18 @@ export async function readFolder(path: string): Promise<FolderState> {
 class FilesWatch implements SourceWatch {
   readonly #folder: ManifestFolder;
   readonly #difference: Difference;
+  readonly #clock: Clock;
   readonly #ends: (() => void)[] = [];
   /** Names that may have changed since the last reading began; null stands for all. */
   #changed: Set<string> | null = null;
   #reading = false;
   #stopped = false;
+  readonly #settling = new Set<Timer>();
 
   constructor(folder: ManifestFolder, difference: Difference, clock: Clock) {
     this.#folder = folder;
     this.#difference = difference;
+    this.#clock = clock;
     // First watch, then read: a change between both is seen twice rather than never.
     this.#ends.push(watchFolder(folder.folder, (name) => this.#mark(name)));
     // Network file systems tell nothing of changes made elsewhere, and the kernel's queue can run over.
@@ -58,6 +61,7 @@ class FilesWatch implements SourceWatch {
   stop(): void {
     this.#stopped = true;
     for (const end of this.#ends.splice(0)) end();
+    for (const timer of this.#settling) timer.cancel();
   }
 
   #mark(name: string | null): void {
@@ -77,8 +81,22 @@ class FilesWatch implements SourceWatch {
       state = await this.#folder.refresh(changed);
       if (this.#stopped) return;
       this.#difference.tell(state);
+      if (state.differs) this.#lookAgain(changed);
     } while (this.#changed === null || this.#changed.size > 0);
     this.#reading = false;
+  }
+
+  /**
+   * The runtime drops the second of two equal events within about a millisecond: a file that was
+   * written again right after we read it would stay as it was. So whatever differed is looked at
+   * again, until it does not.
+   */
+  #lookAgain(names: ReadonlySet<string> | null): void {
+    const timer = this.#clock.after(FILES_SETTLE_MS, () => {
+      this.#settling.delete(timer);
+      for (const name of names ?? [null]) this.#mark(name);
+    });
+    this.#settling.add(timer);
   }
 }
 
