@@ -55,6 +55,8 @@ class InboundConnection implements Session, OpeningOwner {
   readonly #direct: boolean;
   #tls: TlsState = PLAIN;
   #stage: Stage = "protocol";
+  /** The next phase has the connection. */
+  #left = false;
 
   constructor(context: PathContext, conn: Conn<unknown>) {
     this.#context = context;
@@ -118,12 +120,11 @@ class InboundConnection implements Session, OpeningOwner {
   }
 
   lost(reason: CloseReason): void {
-    if (this.#stage === "over") return;
+    if (this.#left) return;
     if (this.#stage === "handshake") {
       this.#context.env.log.debug("a TLS handshake failed", { ...this.#describe(), reason });
       this.#context.env.metrics.failed("inbound", "tcp", "i/o");
     }
-    this.#stage = "over";
     this.#context.closed(this);
   }
 
@@ -212,6 +213,7 @@ class InboundConnection implements Session, OpeningOwner {
 
   #leave(client: InboundClient): Client {
     this.#stage = "over";
+    this.#left = true;
     const { conn, intake, ended, paused } = this.#opening;
     this.#opening.leave();
     const metrics = this.#context.env.metrics.transport({ ...client.policyLabels(), peer: "src" });
@@ -224,6 +226,7 @@ class InboundConnection implements Session, OpeningOwner {
     const { env } = this.#context;
     env.metrics.failed("inbound", "tcp", kind);
     env.log.debug("refused an inbound connection", { ...this.#describe(), reason });
+    this.#stage = "over";
     this.#opening.conn.destroy(true);
   }
 

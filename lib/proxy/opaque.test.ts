@@ -296,7 +296,7 @@ describe("strangers", () => {
     const port = await application(() => void connections++);
     const server = lab.proxy("web");
     const plain = dial(server.inbound);
-    plain.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    plain.resume().end("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
     await plain.ending;
     expect(plain.bytesRead).toBeLessThan(20);
     const tls = await import("node:tls");
