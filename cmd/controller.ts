@@ -49,7 +49,8 @@ import { Registry } from "../lib/telemetry/registry.ts";
 /** The identity service's port where no address is given. */
 const IDENTITY_PORT = 8080;
 
-const controllerSettings = defineSettings("controller", {
+/** What the controller is told. */
+export const controllerSettings = defineSettings("controller", {
   ...meshSettings,
   ...logSettings,
   ...sourceSettings,

@@ -36,7 +36,8 @@ import { adminHandler } from "../lib/telemetry/admin.ts";
 import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
 
-const identitySettings = defineSettings("identity", {
+/** What the identity service is told. */
+export const identitySettings = defineSettings("identity", {
   ...meshSettings,
   ...logSettings,
   listen: {

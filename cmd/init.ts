@@ -23,7 +23,8 @@ import {
 import { environment, execute } from "../lib/host/process.ts";
 import { applyRedirect, type ProxyExemption, type RedirectOptions } from "../lib/inject/mod.ts";
 
-const initSettings = defineSettings("init", {
+/** What the redirect is told. */
+export const initSettings = defineSettings("init", {
   inboundPort: {
     flag: "incoming-proxy-port",
     type: port(),
