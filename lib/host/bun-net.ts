@@ -340,7 +340,12 @@ function connectMarked(
         return;
       }
       conn.socket = socket;
-      if (libc.isConnected(fd)) established(conn, socket);
+      if (!libc.isConnected(fd)) return;
+      // A connection to an own address is made at once, and Bun tells so before its connect returns:
+      // nobody may be told of it before it has the connection in hand.
+      queueMicrotask(() => { // cold: as above
+        if (!conn.opened && !conn.closed) established(conn, socket);
+      });
     },
   };
   const options = { ...common, fd, socket: adopting }; // cold: as above
