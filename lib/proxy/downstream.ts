@@ -5,34 +5,31 @@
  *     HEAD ─request head─▶ WAITING ─connection─▶ RELAYING ─both done─▶ HEAD
  *       │                     │  ▲ retry │            │ └─101, CONNECT─▶ TUNNEL
  *       │ malformed           │ refused  └────────────┤ lost in the middle
- *       └────────────▶ LINGER (FIN sent, rest of the request thrown away) ─▶ CLOSED
+ *       └──────────────▶ OVER (`linger.ts`: FIN, the rest of the request is thrown away)
  *
  * What the client sends behind a request waits in `intake`, and the connection is paused meanwhile.
  */
 
-import { asciiBytes, type ByteBuffer } from "../base/bytes.ts";
-import { Deadline } from "../base/wheel.ts";
 import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
 import {
-  BodyFramer,
-  frameRequest,
   http1ReasonName,
   isIdempotent,
   Method,
   NO_LINES,
   parseRequestHead,
   RequestHead,
-  rewriteHead,
-  type RewriteOptions,
 } from "../wire/http1/mod.ts";
 import { type Client, enterPhase, type PathContext, type Session } from "./context.ts";
 import type { HttpMetrics } from "./environment.ts";
 import { errnoOf } from "./errno.ts";
 import { malformedStatus, writeError } from "./http-error.ts";
 import type { HttpSide, Refusal } from "./http-side.ts";
+import { connectionLine, writeResponseHead } from "./http-write.ts";
 import type { Intake } from "./intake.ts";
+import { Lingering } from "./linger.ts";
 import type { Outlet } from "./outlet.ts";
 import type { HttpPool } from "./pool.ts";
+import { COALESCE_BYTES, RequestSender } from "./request-sender.ts";
 import { Splice } from "./splice.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -40,24 +37,10 @@ const HEAD = 0;
 const WAITING = 1;
 const RELAYING = 2;
 const TUNNEL = 3;
-const LINGER = 4;
-const CLOSED = 5;
+const OVER = 4;
 
-/** Up to here body bytes are copied behind the head, to be written with it. */
-const COALESCE_BYTES = 16_384;
-/** How long a client may go on sending after our FIN before it is cut off. */
-const LINGER_MS = 2_000;
 /** Connections that one request may be tried on: the replica may be gone, and the next one too. */
 const TRIES_MAX = 3;
-
-const NOTHING = new Uint8Array(0);
-const CLOSE_LINE = asciiBytes("connection: close\r\n");
-const KEEP_ALIVE_LINE = asciiBytes("connection: keep-alive\r\n");
-const DIGIT_ONE = 0x31;
-
-const REQUEST: RewriteOptions = { dropMeshHeaders: true, keepUpgrade: true };
-const FROM_MESH: RewriteOptions = { dropMeshHeaders: false, keepUpgrade: true };
-const FROM_OUTSIDE: RewriteOptions = { dropMeshHeaders: true, keepUpgrade: true };
 
 /** One client connection that speaks HTTP/1. */
 export class Downstream implements Session {
@@ -66,11 +49,7 @@ export class Downstream implements Session {
   readonly out: Outlet;
   readonly intake: Intake;
   readonly head: RequestHead = new RequestHead();
-  readonly framer: BodyFramer = new BodyFramer();
-  /** Where `head`'s offsets point to. */
-  headBytes: Uint8Array = NOTHING;
-  /** The whole request has been handed to the upstream. */
-  requestDone = true;
+  readonly request: RequestSender;
   upstream: Upstream | null = null;
   ended: boolean;
   #state = HEAD;
@@ -83,19 +62,14 @@ export class Downstream implements Session {
   #status = 0;
   #beganAtMs = 0;
   #metrics: HttpMetrics | null = null;
-  /** All of the request went out in one go and is still here: `#bodyBytes` behind the head. */
-  #replayable = false;
-  #bodyBytes: Uint8Array = NOTHING;
-  #bodyStart = 0;
-  #bodyEnd = 0;
   #tunnel: Splice | null = null;
-  #linger: Deadline<Downstream> | null = null;
 
   constructor(context: PathContext, side: HttpSide, client: Client) {
     this.context = context;
     this.side = side;
     this.out = client.out;
     this.intake = client.intake;
+    this.request = new RequestSender(this.head, client.intake);
     this.ended = client.ended;
     this.#paused = client.paused;
     context.opened(this);
@@ -133,7 +107,7 @@ export class Downstream implements Session {
   /** The request is answered by the proxy; nothing of a response has been sent. */
   refuse(refusal: Refusal): void {
     if (this.#state !== WAITING) return;
-    if (!this.framer.done || this.head.method === Method.CONNECT) this.#keepAlive = false;
+    if (!this.request.received || this.head.method === Method.CONNECT) this.#keepAlive = false;
     this.#writeRefusal(refusal);
     this.#next();
   }
@@ -171,7 +145,7 @@ export class Downstream implements Session {
   /** The peer's proxy cannot reach its application. true: the request goes to another endpoint. */
   elsewhere(upstream: Upstream, unsent: boolean): boolean {
     const possible = this.side.avoid();
-    const safe = this.#replayable && (unsent || isIdempotent(this.head.method));
+    const safe = this.request.replayable && (unsent || isIdempotent(this.head.method));
     if (!possible || !safe || this.#responseStarted || this.#tries >= TRIES_MAX) return false;
     upstream.abandon();
     this.upstream = null;
@@ -187,8 +161,7 @@ export class Downstream implements Session {
     if (this.head.versionMinor === 0) return;
     const { scratch } = this.context;
     scratch.clear();
-    const options = upstream.pool.meshed ? FROM_MESH : FROM_OUTSIDE;
-    rewriteHead(bytes, upstream.head, options, NO_LINES, scratch);
+    writeResponseHead(bytes, upstream, NO_LINES, scratch);
     this.out.write(scratch.bytes, scratch.start, scratch.end, false);
   }
 
@@ -204,7 +177,7 @@ export class Downstream implements Session {
     if (untilClose || this.context.draining) this.#keepAlive = false;
     const { scratch } = this.context;
     scratch.clear();
-    this.#rewriteResponse(upstream, bytes, this.#connectionLine(), scratch);
+    writeResponseHead(bytes, upstream, connectionLine(this.#keepAlive, this.head), scratch);
     const intake = upstream.intake;
     if (bodyLength > COALESCE_BYTES) {
       this.out.write(scratch.bytes, scratch.start, scratch.end, false);
@@ -232,7 +205,7 @@ export class Downstream implements Session {
   /** The connection broke before the response was complete. */
   upstreamLost(upstream: Upstream, reason: CloseReason): void {
     this.upstream = null;
-    const again = upstream.served > 0 && !upstream.responded && this.#replayable &&
+    const again = upstream.served > 0 && !upstream.responded && this.request.replayable &&
       this.#tries < TRIES_MAX && isIdempotent(this.head.method);
     this.#failed(reason === "none" ? "reset" : reason, again);
   }
@@ -252,7 +225,7 @@ export class Downstream implements Session {
     this.#startResponse(upstream);
     const { scratch } = this.context;
     scratch.clear();
-    this.#rewriteResponse(upstream, bytes, NO_LINES, scratch);
+    writeResponseHead(bytes, upstream, NO_LINES, scratch);
     this.out.write(scratch.bytes, scratch.start, scratch.end, false);
     this.#record("");
     this.#state = TUNNEL;
@@ -263,16 +236,21 @@ export class Downstream implements Session {
   }
 
   spliceClosed(): void {
-    this.#state = CLOSED;
     this.side.settled();
-    this.#over();
+    this.lingered();
+  }
+
+  /** The client's connection is closed. */
+  lingered(): void {
+    this.#state = OVER;
+    this.context.closed(this);
+    this.side.closed();
   }
 
   // The client's connection.
 
   received(chunk: Uint8Array): void {
     this.out.metrics.read(chunk.length);
-    if (this.#state === LINGER) return;
     this.intake.push(chunk);
     this.#proceed();
   }
@@ -292,7 +270,7 @@ export class Downstream implements Session {
 
   peerClosed(reason: CloseReason): void {
     const state = this.#state;
-    this.#state = CLOSED;
+    this.#state = OVER;
     this.out.metrics.closed(errnoOf(reason));
     if (state === WAITING || state === RELAYING) {
       this.upstream?.abandon();
@@ -300,15 +278,16 @@ export class Downstream implements Session {
       this.#record("canceled");
       this.side.settled();
     }
-    this.#over();
+    this.lingered();
   }
 
   /** Pauses or resumes the client as it must be now. */
   settle(): void {
     const state = this.#state;
-    if (state === CLOSED || state === TUNNEL) return;
-    const full = state === HEAD ? this.out.blocked : state !== LINGER &&
-      (this.intake.length > 0 || (this.upstream !== null && this.upstream.out.blocked));
+    if (state === OVER || state === TUNNEL) return;
+    const full = state === HEAD
+      ? this.out.blocked
+      : this.intake.length > 0 || (this.upstream !== null && this.upstream.out.blocked);
     if (full === this.#paused) return;
     this.#paused = full;
     if (full) this.out.conn.pause();
@@ -324,7 +303,7 @@ export class Downstream implements Session {
       while (this.#state === HEAD && !this.out.blocked && this.#readHead());
       this.#looping = false;
     }
-    if (this.#state === RELAYING && !this.framer.done) this.#forwardBody();
+    if (this.#state === RELAYING && !this.request.received) this.#forwardBody();
     this.settle();
   }
 
@@ -335,8 +314,7 @@ export class Downstream implements Session {
       if (this.ended || this.context.draining) this.#finish();
       return false;
     }
-    const bytes = intake.bytes;
-    const length = parseRequestHead(bytes, intake.start, intake.end, head, head.scanned);
+    const length = parseRequestHead(intake.bytes, intake.start, intake.end, head, head.scanned);
     if (length === 0) {
       if (this.ended) this.out.conn.destroy();
       return false;
@@ -345,16 +323,12 @@ export class Downstream implements Session {
       this.#refuseMalformed(length);
       return false;
     }
-    this.headBytes = bytes;
-    intake.consume(length);
-    frameRequest(this.framer, head);
-    this.requestDone = false;
+    this.request.begin(length);
     this.#keepAlive = head.persistent() && !this.context.draining;
     this.#tries = 0;
     this.#responseStarted = false;
     this.#status = 0;
     this.#metrics = null;
-    this.#replayable = false;
     this.#beganAtMs = this.context.nowMs();
     this.#state = WAITING;
     const refusal = this.side.admit(this);
@@ -383,64 +357,25 @@ export class Downstream implements Session {
 
   /** The head and what is here of the body, in one write if it is short. */
   #send(upstream: Upstream): void {
-    const { head, framer, intake } = this;
-    const { out } = upstream;
     const { scratch } = this.context;
     scratch.clear();
     upstream.writePreface();
-    const lines = this.side.requestLines;
-    rewriteHead(this.headBytes, head, REQUEST, lines, scratch);
-    if (this.#replayable) {
-      scratch.append(this.#bodyBytes, this.#bodyStart, this.#bodyEnd);
-      out.write(scratch.bytes, scratch.start, scratch.end, false);
-      return;
-    }
-    let taken = 0;
-    if (!framer.done && intake.length > 0) {
-      taken = framer.advance(intake.bytes, intake.start, intake.end);
-      if (taken < 0) {
-        this.#brokenBody(taken);
-        return;
-      }
-    }
-    this.#bodyBytes = intake.bytes;
-    this.#bodyStart = intake.start;
-    this.#bodyEnd = intake.start + taken;
-    intake.consume(taken);
-    this.#replayable = framer.done && taken <= COALESCE_BYTES;
-    this.requestDone = framer.done;
-    if (taken <= COALESCE_BYTES) {
-      scratch.append(this.#bodyBytes, this.#bodyStart, this.#bodyEnd);
-      out.write(scratch.bytes, scratch.start, scratch.end, false);
-    } else {
-      out.write(scratch.bytes, scratch.start, scratch.end, false);
-      out.write(this.#bodyBytes, this.#bodyStart, this.#bodyEnd, true);
-      this.#bodyBytes = NOTHING;
-    }
+    const reason = this.request.send(upstream.out, this.side.requestLines, scratch);
+    if (reason < 0) this.#brokenBody(reason);
   }
 
   #forwardBody(): void {
-    const { intake, framer, upstream } = this;
-    if (upstream === null || intake.length === 0) return;
-    const start = intake.start;
-    const taken = framer.advance(intake.bytes, start, intake.end);
-    if (taken < 0) {
-      this.#brokenBody(taken);
-      return;
-    }
-    upstream.out.write(intake.bytes, start, start + taken, true);
-    intake.consume(taken);
-    if (!framer.done) {
-      this.#checkTruncated();
-      return;
-    }
-    this.requestDone = true;
-    upstream.requestDone();
+    const { upstream, request } = this;
+    if (upstream === null || this.intake.length === 0) return;
+    const reason = request.forward(upstream.out);
+    if (reason < 0) this.#brokenBody(reason);
+    else if (request.done) upstream.requestDone();
+    else this.#checkTruncated();
   }
 
   /** The rest of the request will never come, and a backend must not take it for complete. */
   #checkTruncated(): void {
-    if (!this.ended || this.framer.done || this.intake.length > 0) return;
+    if (!this.ended || this.request.received || this.intake.length > 0) return;
     if (this.#state === WAITING || this.#state === RELAYING) this.out.conn.destroy(true);
   }
 
@@ -462,25 +397,7 @@ export class Downstream implements Session {
   #startResponse(upstream: Upstream): void {
     this.#responseStarted = true;
     this.#status = upstream.head.status;
-    this.#bodyBytes = NOTHING;
-  }
-
-  #connectionLine(): Uint8Array {
-    if (!this.#keepAlive) return CLOSE_LINE;
-    return this.head.versionMinor === 0 ? KEEP_ALIVE_LINE : NO_LINES;
-  }
-
-  #rewriteResponse(
-    upstream: Upstream,
-    bytes: Uint8Array,
-    lines: Uint8Array,
-    scratch: ByteBuffer,
-  ): void {
-    const { head } = upstream;
-    // Each hop speaks its own version; the chunk is ours to change.
-    if (head.versionMinor === 0) bytes[head.start + 7] = DIGIT_ONE;
-    const options = upstream.pool.meshed ? FROM_MESH : FROM_OUTSIDE;
-    rewriteHead(bytes, head, options, lines, scratch);
+    this.request.settle();
   }
 
   #failed(error: string, again: boolean): void {
@@ -499,11 +416,8 @@ export class Downstream implements Session {
 
   /** What was relayed is not the whole; the client must see that, after what there is. */
   #cutOff(): void {
-    this.#state = LINGER;
-    this.intake.clear();
-    this.#startLinger();
+    this.#linger();
     this.out.destroyFlushed();
-    this.settle();
   }
 
   #writeRefusal(refusal: Refusal): void {
@@ -517,8 +431,7 @@ export class Downstream implements Session {
   // Ending.
 
   #next(): void {
-    this.headBytes = NOTHING;
-    this.#bodyBytes = NOTHING;
+    this.request.forget();
     if (!this.#keepAlive) {
       this.#finish();
       return;
@@ -527,31 +440,17 @@ export class Downstream implements Session {
     this.#proceed();
   }
 
-  /** FIN behind the last response. The client may still be sending: what comes is thrown away. */
+  /** FIN behind the last response. */
   #finish(): void {
-    this.#state = LINGER;
-    this.intake.clear();
-    this.#startLinger();
+    this.#linger();
     this.out.finish();
-    this.settle();
   }
 
-  #startLinger(): void {
-    this.#linger = new Deadline<Downstream>(this, lingeredTooLong);
-    this.context.wheel.schedule(this.#linger, this.context.nowMs() + LINGER_MS);
-  }
-
-  lingered(): void {
-    if (this.#state !== LINGER) return;
-    // A slow reader may have its time for what was answered.
-    if (this.out.blocked) this.#startLinger();
-    else this.out.conn.destroy();
-  }
-
-  #over(): void {
-    if (this.#linger !== null) this.context.wheel.cancel(this.#linger);
-    this.context.closed(this);
-    this.side.closed();
+  #linger(): void {
+    this.#state = OVER;
+    this.intake.clear();
+    if (this.#paused) this.out.conn.resume();
+    new Lingering(this.context, this.out, this);
   }
 
   /** Counts the end of one try. */
@@ -563,10 +462,6 @@ export class Downstream implements Session {
     const success = error === "" && this.#status < 500;
     metrics.response(this.#status, success, latencyMs, error);
   }
-}
-
-function lingeredTooLong(downstream: Downstream): void {
-  downstream.lingered();
 }
 
 /** The handler of all client connections that speak HTTP. */

@@ -99,7 +99,7 @@ export class InboundHttp implements HttpSide {
   #isProbe(request: Downstream): boolean {
     const policy = this.#client.cell.current;
     if (policy.probePaths.length === 0) return false;
-    const { head, headBytes } = request;
+    const { head, request: { headBytes } } = request;
     const method = head.methodText(headBytes);
     return admitsProbe(policy, this.#client.facts, method, head.targetText(headBytes));
   }

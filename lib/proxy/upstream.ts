@@ -266,7 +266,7 @@ export class Upstream {
     this.#responseDone = true;
     if (this.intake.length > 0) this.#keep = false;
     if (request === null) return;
-    if (request.requestDone) this.#exchangeDone();
+    if (request.request.done) this.#exchangeDone();
     else if (!this.#keep || this.ended) this.#stopRequest(request);
   }
 

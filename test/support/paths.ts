@@ -186,9 +186,9 @@ export class TestProxy {
   }
 
   /** Makes a target and sends all outbound connections to it. */
-  target(protocol: PortProtocol = "detect", action?: RouteAction): TestTarget {
+  target(protocol?: PortProtocol, action?: RouteAction): TestTarget {
     const address = { ip: "10.43.0.1", port: 1_000 + this.targets.size };
-    const target = new TestTarget(address, protocol, action);
+    const target = new TestTarget(address, protocol ?? "detect", action);
     this.targets.set(formatAddress(address), target);
     this.outboundOriginal = address;
     return target;
