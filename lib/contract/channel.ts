@@ -134,6 +134,8 @@ export class Channel {
     connecting.then((session) => {
       if (this.#closed) session.close();
       else if (this.#session === connecting) this.#usable = session;
+      // Renewed while it was being made: whoever waited for it has its call on it by then.
+      else queueMicrotask(() => session.retire());
     }, () => {
       if (this.#session === connecting) this.#session = undefined;
     });

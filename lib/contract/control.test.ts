@@ -221,6 +221,52 @@ describe("watches", () => {
     expect(second.values).toEqual([POLICY]);
   });
 
+  test("a draining server lets watches go on and sends new calls elsewhere", async () => {
+    const { discovery, sinks } = openDiscovery();
+    const { channel, server } = await channelTo({ discovery });
+    const client = createDiscovery({ destination: channel, policy: channel });
+    const old = collect<ServerPolicy>();
+    client.watchServerPolicy(ASKER, 1, old.sink);
+    await until(() => sinks.length === 1);
+    sinks[0]?.sink.next(POLICY as never);
+    await until(() => old.values.length === 1);
+    server.drain();
+    const elsewhere = openDiscovery();
+    // The port is free again once the old server has stopped accepting.
+    const next = await serveControl({ ...elsewhere, address: server.address });
+    cleanups.push(() => next.close());
+    const fresh = collect<ServerPolicy>();
+    // Until the client has heard of the drain, a call may still go to the old server.
+    while (elsewhere.sinks.length === 0) {
+      client.watchServerPolicy(ASKER, 2, fresh.sink);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    sinks[0]?.sink.next({ ...POLICY, protocol: "opaque" } as never);
+    await until(() => old.values.length === 2);
+    expect(old.faults).toEqual([]);
+  });
+
+  test("a renewed channel makes a new connection and leaves watches alone", async () => {
+    const { discovery, sinks } = openDiscovery();
+    const { channel } = await channelTo({ discovery });
+    const client = createDiscovery({ destination: channel, policy: channel });
+    const before = collect<ServerPolicy>();
+    const after = collect<ServerPolicy>();
+    client.watchServerPolicy(ASKER, 1, before.sink);
+    // Renewed while the first connection is still being made, and again when it is in use.
+    channel.renew();
+    await until(() => sinks.length === 1);
+    channel.renew();
+    const unwatch = client.watchServerPolicy(ASKER, 2, after.sink);
+    await until(() => sinks.length === 2);
+    for (const { sink } of sinks) sink.next(POLICY as never);
+    await until(() => before.values.length === 1 && after.values.length === 1);
+    unwatch();
+    sinks[0]?.sink.next(POLICY as never);
+    await until(() => before.values.length === 2);
+    expect([...before.faults, ...after.faults]).toEqual([]);
+  });
+
   test("bad questions get their code", async () => {
     const { discovery } = openDiscovery();
     const { channel } = await channelTo({ discovery });

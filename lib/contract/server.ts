@@ -56,6 +56,8 @@ export interface ControlServer {
   setTls(tls: TlsMaterial): void;
   /** Calls and watches under way. */
   openCalls(): number;
+  /** Stops accepting and tells clients to connect elsewhere; watches under way go on. */
+  drain(): void;
   close(): Promise<void>;
 }
 
@@ -80,6 +82,7 @@ export async function serveControl(options: ControlServerOptions): Promise<Contr
     address: server.address,
     setTls: (tls) => server.setTls(tls),
     openCalls: () => open,
+    drain: () => server.drain(),
     close: () => server.close(),
   };
 }

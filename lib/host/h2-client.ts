@@ -63,12 +63,14 @@ class NodeSession implements H2Session {
   readonly #options: H2SessionOptions;
   #fault: Fault | undefined;
   #usable = true;
+  #greeted = false;
 
   constructor(session: ClientHttp2Session, options: H2SessionOptions) {
     this.#session = session;
     this.#options = options;
     const pings = options.clock.every(options.pingMs, () => this.#ping());
     session.on("error", (error) => this.#ended(error));
+    session.once("remoteSettings", () => this.#greeted = true);
     session.on("goaway", () => this.#ended());
     session.on("close", () => {
       pings.cancel();
@@ -92,7 +94,9 @@ class NodeSession implements H2Session {
 
   retire(): void {
     this.#usable = false;
-    this.#session.close();
+    // Closing before the peer has said hello would reset the calls that were just made.
+    if (this.#greeted) this.#session.close();
+    else this.#session.once("remoteSettings", () => this.#session.close());
   }
 
   close(): void {
@@ -108,7 +112,8 @@ class NodeSession implements H2Session {
   }
 
   #ping(): void {
-    if (!this.usable) return;
+    // Also while it retires: its calls must learn that the peer is gone.
+    if (this.#session.destroyed) return;
     const late = this.#options.clock.after(this.#options.pingTimeoutMs, () => {
       this.#ended(new Fault("unavailable", "Cannot go on: no answer to a ping"));
       this.#session.destroy();
@@ -144,8 +149,10 @@ class NodeCall implements H2Call {
       if (this.#done) return;
       this.#done = true;
       const { rstCode } = stream;
-      const inOrder = ended && (rstCode === undefined || rstCode === constants.NGHTTP2_NO_ERROR);
-      events.closed(inOrder && cause === undefined ? null : sessionFault() ?? resetFault(rstCode));
+      const inOrder = ended && cause === undefined &&
+        (rstCode === undefined || rstCode === constants.NGHTTP2_NO_ERROR);
+      // A connection that broke ends its streams as if the peer had.
+      events.closed(sessionFault() ?? (inOrder ? null : resetFault(rstCode)));
     });
     stream.end(body);
   }

@@ -55,6 +55,8 @@ export interface H2Server {
   readonly address: SocketAddress;
   /** Shows this certificate to connections from now on. */
   setTls(tls: TlsMaterial): void;
+  /** Stops accepting and tells clients to connect elsewhere; streams under way go on. */
+  drain(): void;
   /** Stops accepting and ends all connections. */
   close(): Promise<void>;
 }
@@ -80,13 +82,19 @@ export async function serveH2(options: H2ServerOptions): Promise<H2Server> {
     ? plainServer(http2)
     : tlsServer(http2, options.tls);
   const port = await listen(server, options.address);
+  let closed: Promise<void> | undefined;
+  const stop = () => closed ??= new Promise((resolve) => server.close(() => resolve()));
   return {
     address: { ip: options.address.ip, port },
     setTls,
+    drain() {
+      void stop();
+      for (const session of sessions) session.close();
+    },
     async close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const stopped = stop();
       for (const session of sessions) session.destroy();
-      await closed;
+      await stopped;
     },
   };
 }
