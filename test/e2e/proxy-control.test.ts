@@ -185,6 +185,28 @@ describe("a proxy", () => {
     expect(await proxy.stop("SIGTERM")).toBe(0);
   });
 
+  test("ends at once by a second signal, whatever is still open", async () => {
+    const proxy = start(["proxy"], proxyEnv({ [`${P}SHUTDOWN_GRACE_PERIOD`]: "1h" }));
+    await until(async () => await status("/ready") === 200);
+    const client = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: port(5),
+      socket: { data() {} },
+    });
+    try {
+      // The beginning of a ClientHello: the proxy waits for the rest.
+      client.write(new Uint8Array([0x16, 0x03, 0x01, 0x02]));
+      // An answer that was asked for later: by then the connection was accepted.
+      expect(await status("/live")).toBe(200);
+      proxy.process.kill("SIGTERM");
+      await proxy.says("connections=1");
+      expect(proxy.process.exitCode).toBeNull();
+      expect(await proxy.stop("SIGTERM")).toBe(143);
+    } finally {
+      client.end();
+    }
+  });
+
   test("is refused a certificate for somebody else's identity", async () => {
     const env = proxyEnv({ [`${P}IDENTITY_LOCAL_NAME`]: `db.n.${NAMES}` });
     const proxy = start(["proxy"], env);
