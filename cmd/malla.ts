@@ -23,6 +23,14 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     summary: "issue certificates to workloads",
     load: () => import("./identity.ts"),
   },
+  inject: {
+    summary: "add proxies to manifests",
+    load: () => import("./inject.ts"),
+  },
+  injector: {
+    summary: "add proxies to pods as a cluster's webhook",
+    load: () => import("./injector.ts"),
+  },
   init: {
     summary: "redirect a pod's traffic to its proxy, then exit",
     load: () => import("./init.ts"),

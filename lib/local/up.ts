@@ -34,7 +34,8 @@ import { silentLogger } from "../telemetry/logger.ts";
 import { PAGE_SERVICE } from "./control-objects.ts";
 import { MESH_ADDRESSES, MESH_NAMES } from "./names.ts";
 import { serveOutside } from "./outside.ts";
-import { type Publication, publish } from "./publish.ts";
+import { type Publication, publish, type PublishOptions } from "./publish.ts";
+import type { Listener } from "../host/net.ts";
 import { formatMeshState, meshStatePath } from "./state.ts";
 
 /** How to start a mesh. */
@@ -147,7 +148,7 @@ function listenOutside(folder: string, options: MeshOptions): () => void {
     stops.push(() => outside.stop());
     const relayPath = insideSocketPath(folder);
     for (const publication of [page, ...options.published]) {
-      const listener = publish(publication, { net, clock, log: silentLogger, relayPath });
+      const listener = publishNamed(publication, { net, clock, log: silentLogger, relayPath });
       stops.push(() => listener.stop());
     }
   } catch (error) {
@@ -156,6 +157,20 @@ function listenOutside(folder: string, options: MeshOptions): () => void {
     throw error;
   }
   return () => stops.forEach((stop) => stop());
+}
+
+function publishNamed(publication: Publication, options: PublishOptions): Listener {
+  try {
+    return publish(publication, options);
+  } catch (cause) {
+    if (publication.service !== PAGE_SERVICE.name) throw cause;
+    const { hostPort } = publication;
+    throw new Fault(
+      "unavailable",
+      `Cannot serve the live page on 127.0.0.1:${hostPort}: the port is in use, perhaps by another ` +
+        `mesh; choose another one with --page-port ${hostPort + 10}`,
+    );
+  }
 }
 
 class Handle implements RunningMesh {
