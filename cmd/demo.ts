@@ -80,7 +80,8 @@ async function runMesh(folder: string, flags: DemoFlags, terminal: Terminal): Pr
   });
   try {
     await mesh.ready;
-    terminal.write(`\nThe live page: ${pageUrl}\nCtrl-C ends it\n\n`);
+    if (isStopping) return await ended;
+    terminal.write(introduction(pageUrl));
     if (flags.open === true) await openPage(pageUrl, terminal);
     if (flags.logs !== true) await showFigures(pageUrl, terminal, () => isOver || isStopping);
   } catch (error) {
@@ -96,6 +97,18 @@ async function runMesh(folder: string, flags: DemoFlags, terminal: Terminal): Pr
   const code = await ended;
   if (!isStopping) terminal.writeError(`${log.text()}The mesh ended by itself\n`);
   return isStopping ? code : code || 1;
+}
+
+function introduction(pageUrl: string): string {
+  return `
+  traffic ─▶ web ─▶ catalog    slow on purpose
+                └─▶ payments   fails now and then
+
+  The live page      ${pageUrl}
+  In other terminals malla stat deploy, malla edges deploy, malla check
+  To end it          Ctrl-C
+
+`;
 }
 
 /** The words that run a role in a container's shell, each safe from it. */

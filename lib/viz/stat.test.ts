@@ -65,6 +65,16 @@ describe("figures", () => {
     expect([found?.meshedPods, found?.runningPods]).toEqual([1, 2]);
   });
 
+  test("a service without a selector is shown when it is called or named", () => {
+    const bare = serviceObject("bare", "x", "10.1.0.2");
+    world.view.applied({ ...bare, spec: { ...bare.spec, selector: {} } });
+    expect(row({ kind: "service" }, "bare")).toBeUndefined();
+    expect(row({ kind: "service", name: "bare" }, "bare")?.runningPods).toBe(0);
+    const call = TO_API_1.replace('dst_service="api"', 'dst_service="bare"');
+    world.scrape("web-1", `tcp_open_connections{${call}} 1\n`);
+    expect(row({ kind: "service" }, "bare")?.tcpConnections).toBe(1);
+  });
+
   test("pods and namespaces; names and namespaces narrow", () => {
     tenSeconds();
     expect(row({ kind: "pod" }, "api-1")?.rps).toBeCloseTo(10, 9);

@@ -34,6 +34,7 @@ interface Group {
   readonly namespace: string;
   readonly name: string;
   readonly pods: PodFacts[];
+  readonly selects: boolean;
   readonly sum: TrafficSum;
 }
 
@@ -49,7 +50,11 @@ export function stat(
     if (query.kind === "service") addOutbound(groups, pod, query.windowMs, nowMs);
     else addInbound(groups, query.kind, pod, query.windowMs, nowMs);
   }
-  return [...groups.values()].map(({ namespace, name, pods, sum }) => {
+  // A service that selects no pods is of interest only when somebody calls or names it.
+  const shown = [...groups.values()].filter(({ selects, sum }) =>
+    selects || query.name !== undefined || sum.isActive()
+  );
+  return shown.map(({ namespace, name, pods, sum }) => {
     const running = pods.filter((pod) => pod.running);
     return {
       kind: query.kind,
@@ -64,21 +69,22 @@ export function stat(
 
 function groupsOf(view: ClusterView, query: StatQuery): Map<string, Group> {
   const groups = new Map<string, Group>();
-  const add = (namespace: string, name: string, pods: readonly PodFacts[]) => {
+  const add = (namespace: string, name: string, pods: readonly PodFacts[], selects = true) => {
     const home = query.kind === "namespace" ? name : namespace;
     if (query.namespace !== undefined && query.namespace !== home) return;
     if (query.name !== undefined && query.name !== name) return;
     const key = `${namespace}/${name}`;
     const group = groups.get(key);
     if (group === undefined) {
-      groups.set(key, { namespace, name, pods: [...pods], sum: new TrafficSum() });
+      groups.set(key, { namespace, name, pods: [...pods], selects, sum: new TrafficSum() });
     } else group.pods.push(...pods);
   };
   if (query.kind === "service") {
     const services = [...view.services()];
     services.sort((a, b) => `${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1);
     for (const service of services) {
-      add(service.namespace, service.name, podsOf(service, view.pods()));
+      const selects = Object.keys(service.selector).length > 0;
+      add(service.namespace, service.name, podsOf(service, view.pods()), selects);
     }
   } else {
     for (const pod of view.pods()) {
