@@ -30,7 +30,6 @@ export const OWNER: Readonly<Record<string, string>> = {
   pino: "telemetry",
   valibot: "config",
   commander: "cli",
-  "@connectrpc/": "contract",
   "@bufbuild/": "contract",
   "@peculiar/": "pki",
   "reflect-metadata": "pki",
