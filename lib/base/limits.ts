@@ -128,3 +128,18 @@ export const ADMISSION_BYTES_MAX = 4_194_304;
 
 /** After which time a changed file is looked at again: many times the window in which events are lost. */
 export const FILES_SETTLE_MS = 20;
+
+/** Objects of one page of a cluster's list; the API server's own clients ask for as many. */
+export const KUBE_LIST_PAGE = 500;
+
+/** Bytes of one page: objects are below 1.5 MiB, and the largest of all kinds rarely come together. */
+export const KUBE_LIST_BYTES_MAX = 268_435_456;
+
+/** Bytes of one object in a watch, with what the API server adds to it. */
+export const KUBE_OBJECT_BYTES_MAX = 8_388_608;
+
+/** How long one watch lasts; the next goes on where it ended. Proxies in between give up at 5 min. */
+export const KUBE_WATCH_SECONDS = 280;
+
+/** The longest pause between attempts to reach the cluster. */
+export const KUBE_BACKOFF_MAX_MS = 30_000;

@@ -3,35 +3,55 @@
 import { Fault } from "../base/fault.ts";
 
 /** One request. */
-export interface JsonPost {
+export interface JsonGet {
   readonly url: string;
-  readonly body: unknown;
   readonly bearer: string;
   /** PEM; only servers below these are believed. */
   readonly ca: string;
   readonly timeoutMs: number;
 }
 
+/** A request with a body. */
+export interface JsonPost extends JsonGet {
+  readonly body: unknown;
+}
+
+/** Gets and parses the answer. Throws `not_found`, else `internal` as `postJson` does. */
+export async function getJson(request: JsonGet): Promise<unknown> {
+  return await exchange(request, "GET", undefined);
+}
+
 /** Posts and parses the answer. Throws `internal` for anything but a JSON answer with status 2xx. */
-export async function postJson({ url, body, bearer, ca, timeoutMs }: JsonPost): Promise<unknown> {
+export async function postJson(request: JsonPost): Promise<unknown> {
+  return await exchange(request, "POST", JSON.stringify(request.body));
+}
+
+async function exchange(
+  { url, bearer, ca, timeoutMs }: JsonGet,
+  method: "GET" | "POST",
+  body: string | undefined,
+): Promise<unknown> {
+  let status = 0;
   try {
     const response = await fetch(url, {
-      method: "POST",
+      method,
       redirect: "error",
       headers: {
-        "content-type": "application/json",
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
         accept: "application/json",
         authorization: `Bearer ${bearer}`,
       },
-      body: JSON.stringify(body),
+      ...(body === undefined ? {} : { body }),
       signal: AbortSignal.timeout(timeoutMs),
       tls: { ca },
     });
+    status = response.status;
     const text = await response.text();
-    if (!response.ok) throw new Error(`status ${response.status}: ${text.slice(0, 200)}`);
+    if (!response.ok) throw new Error(`status ${status}: ${text.slice(0, 200)}`);
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw new Fault("internal", `Cannot post to ${url}`, {
+    const code = method === "GET" && status === 404 ? "not_found" : "internal";
+    throw new Fault(code, method === "GET" ? `Cannot get ${url}` : `Cannot post to ${url}`, {
       source: "upstream",
       retry: true,
       cause,

@@ -22,14 +22,15 @@ interface ReaderContext {
 /** Thrown by readers: the text says what was expected. */
 class Expected extends Error {}
 
-const POLICIES = [
+/** Whom a port may admit where nothing else says it. */
+export const INBOUND_POLICIES = [
   "all-unauthenticated",
   "all-authenticated",
   "cluster-unauthenticated",
   "cluster-authenticated",
   "deny",
   "audit",
-];
+] as const;
 
 const READERS: Readonly<Record<string, Reader>> = {
   "proxy-image": (value) => ({ image: word(value, "the name of an image") }),
@@ -63,7 +64,7 @@ const READERS: Readonly<Record<string, Reader>> = {
     logHttpHeaders: oneOf(value, ["insecure", "off", "disabled"]),
   }),
   "access-log": (value) => ({ accessLog: oneOf(value, ["apache", "json"]) }),
-  "default-inbound-policy": (value) => ({ defaultInboundPolicy: oneOf(value, POLICIES) }),
+  "default-inbound-policy": (value) => ({ defaultInboundPolicy: oneOf(value, INBOUND_POLICIES) }),
   "proxy-admin-shutdown": (value) => ({
     adminShutdown: oneOf(value, ["enabled", "disabled"]) === "enabled",
   }),

@@ -61,7 +61,7 @@ function injected(annotations: Record<string, string>, options: InjectOptions = 
 describe("golden manifests", () => {
   test.each(["deployment", "pod-plain-sidecar", "cronjob"])("%s", (name) => {
     const input = Bun.YAML.parse(readFileSync(`${FIXTURES}${name}.yaml`, "utf8"));
-    const namespaces = (wanted: string) =>
+    const namespaces = (wanted = "default") =>
       wanted === "shop" ? SHOP : { name: wanted, annotations: {} };
     const { object } = injectWorkload(input, namespaces, OPTIONS);
     const golden = `${FIXTURES}${name}.golden.json`;
@@ -227,7 +227,7 @@ test("the owner of a Deployment's pod is the Deployment", () => {
 });
 
 describe("manifests", () => {
-  const any = (name: string) => ({ name, annotations: {} });
+  const any = (name = "default") => ({ name, annotations: {} });
 
   test("a Service takes over its namespace's opaque ports", () => {
     const service = { kind: "Service", metadata: { name: "db", namespace: "shop" }, spec: {} };

@@ -18,3 +18,4 @@ export { findFirewall, restoreRules, versionSix } from "./firewall.ts";
 export type { Firewall, FirewallPrograms, IpVersion, RunCommand } from "./firewall.ts";
 export { redirectRules } from "./redirect.ts";
 export type { ProxyExemption, RedirectOptions } from "./redirect.ts";
+export { injectOptionsOf, injectSettings } from "./settings.ts";

@@ -28,8 +28,8 @@ export interface InjectedObject {
   readonly reports: readonly ObjectReport[];
 }
 
-/** Gives a namespace by name; an unknown one has no annotations. */
-export type NamespaceLookup = (name: string) => InjectNamespace;
+/** Gives a namespace by name, undefined being that of objects without one; unknown ones are empty. */
+export type NamespaceLookup = (name: string | undefined) => InjectNamespace;
 
 /** Where the pod is in each kind of object that holds one. */
 const POD_PATHS: Readonly<Record<string, readonly string[]>> = {
@@ -64,7 +64,7 @@ export function injectWorkload(
   const metadata = object["metadata"] ?? {};
   const name = metadata.name ?? metadata.generateName ?? "";
   const title = `${kind.toLowerCase()}/${name}`;
-  const namespace = namespaces(metadata.namespace ?? "default");
+  const namespace = namespaces(metadata.namespace);
   const place = { object: title, namespace: namespace.name };
   const path = POD_PATHS[kind];
   if (path === undefined) {
