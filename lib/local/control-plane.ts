@@ -119,7 +119,7 @@ export class ControlPlane {
   }
 
   async #ready(): Promise<void> {
-    const ready = this.#changes.until(() => this.#processes.every((process) => process.ready));
+    const ready = this.#changes.until(() => this.#processes.every((run) => run.ready));
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = this.#options.clock.after(START_WAIT_MS, resolve);
     await Promise.race([ready, promise]);
@@ -127,7 +127,7 @@ export class ControlPlane {
   }
 
   async stop(graceMs: number): Promise<void> {
-    await Promise.all(this.#processes.map((process) => process.stop(graceMs)));
+    await Promise.all(this.#processes.map((run) => run.stop(graceMs)));
   }
 
   #run(name: string, adminPort: number | null, words: readonly string[]): void {

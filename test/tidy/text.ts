@@ -7,7 +7,7 @@ const HOST_ONLY: readonly (readonly [RegExp, string])[] = [
   [/\bperformance\.now\(/, "Clock.monotonicMs"],
   [/\bMath\.random\(/, "a random function that is passed in"],
   [/\b(?:setTimeout|setInterval|setImmediate)\(/, "Clock.after, every or afterTurn"],
-  [/\bprocess\.(?!\w*Metrics)/, "a file of lib/host"],
+  [/\bprocess\.(?!ts"|\w*Metrics)/, "a file of lib/host"],
 ];
 
 /** What a hot file keeps out, by STYLE of the byte path; `// cold: reason` on the line excuses it. */
