@@ -15,6 +15,11 @@ interface ModeEntry {
 }
 
 const MODES: Readonly<Record<string, ModeEntry>> = {
+  await: {
+    summary: "wait until this pod's proxy is ready",
+    load: () => import("./await.ts"),
+    hidden: true,
+  },
   controller: {
     summary: "serve destinations and policies to proxies",
     load: () => import("./controller.ts"),

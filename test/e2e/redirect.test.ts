@@ -8,10 +8,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { WorldAnswer } from "../support/network-world.ts";
+import { MALLA } from "../support/malla.ts";
 import { World } from "../support/world.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
-const MALLA = [process.execPath, `${ROOT}cmd/malla.ts`];
 const SETUP_MS = 60_000;
 const MARK = 77;
 /** Rules can only name users that exist in the namespace; only root can have the machine's. */
