@@ -105,6 +105,20 @@ describe("the certificate loop", () => {
     loop.stop();
   });
 
+  test("renews soon after the machine slept over the time, and does not wait for a clock put back", async () => {
+    const loop = start();
+    await until(() => renewed.length === 1);
+    clock.advance(HOUR_MS);
+    clock.moveWall(20 * HOUR_MS);
+    clock.advance(30_000);
+    await until(() => renewed.length === 2);
+    clock.moveWall(-20 * HOUR_MS);
+    clock.advance(18 * HOUR_MS);
+    await until(() => requests.length === 3);
+    loop.stop();
+    expect(clock.pending).toBe(0);
+  });
+
   test("is quicker to try again before the first certificate, then slows down", async () => {
     refusal = new Fault("unavailable", "not there yet");
     const loop = start();

@@ -66,6 +66,8 @@ const RENEW_MIN_MS = 10_000;
 const RENEW_MAX_MS = 24 * 3_600_000;
 /** Part of the lifetime after which a certificate is renewed; the rest is for an outage. */
 const RENEW_AT = 0.7;
+/** After a sleep of the machine, a certificate that is due is renewed within this time. */
+const LOOK_AGAIN_MS = 30_000;
 /** Before the first certificate nothing works, so the first attempts follow each other faster. */
 const FIRST_RETRY_MS = 1_000;
 
@@ -183,7 +185,22 @@ class Loop implements CertificateLoop {
     return Math.min(Math.max(ms, renewMinMs), renewMaxMs);
   }
 
+  /**
+   * By wall time too, looked at now and then: timers stand still while a laptop sleeps. By the timers'
+   * time as well, since somebody may put the wall clock back.
+   */
   #again(delayMs: number): void {
-    this.#timer = this.#options.clock.after(delayMs, () => this.#attempt());
+    const { clock } = this.#options;
+    this.#attemptAt(clock.nowMs() + delayMs, clock.monotonicMs() + delayMs);
+  }
+
+  #attemptAt(wallMs: number, monotonicMs: number): void {
+    const { clock } = this.#options;
+    const restMs = Math.min(wallMs - clock.nowMs(), monotonicMs - clock.monotonicMs());
+    this.#timer = clock.after(Math.min(restMs, LOOK_AGAIN_MS), () => {
+      const isDue = clock.nowMs() >= wallMs || clock.monotonicMs() >= monotonicMs;
+      if (isDue) this.#attempt();
+      else this.#attemptAt(wallMs, monotonicMs);
+    });
   }
 }

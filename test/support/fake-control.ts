@@ -10,10 +10,11 @@ import type { ClientPolicy, Profile, ServerPolicy } from "../../lib/mesh/policy.
 /** Time moves only by `advance`. */
 export class ManualClock implements Clock {
   #now = 1_000_000;
+  #wallAheadMs = 0;
   #timers: { atMs: number; call: () => void; periodMs: number }[] = [];
 
   nowMs(): number {
-    return this.#now;
+    return this.#now + this.#wallAheadMs;
   }
 
   monotonicMs(): number {
@@ -45,6 +46,11 @@ export class ManualClock implements Clock {
       next.call();
     }
     this.#now = endMs;
+  }
+
+  /** The machine slept, or somebody set the clock: wall time moves alone, timers stand still. */
+  moveWall(byMs: number): void {
+    this.#wallAheadMs += byMs;
   }
 
   /** How many timers wait; 0 when everything was cleaned up. */
