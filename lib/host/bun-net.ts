@@ -8,7 +8,7 @@
 import type { Socket, SocketHandler, TLSOptions } from "bun";
 import { X509Certificate } from "node:crypto";
 import { Fault } from "../base/fault.ts";
-import type { SocketAddress } from "../mesh/address.ts";
+import { formatAddress, type SocketAddress } from "../mesh/address.ts";
 import { type Clock, systemClock, type Timer } from "./clock.ts";
 import { type Libc, openLibc } from "./ffi.ts";
 import type {
@@ -281,11 +281,10 @@ function listen<D>(
       stop: () => listener.stop(false),
     };
   } catch (error) {
-    const where = `${address.ip}:${address.port}`;
     const cause = (error as { code?: string }).code ?? String(error);
     throw new Fault( // cold: once per listener
       "unavailable",
-      `Cannot listen on "${where}": ${cause}, expected a free address of this machine`,
+      `Cannot listen on "${formatAddress(address)}": ${cause}, expected a free address of this machine`,
       { cause: error },
     );
   }

@@ -145,7 +145,7 @@ export class TestProxy {
         inboundDetectTimeoutMs: 300,
         outboundDetectTimeoutMs: 300,
         poolIdleTimeoutMs: 3_000,
-        poolIdlePerEndpointMax: 100,
+        poolIdlePerEndpointMax: 10_000,
         drainMs: 2_000,
         socketMark: 0,
         clusterNetworks: [],
