@@ -22,7 +22,6 @@ import {
   pemText,
   type Settings,
   socketAddress,
-  type SourcePlace,
   sourceSettings,
   wantsHelp,
 } from "../lib/config/mod.ts";
@@ -36,12 +35,12 @@ import { resolveHost } from "../lib/host/dns.ts";
 import { readText } from "../lib/host/files.ts";
 import type { TlsMaterial } from "../lib/host/net.ts";
 import { environment, onSignals } from "../lib/host/process.ts";
-import { serveWeb } from "../lib/host/web-server.ts";
+import { serveWeb, type WebServer } from "../lib/host/web-server.ts";
 import { formatAddress, isLoopback, type SocketAddress } from "../lib/mesh/address.ts";
 import { identityName } from "../lib/mesh/identity.ts";
 import { startCertificateLoop } from "../lib/pki/certificate-loop.ts";
-import { filesSource } from "../lib/source/files/mod.ts";
-import type { Source, SourceWatcher } from "../lib/source/mod.ts";
+import type { SourceWatcher } from "../lib/source/mod.ts";
+import { openSource, type SourceWish } from "../lib/source/open.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
 import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
@@ -190,7 +189,9 @@ async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
     const servers: ControlServer[] = [];
     const admin = serveAdmin(settings.adminListen, control, servers);
     ends.push(() => admin.stop());
-    const source = openSource(settings.source);
+    const { ip } = settings.adminListen;
+    log.info("admin endpoints", { address: formatAddress({ ip, port: admin.port }) });
+    const source = await openSource(wishOf(settings));
     const watch = await source.watch(new Set(INDEXED_KINDS), watcherOf(control, log, source.name));
     ends.push(() => watch.stop());
     const certificate = openCertificate(settings, log);
@@ -216,7 +217,7 @@ function serveAdmin(
   address: SocketAddress,
   control: Control,
   servers: readonly ControlServer[],
-): { stop(): Promise<void> } {
+): WebServer {
   const registry = new Registry();
   const objects = registry.gauge("malla_control_objects", "Objects in the index.");
   const watches = registry.gauge("malla_control_watches", "Watches that are served now.");
@@ -237,9 +238,10 @@ function serveAdmin(
   return serveWeb({ ip: address.ip, port: address.port, handler });
 }
 
-function openSource(place: SourcePlace): Source {
-  if (place.kind === "files") return filesSource(place.path, systemClock);
-  throw new ConfigFault("controller", ["--source kube: expected files:FOLDER in this build"]);
+function wishOf({ source, kubeconfig }: ControllerSettings): SourceWish {
+  if (source.kind === "files") return source;
+  const given = kubeconfig === undefined ? {} : { kubeconfig };
+  return { kind: "kube", env: environment(), random: Math.random, ...given };
 }
 
 function watcherOf(control: Control, log: Logger, name: string): SourceWatcher {

@@ -1,0 +1,129 @@
+/** An API server of a few lines: objects by path, lists in pages, watches that a test speaks through. */
+
+import type { Server } from "bun";
+
+/** An object as JSON; its version is set by the server. */
+export interface FakeObject {
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly [field: string]: unknown;
+}
+
+/** A running server. */
+export class FakeApi {
+  readonly requests: { readonly path: string; readonly headers: Headers }[] = [];
+  readonly #server: Server<undefined>;
+  readonly #objects = new Map<string, Map<string, FakeObject>>();
+  readonly #watches = new Set<{ path: string; send(text: string): void; end(): void }>();
+  #version = 100;
+  /** Answers of this status to everything, until it is undefined again. */
+  refusal: number | undefined;
+  /** Watches from versions below are refused with 410. */
+  oldest = 0;
+
+  constructor(tls?: { readonly cert: string; readonly key: string }) {
+    this.#server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      idleTimeout: 0,
+      ...(tls === undefined ? {} : { tls }),
+      fetch: (request) => this.#answer(request),
+    });
+  }
+
+  get port(): number {
+    return this.#server.port ?? 0;
+  }
+
+  get watches(): number {
+    return this.#watches.size;
+  }
+
+  /** Creates or changes an object; `quietly` leaves it for the next list to tell. */
+  put(path: string, object: FakeObject, quietly = false): void {
+    const objects = this.#objects.get(path) ?? new Map<string, FakeObject>();
+    this.#objects.set(path, objects);
+    const known = objects.has(object.metadata.name);
+    const versioned = this.#stamp(object);
+    objects.set(object.metadata.name, versioned);
+    if (!quietly) this.send(path, { type: known ? "MODIFIED" : "ADDED", object: versioned });
+  }
+
+  /** Deletes an object. */
+  remove(path: string, name: string, quietly = false): void {
+    const object = this.#objects.get(path)?.get(name);
+    this.#objects.get(path)?.delete(name);
+    if (object !== undefined && !quietly) {
+      this.send(path, { type: "DELETED", object: this.#stamp(object) });
+    }
+  }
+
+  /** Sends any event to the watches of a path. */
+  send(path: string, event: unknown): void {
+    const text = JSON.stringify(event);
+    // In two pieces, as a network might deliver it.
+    for (const watch of this.#watches) {
+      if (watch.path !== path) continue;
+      watch.send(text.slice(0, 20));
+      watch.send(`${text.slice(20)}\n`);
+    }
+  }
+
+  /** Ends all watches, as a server does that restarts. */
+  endWatches(): void {
+    for (const watch of [...this.#watches]) watch.end();
+  }
+
+  async stop(): Promise<void> {
+    await this.#server.stop(true);
+  }
+
+  #stamp(object: FakeObject): FakeObject {
+    const metadata = { ...object.metadata, resourceVersion: String(++this.#version) };
+    return { ...object, metadata };
+  }
+
+  #answer(request: Request): Response {
+    const url = new URL(request.url);
+    this.requests.push({ path: url.pathname + url.search, headers: request.headers });
+    if (this.refusal !== undefined) return new Response("refused", { status: this.refusal });
+    if (url.searchParams.get("watch") === "true") return this.#watch(url);
+    return this.#list(url);
+  }
+
+  #list(url: URL): Response {
+    const all = [...this.#objects.get(url.pathname)?.values() ?? []];
+    const limit = Number(url.searchParams.get("limit"));
+    const from = Number(url.searchParams.get("continue") ?? 0);
+    const items = all.slice(from, from + limit);
+    const more = from + limit < all.length ? { continue: String(from + limit) } : {};
+    return Response.json({ items, metadata: { resourceVersion: String(this.#version), ...more } });
+  }
+
+  #watch(url: URL): Response {
+    if (Number(url.searchParams.get("resourceVersion")) < this.oldest) {
+      return Response.json({
+        type: "ERROR",
+        object: { kind: "Status", code: 410, message: "too old resource version" },
+      });
+    }
+    const encoder = new TextEncoder();
+    let watch: { path: string; send(text: string): void; end(): void };
+    const body = new ReadableStream<Uint8Array>({
+      cancel: () => void this.#watches.delete(watch),
+      start: (controller) => {
+        watch = {
+          path: url.pathname,
+          send: (text: string) => controller.enqueue(encoder.encode(text)),
+          end: () => {
+            this.#watches.delete(watch);
+            controller.close();
+          },
+        };
+        this.#watches.add(watch);
+        // Sends the head at once.
+        watch.send("\n");
+      },
+    });
+    return new Response(body, { headers: { "content-type": "application/json" } });
+  }
+}
