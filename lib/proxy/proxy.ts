@@ -70,6 +70,8 @@ export class Proxy {
   readonly #options: ProxyOptions;
   readonly #control: ControlPlane;
   readonly #identity: IdentityAgent;
+  /** Shared by all who ask the policy service, so that its absence is one line in the log. */
+  readonly #policyHealth: StreamHealth;
   readonly #policies: WatchedPolicies;
   readonly #targets: WatchedTargets;
   #admin: HttpServer | null = null;
@@ -105,6 +107,7 @@ export class Proxy {
       log: host.log,
       registry,
     });
+    this.#policyHealth = new StreamHealth("policy", clock, host.log);
     this.#policies = this.#makePolicies();
     this.#targets = this.#makeTargets();
   }
@@ -198,7 +201,7 @@ export class Proxy {
       host: this.#watchHost(),
       discovery: this.#control.discovery,
       asker: this.#asker(),
-      health: this.#health("policy"),
+      health: this.#policyHealth,
       defaultPolicy: (port) =>
         defaultPolicy({
           name: settings.defaultPolicy,
@@ -217,13 +220,13 @@ export class Proxy {
   }
 
   #makeTargets(): WatchedTargets {
-    const { settings } = this.#options;
+    const { settings, host } = this.#options;
     return new WatchedTargets({
       host: this.#watchHost(),
       discovery: this.#control.discovery,
       asker: this.#asker(),
-      health: this.#health("destination"),
-      policyHealth: this.#health("policy"),
+      health: new StreamHealth("destination", host.clock, host.log),
+      policyHealth: this.#policyHealth,
       profileNetworks: settings.profileNetworks,
       detectTimeoutMs: settings.outboundDetectTimeoutMs,
       idleMs: settings.outboundIdleTimeoutMs,
@@ -244,10 +247,5 @@ export class Proxy {
   #asker(): Asker {
     const { destinationContext, policyWorkload } = this.#options.settings;
     return { context: destinationContext, workload: policyWorkload };
-  }
-
-  #health(service: string): StreamHealth {
-    const { clock, log } = this.#options.host;
-    return new StreamHealth(service, clock, log);
   }
 }
