@@ -197,6 +197,7 @@ describe.skipIf(process.getuid?.() !== 0)("a marked socket", () => {
     const tls = { ...material(CLIENT), serverName: SERVER, peerName: SERVER, alpn: ALPN };
     const options = { address: listener.address, timeoutMs: 2_000, mark };
     client.conn = net.connect({ ...options, tls }, handler, client);
+    expect(client.events).toEqual([]);
     await until("secure", () => client.peer !== null);
     expect(client.events).toEqual(["open", "secure"]);
     client.send(new TextEncoder().encode("hello"), true);
@@ -207,6 +208,7 @@ describe.skipIf(process.getuid?.() !== 0)("a marked socket", () => {
     expect(client.reason).toBe("none");
     const plain = new Probe();
     plain.conn = net.connect(options, handler, plain);
+    expect(plain.events).toEqual([]);
     await until("open", () => plain.events.length > 0);
     expect(plain.events).toEqual(["open"]);
     plain.conn.destroy();
@@ -355,6 +357,36 @@ describe("tls", () => {
     expect(await old.exited).not.toBe(0);
     await until("close", () => (probes[1]?.reason ?? null) !== null);
     expect(probes[1]!.peer).toBeNull();
+  });
+});
+
+describe("a pair", () => {
+  const addresses = {
+    remote: { ip: "10.42.0.9", port: 40_000 },
+    local: { ip: "10.42.0.7", port: 80 },
+  };
+
+  test("carries bytes and halves, and the second end may become TLS", async () => {
+    const near = new Probe();
+    const far = new Probe();
+    tlsServer(far);
+    const [conn] = net.pair([handler, near], [handler, far], addresses);
+    expect([near.events, far.events]).toEqual([[], []]);
+    // A TLS client on a socket of its own, joined to the near end by hand.
+    const { probes, listener } = serve((probe) => {
+      probe.onData = (_, chunk) => void conn.write(chunk, 0, chunk.length);
+    });
+    near.onData = (_, chunk) => void probes[0]!.conn!.write(chunk, 0, chunk.length);
+    const client = dial(listener, { peerName: SERVER });
+    await until("secure", () => client.peer !== null && far.peer !== null);
+    expect(far.conn!.remote).toEqual(addresses.remote);
+    expect(far.conn!.local).toEqual(addresses.local);
+    client.send(new TextEncoder().encode("hello"), false);
+    await until("data", () => far.received === 5);
+    far.conn!.shutdown();
+    await until("end", () => client.events.includes("end") && near.events.includes("end"));
+    conn.destroy();
+    await until("closed", () => far.reason !== null);
   });
 });
 

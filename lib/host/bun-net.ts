@@ -14,6 +14,7 @@ import { type Libc, openLibc } from "./ffi.ts";
 import type {
   CloseReason,
   Conn,
+  ConnAddresses,
   ConnectOptions,
   ConnHandler,
   Listener,
@@ -50,6 +51,14 @@ interface ServerUpgrade {
   }): [raw: BunSocket, tls: BunSocket];
 }
 
+/** Options of all connections that we make. */
+interface Common {
+  readonly allowHalfOpen: boolean;
+  readonly data: BunConn | undefined;
+  readonly socket: SocketHandler<BunConn | undefined>;
+  readonly tls?: TLSOptions;
+}
+
 /** Makes the network of this machine. The C library is loaded only when it is needed. */
 export function createBunNet(clock: Clock = systemClock): Net {
   let libc: Libc | undefined;
@@ -60,6 +69,13 @@ export function createBunNet(clock: Clock = systemClock): Net {
   return {
     listen: (address, handler, data) => listen(host, address, handler, data),
     connect: (options, handler, data) => connect(host, options, handler, data),
+    pair([nearHandler, nearData], [farHandler, farData], { remote, local }) {
+      const fds = host.libc().socketPair();
+      return [
+        adoptEnd(host, fds[0], nearHandler, nearData, { remote: local, local: remote }),
+        adoptEnd(host, fds[1], farHandler, farData, { remote, local }),
+      ];
+    },
   };
 }
 
@@ -86,18 +102,20 @@ class BunConn implements Conn<unknown> {
   timer: Timer | null = null;
   readonly #host: Host;
   #remote: SocketAddress | null;
-  #local: SocketAddress | null = null;
+  #local: SocketAddress | null;
 
   constructor(
     host: Host,
     handler: ConnHandler<unknown>,
     data: unknown,
     remote: SocketAddress | null,
+    local: SocketAddress | null = null,
   ) {
     this.#host = host;
     this.handler = handler;
     this.data = data;
     this.#remote = remote;
+    this.#local = local;
   }
 
   get remote(): SocketAddress {
@@ -284,7 +302,9 @@ function listen<D>(
     const cause = (error as { code?: string }).code ?? String(error);
     throw new Fault( // cold: once per listener
       "unavailable",
-      `Cannot listen on "${formatAddress(address)}": ${cause}, expected a free address of this machine`,
+      `Cannot listen on "${
+        formatAddress(address)
+      }": ${cause}, expected a free address of this machine`,
       { cause: error },
     );
   }
@@ -322,7 +342,7 @@ function connectMarked(
   conn: BunConn,
   address: SocketAddress,
   mark: number,
-  common: { allowHalfOpen: boolean; data: BunConn | undefined; socket: typeof HANDLER },
+  common: Common,
 ): void {
   const libc = host.libc();
   const fd = libc.connectMarked(address, mark);
@@ -331,19 +351,32 @@ function connectMarked(
     queueMicrotask(() => conn.finish(ERRNO_REASONS[-fd] ?? "other")); // cold: failed connection
     return;
   }
+  adopt(conn, fd, common, () => libc.isConnected(fd));
+}
+
+/** One end of a pair: open as soon as the caller has it. */
+function adoptEnd<D>(
+  host: Host,
+  fd: number,
+  handler: ConnHandler<D>,
+  data: D,
+  { remote, local }: ConnAddresses,
+): Conn<D> {
+  const conn = new BunConn(host, handler as ConnHandler<unknown>, data, remote, local);
+  adopt(conn, fd, { allowHalfOpen: true, data: conn, socket: HANDLER }, () => true);
+  return conn as unknown as Conn<D>;
+}
+
+/** Bun opens what it adopts before `connect` returns, which is too early for our caller. */
+function adopt(conn: BunConn, fd: number, common: Common, connected: () => boolean): void {
   const adopting: SocketHandler<BunConn | undefined> = {
-    ...HANDLER, // cold: once per connection, on laptops only
+    ...HANDLER, // cold: once per connection, on laptops and for transparent TLS only
     open(socket) {
-      if (conn.closed) {
-        socket.terminate();
-        return;
-      }
+      if (conn.opened) return;
       conn.socket = socket;
-      if (!libc.isConnected(fd)) return;
-      // A connection to an own address is made at once, and Bun tells so before its connect returns:
-      // nobody may be told of it before it has the connection in hand.
       queueMicrotask(() => { // cold: as above
-        if (!conn.opened && !conn.closed) established(conn, socket);
+        if (conn.closed) socket.terminate();
+        else if (!conn.opened && connected()) established(conn, socket);
       });
     },
   };

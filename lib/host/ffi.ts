@@ -8,6 +8,7 @@ import { dlopen, FFIType, ptr, read } from "bun:ffi";
 import { Fault } from "../base/fault.ts";
 import type { SocketAddress } from "../mesh/address.ts";
 
+const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
@@ -32,6 +33,8 @@ export interface Libc {
    * the errno when the kernel refused at once. Throws `permission_denied` when the mark is refused.
    */
   connectMarked(address: SocketAddress, mark: number): number;
+  /** Two non-blocking sockets of which each brings what is written to the other. Throws on failure. */
+  socketPair(): readonly [number, number];
   /** Whether the connection that the descriptor started is established. */
   isConnected(fd: number): boolean;
 }
@@ -48,6 +51,10 @@ export function openLibc(): Libc {
     },
     getsockopt: {
       args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.ptr],
+      returns: FFIType.i32,
+    },
+    socketpair: {
+      args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr],
       returns: FFIType.i32,
     },
     getpeername: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
@@ -97,6 +104,14 @@ export function openLibc(): Libc {
         }
       }
       return fd;
+    },
+    socketPair() {
+      const fds = new Int32Array(2);
+      if (c.socketpair(AF_UNIX, SOCK_STREAM_NONBLOCK_CLOEXEC, 0, ptr(fds)) !== 0) {
+        throw new Fault("resource_exhausted", `Cannot make a socket pair (errno ${errno()})`);
+      }
+      const [near = -1, far = -1] = fds;
+      return [near, far];
     },
     isConnected(fd) {
       length[0] = SOCKADDR_BYTES;

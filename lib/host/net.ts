@@ -66,8 +66,8 @@ export interface Conn<D> {
   /** Where the connection was going before it was redirected; null when it was not. */
   originalDestination(): SocketAddress | null;
   /**
-   * Makes a freshly accepted connection a TLS server connection; only in `open` or with the first
-   * bytes not yet read. `secure` or `close` with reason `tls` follows.
+   * Makes a freshly accepted connection a TLS server connection; only in `open`, before anything was
+   * read (for later, see `Net.pair`). `secure` or `close` with reason `tls` follows.
    */
   startTls(options: TlsServerOptions): void;
 }
@@ -112,5 +112,23 @@ export interface Listener {
 export interface Net {
   /** Throws `Fault` `unavailable` when the address is taken or cannot be bound. */
   listen<D>(address: SocketAddress, handler: ConnHandler<D>, data: () => D): Listener;
+  /** Calls no handler before it has returned. */
   connect<D>(options: ConnectOptions, handler: ConnHandler<D>, data: D): Conn<D>;
+  /**
+   * Two connected ends inside this process: the first brings what is written to the second and the
+   * other way round, and the second counts as accepted (`startTls` works in its `open`). It has the
+   * addresses of the connection that it stands for. Calls no handler before it has returned; throws
+   * `Fault` `resource_exhausted` when there are no descriptors left.
+   */
+  pair<A, B>(
+    near: readonly [ConnHandler<A>, A],
+    far: readonly [ConnHandler<B>, B],
+    addresses: ConnAddresses,
+  ): readonly [Conn<A>, Conn<B>];
+}
+
+/** The two ends of a connection. */
+export interface ConnAddresses {
+  readonly remote: SocketAddress;
+  readonly local: SocketAddress;
 }

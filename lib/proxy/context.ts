@@ -90,3 +90,13 @@ export function enterPhase<D>(conn: Conn<unknown>, handler: ConnHandler<D>, data
   conn.data = data;
   conn.handler = handler as ConnHandler<unknown>;
 }
+
+/** Takes no notice of anything; for phases that care for one event alone. */
+export const NO_EVENTS: ConnHandler<unknown> = {
+  open() {},
+  secure() {},
+  data() {},
+  drain() {},
+  end() {},
+  close() {},
+};

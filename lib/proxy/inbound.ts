@@ -2,9 +2,10 @@
  * A connection to this pod: from a meshed peer (to our own port, TLS and a transport header) or
  * redirected from the application's port (anything). Finds target, client and protocol.
  *
- *     accepted ─to our port─▶ TLS ─▶ transport header ─────────────┐
- *        │                     └ no certificate, no ALPN: closed   ├─▶ HTTP (inbound-http) or opaque
- *        └─redirected─▶ first bytes: HTTP, TLS to pass on, opaque ─┘
+ *     accepted ─to our port─▶ TLS ─▶ transport header ────────────┐
+ *        │                     └ no certificate, no ALPN: closed  ├─▶ HTTP (inbound-http) or opaque
+ *        └─redirected─▶ first bytes: HTTP, others' TLS, opaque ───┤
+ *                           └ TLS to us (bridge) ─▶ first bytes ──┘
  */
 
 import type { CloseReason, Conn, ConnHandler, TlsPeer } from "../host/net.ts";
@@ -13,7 +14,8 @@ import { Detected, detectProtocol } from "../wire/http1/mod.ts";
 import { parseClientHello } from "../wire/tls-hello.ts";
 import { decodeTransportHeader, TRANSPORT_PROTOCOL } from "../wire/transport-header.ts";
 import { certificateDnsNames } from "../wire/x509-san.ts";
-import { type Client, enterPhase, type PathContext, type Session } from "./context.ts";
+import { bridge } from "./bridge.ts";
+import { type Client, enterPhase, NO_EVENTS, type PathContext, type Session } from "./context.ts";
 import { Downstream } from "./downstream.ts";
 import type { ErrorKind } from "./environment.ts";
 import { InboundClient } from "./inbound-client.ts";
@@ -26,15 +28,25 @@ import { Outlet } from "./outlet.ts";
 
 /** Takes the connections of the inbound listener. */
 export const INBOUND_ACCEPT: ConnHandler<PathContext> = {
+  ...NO_EVENTS,
   open(conn) {
-    new InboundConnection(conn.data, conn).begin();
+    const original = conn.originalDestination() ?? conn.local;
+    const way = original.port === conn.local.port ? "direct" : "redirected";
+    new InboundConnection(conn.data, conn, original, way).begin();
   },
-  secure() {},
-  data() {},
-  drain() {},
-  end() {},
-  close() {},
 };
+
+/** Takes what a bridge brings: TLS to our identity that was redirected from the application's port. */
+const BRIDGED_ACCEPT: ConnHandler<{ context: PathContext; original: SocketAddress }> = {
+  ...NO_EVENTS,
+  open(conn) {
+    const { context, original } = conn.data;
+    new InboundConnection(context, conn, original, "bridged").begin();
+  },
+};
+
+/** How a connection got here: to our own port, or from the application's. */
+type Way = "direct" | "redirected" | "bridged";
 
 const PLAIN: TlsState = {
   peerId: null,
@@ -51,18 +63,17 @@ class InboundConnection implements Session, OpeningOwner {
   readonly #context: PathContext;
   readonly #opening: Opening;
   readonly #original: SocketAddress;
-  /** It was made to our own port, not redirected from another. */
-  readonly #direct: boolean;
+  readonly #way: Way;
   #tls: TlsState = PLAIN;
   #stage: Stage = "protocol";
   /** The next phase has the connection. */
   #left = false;
 
-  constructor(context: PathContext, conn: Conn<unknown>) {
+  constructor(context: PathContext, conn: Conn<unknown>, original: SocketAddress, way: Way) {
     this.#context = context;
     this.#opening = new Opening(context, conn, this);
-    this.#original = conn.originalDestination() ?? conn.local;
-    this.#direct = this.#original.port === conn.local.port;
+    this.#original = original;
+    this.#way = way;
     context.opened(this);
     enterPhase(conn, OPENING, this.#opening);
   }
@@ -74,7 +85,7 @@ class InboundConnection implements Session, OpeningOwner {
       return;
     }
     this.#opening.waitUpTo(settings.inboundDetectTimeoutMs);
-    if (!this.#direct) {
+    if (this.#way === "redirected") {
       this.examine();
       return;
     }
@@ -84,15 +95,21 @@ class InboundConnection implements Session, OpeningOwner {
       return;
     }
     this.#stage = "handshake";
-    this.#opening.conn.startTls({ ...credentials, alpn: [TRANSPORT_PROTOCOL] });
+    const alpn = this.#way === "direct" ? [TRANSPORT_PROTOCOL] : [];
+    this.#opening.conn.startTls({ ...credentials, alpn });
   }
 
   secured(peer: TlsPeer): void {
     const names = peer.certificate === null ? [] : certificateDnsNames(peer.certificate);
     const peerId = names[0] ?? null;
     this.#tls = { peerId, terminated: true, passedServerName: null, noTlsReason: "" };
-    if (peerId === null) this.#refuse("identity required", "no client certificate of this mesh");
-    else if (peer.alpn !== TRANSPORT_PROTOCOL) {
+    if (this.#way === "bridged") {
+      // The policy says whether the client needs an identity.
+      this.#stage = "protocol";
+      this.examine();
+    } else if (peerId === null) {
+      this.#refuse("identity required", "no client certificate of this mesh");
+    } else if (peer.alpn !== TRANSPORT_PROTOCOL) {
       this.#refuse("unexpected", `protocol ${peer.alpn ?? "none"} in place of a transport header`);
     } else {
       this.#stage = "header";
@@ -139,7 +156,7 @@ class InboundConnection implements Session, OpeningOwner {
     const { inboundIps, ownPorts } = this.#context.env.settings;
     const { ip, port } = this.#original;
     if (inboundIps.size > 0 ? !inboundIps.has(ip) : isLoopback(ip)) return false;
-    return this.#direct || !ownPorts.has(port);
+    return this.#way === "direct" || !ownPorts.has(port);
   }
 
   #examineHeader(): void {
@@ -168,23 +185,45 @@ class InboundConnection implements Session, OpeningOwner {
   #examineProtocol(): void {
     const { intake, ended, timedOut } = this.#opening;
     const { bytes, start, end } = intake;
-    const { protocol } = this.#context.env.serverPolicies.port(this.#original.port).current;
-    const last = ended || timedOut;
+    const { serverPolicies } = this.#context.env;
+    const { protocol } = serverPolicies.port(this.#original.port).current;
     if (protocol === "opaque") {
       this.#startOpaque(this.#client(this.#original));
       return;
     }
-    const hello = parseClientHello(bytes, start, end);
-    if (hello.kind === "more" && !last) return;
-    if (hello.kind === "hello") {
-      const passedServerName = hello.serverName ?? "";
-      this.#tls = { peerId: null, terminated: false, passedServerName, noTlsReason: "" };
-      this.#startOpaque(this.#client(this.#original));
-      return;
+    const last = ended || timedOut;
+    if (!this.#tls.terminated) {
+      const hello = parseClientHello(bytes, start, end);
+      if (hello.kind === "more" && !last) return;
+      if (hello.kind === "hello") {
+        this.#startTls(hello.serverName);
+        return;
+      }
     }
     const detected = protocol === "http1" ? Detected.HTTP1 : detectProtocol(bytes, start, end);
     if (detected === Detected.HTTP1) this.#startHttp(this.#client(this.#original));
     else if (detected !== Detected.MORE || last) this.#startOpaque(this.#client(this.#original));
+  }
+
+  /** TLS on the application's port: to our identity it is ours, else the application's. */
+  #startTls(serverName: string | null): void {
+    const credentials = this.#context.env.identity.current();
+    if (credentials !== null && serverName === credentials.serverName) {
+      this.#stage = "over";
+      this.#left = true;
+      this.#opening.leave();
+      const far = { context: this.#context, original: this.#original };
+      bridge(this.#context, this.#opening, [BRIDGED_ACCEPT, far]);
+      this.#context.closed(this);
+      return;
+    }
+    this.#tls = {
+      peerId: null,
+      terminated: false,
+      passedServerName: serverName ?? "",
+      noTlsReason: "",
+    };
+    this.#startOpaque(this.#client(this.#original));
   }
 
   #client(target: SocketAddress): InboundClient {

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { respond } from "../../test/support/raw-http.ts";
 import { identityOf, meshed, PathLab, serverPolicy, until } from "../../test/support/paths.ts";
 
 let lab: PathLab;
@@ -243,6 +244,39 @@ describe("inbound, redirected", () => {
     await new Promise((done) => socket.once("data", done));
     server.cell(port).set(serverPolicy(null));
     expect(await socket.ending).toBe("ECONNRESET");
+  });
+
+  test("TLS to our identity on the application's port is terminated", async () => {
+    const port = await application((socket) => {
+      socket.once("data", (chunk) => {
+        const text = chunk.toString();
+        const body = text.startsWith("GET ") ? text : text.toUpperCase();
+        if (text.startsWith("GET ")) socket.end(respond(body));
+        else socket.end(body);
+      });
+    });
+    const server = lab.proxy("web");
+    server.cell(port).set(serverPolicy({
+      kind: "identities",
+      names: [identityOf("shop")],
+      suffixes: [],
+    }));
+    server.inboundOriginal = { ip: "127.0.0.1", port };
+    const client = lab.proxy("shop");
+    const identity = { name: identityOf("web"), serverName: identityOf("web") };
+    // The kernel would lead the connection to the proxy's port; here the endpoint says so.
+    const address = { ip: "127.0.0.1", port: server.inbound.port };
+    client.target("detect").endpoints({ address, identity });
+    const opaque = dial(client.outbound);
+    opaque.end("hello");
+    expect((await readAll(opaque)).toString()).toBe("HELLO");
+    const http = dial(client.outbound);
+    http.write("GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n");
+    expect((await readAll(http)).toString()).toContain(`l5d-client-id: ${identityOf("shop")}`);
+    http.destroy();
+    const from = { tls: "true", client_id: identityOf("shop"), peer: "src" };
+    expect(server.count("tcp_open_total", from)).toBe(2);
+    await until("gone", () => server.path.sessions === 0);
   });
 
   test("TLS of others passes untouched", async () => {

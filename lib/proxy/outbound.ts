@@ -9,7 +9,7 @@
 import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
 import { formatAddress, isLoopback, type SocketAddress } from "../mesh/address.ts";
 import { Detected, detectProtocol } from "../wire/http1/mod.ts";
-import { type Client, enterPhase, type PathContext, type Session } from "./context.ts";
+import { type Client, enterPhase, NO_EVENTS, type PathContext, type Session } from "./context.ts";
 import { Downstream } from "./downstream.ts";
 import type { OutboundTarget, TransportMetrics } from "./environment.ts";
 import { errnoOf } from "./errno.ts";
@@ -22,6 +22,7 @@ import { Outlet } from "./outlet.ts";
 
 /** Takes the connections of the outbound listener. */
 export const OUTBOUND_ACCEPT: ConnHandler<PathContext> = {
+  ...NO_EVENTS, // cold: once per process
   open(conn) {
     const context = conn.data;
     const original = conn.originalDestination();
@@ -33,11 +34,6 @@ export const OUTBOUND_ACCEPT: ConnHandler<PathContext> = {
       conn.destroy(true);
     } else new OutboundConnection(context, conn, original).begin();
   },
-  secure() {},
-  data() {},
-  drain() {},
-  end() {},
-  close() {},
 };
 
 /** One such connection until its protocol is known. */

@@ -218,6 +218,7 @@ export class TestProxy {
     let listeners = 0;
     return {
       connect: (options, handler, data) => net.connect(options, handler, data),
+      pair: (near, far, addresses) => net.pair(near, far, addresses),
       listen: (address, handler, data) => {
         const original = listeners++ === 0
           ? () => this.inboundOriginal
