@@ -9,7 +9,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 
-const MARK = "MALLA_LAB";
+const MARK = "LAB_HOME";
 
 /** Whether this process is already inside a laboratory. */
 export function insideLab(): boolean {

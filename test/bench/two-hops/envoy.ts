@@ -50,7 +50,7 @@ export async function startEnvoy(place: Place, program: string): Promise<DataPla
   const proxies = [start("server"), start("client")];
   const url = "http://127.0.0.1:14140/";
   await place.answers(url);
-  return { name: "envoy", url, proxies, stop: () => place.end(proxies) };
+  return { place, name: place.name, url, proxies };
 }
 
 function outbound(place: Place, folder: string): unknown {

@@ -1,7 +1,7 @@
 /** One measured run of wrk against a data plane, and what it cost. */
 
 import { cpuMicros, memory } from "../../support/lab.ts";
-import type { DataPlane, Place } from "./place.ts";
+import type { DataPlane } from "./place.ts";
 
 /** The figures of one run. */
 export interface Sample {
@@ -19,11 +19,11 @@ export interface Sample {
 
 /** Runs wrk with so many connections for so long. */
 export async function measure(
-  place: Place,
   plane: DataPlane,
   connections: number,
   seconds: number,
 ): Promise<Sample> {
+  const { place } = plane;
   const before = total(plane);
   const wrk = place.client.start([
     ...["wrk", "-t", "1", "-c", String(connections), "-d", `${seconds}s`, "--latency", plane.url],

@@ -4,13 +4,16 @@
  * shows medians, the spread (lowest–highest) and the ratio to Envoy.
  *
  *   bun run bench [--rounds 7] [--seconds 4] [--connections 32,128] [--peers none,malla,envoy]
+ *
+ * A stock linkerd2-proxy joins with --linkerd2-proxy PATH; it runs under Malla's control plane.
  */
 
 import { parseArgs } from "node:util";
-import { enterLab, insideLab } from "../../support/lab.ts";
+import { enterLab, insideLab, Lab } from "../../support/lab.ts";
+import { Mesh } from "../../support/mesh.ts";
 import { installEnvoy, startEnvoy } from "./envoy.ts";
 import { measure, type Sample } from "./load.ts";
-import { startMalla } from "./malla.ts";
+import { startMeshed } from "./meshed.ts";
 import { type DataPlane, Place } from "./place.ts";
 
 const { values } = parseArgs({
@@ -24,41 +27,55 @@ const { values } = parseArgs({
       default: new URL("../../../dist/malla", import.meta.url).pathname,
     },
     envoy: { type: "string" },
+    "linkerd2-proxy": { type: "string" },
   },
 });
-const peers = values.peers.split(",");
+const stock = values["linkerd2-proxy"];
+const peers = [...values.peers.split(","), ...stock === undefined ? [] : ["linkerd2-proxy"]];
 
 if (!insideLab()) {
   const envoy = peers.includes("envoy") ? ["--envoy", installEnvoy()] : [];
   process.exit(enterLab(import.meta.path, [...process.argv.slice(2), ...envoy]));
 }
 
-const place = new Place();
-await place.startBackend();
+const lab = new Lab();
 const planes: DataPlane[] = [];
+let mesh: Mesh | undefined;
 for (const peer of peers) planes.push(await start(peer));
 for (const connections of values.connections.split(",").map(Number)) {
   const samples = new Map<string, Sample[]>(planes.map((plane) => [plane.name, []]));
-  for (const plane of planes) await measure(place, plane, connections, 1);
+  for (const plane of planes) await measure(plane, connections, 1);
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const plane of planes) {
       samples.get(plane.name)?.push(
-        await measure(place, plane, connections, Number(values.seconds)),
+        await measure(plane, connections, Number(values.seconds)),
       );
     }
   }
   report(connections, samples);
 }
-for (const plane of planes) await plane.stop();
-await place.close();
+// Ending the laboratory's first process ends everything in it.
+process.exit(0);
 
 async function start(peer: string): Promise<DataPlane> {
-  if (peer === "none") {
-    return { name: "none", url: place.directUrl, proxies: [], stop: () => Promise.resolve() };
+  const place = new Place(lab, peer);
+  await place.startBackend();
+  switch (peer) {
+    case "none":
+      return { place, name: peer, url: place.directUrl, proxies: [] };
+    case "envoy":
+      return await startEnvoy(place, values.envoy ?? "");
+    case "malla":
+      return await startMeshed(place, await control(), "malla");
+    case "linkerd2-proxy":
+      return await startMeshed(place, await control(), { stock: stock ?? "" });
+    default:
+      throw new Error(`unknown peer "${peer}": expected none, malla or envoy`);
   }
-  if (peer === "envoy") return await startEnvoy(place, values.envoy ?? "");
-  if (peer === "malla") return await startMalla(place, values.executable);
-  throw new Error(`unknown peer "${peer}": expected none, malla or envoy`);
+}
+
+async function control(): Promise<Mesh> {
+  return mesh ??= await Mesh.start(lab, values.executable);
 }
 
 function report(connections: number, samples: ReadonlyMap<string, readonly Sample[]>): void {

@@ -1,38 +1,45 @@
-/** Where the benchmark runs: a client and a server namespace, nginx behind, and which core does what. */
+/** Where a data plane runs: a client and a server namespace, nginx behind, and which core does what. */
 
 import { writeFileSync } from "node:fs";
-import { Lab, type Node, type Program, until } from "../../support/lab.ts";
+import { type Lab, type Node, type Program, until } from "../../support/lab.ts";
 
 /** nginx as root would change its group, which a user namespace of one user refuses. */
 const UNPRIVILEGED = "unshare --user --map-user=1000 --map-group=1000".split(" ");
 
 /** A data plane under load. `url` is where the load generator in the client's namespace sends. */
 export interface DataPlane {
+  readonly place: Place;
   readonly name: string;
   readonly url: string;
   /** The two proxies; none for the direct way. */
   readonly proxies: readonly Program[];
-  stop(): Promise<void>;
 }
 
-/** The namespaces and nginx. */
+/** One data plane's own pair of namespaces, with nginx in the server's. */
 export class Place {
-  readonly lab = new Lab();
-  readonly client: Node = this.lab.node("client");
-  readonly server: Node = this.lab.node("server");
+  readonly lab: Lab;
+  readonly name: string;
+  readonly client: Node;
+  readonly server: Node;
   readonly backendPort = 8080;
   /** Proxies have a core of their own; load and backend share the other. */
   readonly proxyCore = 0;
   readonly loadCore = 1;
-  #backend: Program | undefined;
+
+  constructor(lab: Lab, name: string) {
+    this.lab = lab;
+    this.name = name;
+    this.client = lab.node(`${name}-client`);
+    this.server = lab.node(`${name}-server`);
+  }
 
   /** Starts nginx with a small answer, one worker, as an ordinary program. */
   async startBackend(): Promise<void> {
-    const home = `${this.lab.home}/nginx`;
+    const home = `${this.lab.home}/nginx-${this.name}`;
     await Bun.write(`${home}/www/index.html`, "ok\n");
     writeFileSync(`${home}/nginx.conf`, nginxConfig(home, this.backendPort));
     const nginx = ["nginx", "-c", `${home}/nginx.conf`, "-e", `${home}/error.log`];
-    this.#backend = this.server.start([...UNPRIVILEGED, ...nginx], { core: this.loadCore });
+    this.server.start([...UNPRIVILEGED, ...nginx], { core: this.loadCore });
     await this.answers(this.directUrl);
   }
 
@@ -44,16 +51,6 @@ export class Place {
   async answers(url: string): Promise<void> {
     const curl = ["curl", "-sf", "-o", "/dev/null", "--max-time", "1", url];
     await until(`${url} answers`, async () => await this.client.start(curl).exited === 0);
-  }
-
-  /** Ends programs in turn. */
-  async end(programs: readonly Program[]): Promise<void> {
-    for (const program of programs) await program.stop("SIGKILL");
-  }
-
-  /** Ends nginx. */
-  async close(): Promise<void> {
-    if (this.#backend !== undefined) await this.#backend.stop("SIGKILL");
   }
 }
 
