@@ -12,6 +12,12 @@ import { MESH_ADDRESSES } from "./names.ts";
 /** The bridge's name in the mesh's own namespace. */
 export const BRIDGE = "malla0";
 
+/**
+ * Left to itself a bridge takes the lowest address of its ports: each pod that comes or goes could
+ * change it, and the others' packets to the gateway would be lost until they ask for it again.
+ */
+const BRIDGE_MAC = "02:6d:61:6c:6c:61";
+
 /** A pod's place in the network. */
 export interface PodNetwork {
   /** The file that stands for the network namespace. */
@@ -24,7 +30,7 @@ export async function makeMeshNetwork(): Promise<void> {
   const { gateway, prefix } = MESH_ADDRESSES;
   await batch([], [
     "link set lo up",
-    `link add ${BRIDGE} type bridge`,
+    `link add ${BRIDGE} address ${BRIDGE_MAC} type bridge forward_delay 0`,
     `addr add ${gateway}/${prefix} dev ${BRIDGE}`,
     `link set ${BRIDGE} up`,
   ]);
