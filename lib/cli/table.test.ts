@@ -142,6 +142,7 @@ describe("the demo's screen", () => {
     namespace: "default",
     name: "web",
     services: ["web"],
+    recentRps: 12,
     meshedPods: 2,
     readyPods: 2,
     runningPods: 2,

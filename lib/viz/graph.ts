@@ -8,6 +8,9 @@ import { type Edge, type EdgeEnd, edges, endKey } from "./edges.ts";
 import type { History, PodHistory } from "./history.ts";
 import { POD_GONE_MS, spanOf, type Traffic, TrafficSum } from "./traffic.ts";
 
+/** Long enough that a rate of one per second is no row of ones and noughts. */
+const RECENT_MS = 5_000;
+
 /** A box of the graph. */
 export interface GraphNode extends Traffic {
   /** Also the ends of the edges. */
@@ -17,6 +20,8 @@ export interface GraphNode extends Traffic {
   readonly name: string;
   /** Names of the services in front of it. */
   readonly services: readonly string[];
+  /** Answers per second of the last few seconds, whatever the window; for trends. */
+  readonly recentRps: number | null;
   readonly meshedPods: number;
   readonly readyPods: number;
   readonly runningPods: number;
@@ -66,13 +71,8 @@ function workloadNodes(
   windowMs: number,
   nowMs: number,
 ): Map<string, GraphNode> {
-  const sums = new Map<string, TrafficSum>();
-  for (const pod of history.pods()) {
-    const key = endKey(pod.pod.workload);
-    const sum = sums.get(key) ?? new TrafficSum();
-    sums.set(key, sum);
-    addInbound(sum, pod, windowMs, nowMs);
-  }
+  const sums = sumsByWorkload(history, windowMs, nowMs);
+  const recent = sumsByWorkload(history, RECENT_MS, nowMs);
   const services = servicesByWorkload(view);
   const nodes = new Map<string, GraphNode>();
   for (const pod of view.pods()) {
@@ -84,6 +84,7 @@ function workloadNodes(
       id,
       ...pod.workload,
       services: services.get(id) ?? [],
+      recentRps: recent.get(id)?.result().rps ?? null,
       meshedPods: running.filter(({ meshed }) => meshed).length,
       readyPods: running.filter(({ ready }) => ready).length,
       runningPods: running.length,
@@ -91,6 +92,21 @@ function workloadNodes(
     });
   }
   return nodes;
+}
+
+function sumsByWorkload(
+  history: History,
+  windowMs: number,
+  nowMs: number,
+): ReadonlyMap<string, TrafficSum> {
+  const sums = new Map<string, TrafficSum>();
+  for (const pod of history.pods()) {
+    const key = endKey(pod.pod.workload);
+    const sum = sums.get(key) ?? new TrafficSum();
+    sums.set(key, sum);
+    addInbound(sum, pod, windowMs, nowMs);
+  }
+  return sums;
 }
 
 function addInbound(sum: TrafficSum, pod: PodHistory, windowMs: number, nowMs: number): void {
@@ -124,6 +140,7 @@ function addBareNode(nodes: Map<string, GraphNode>, end: EdgeEnd, edge: Edge): v
     namespace: end.namespace,
     name: end.name,
     services: [],
+    recentRps: null,
     meshedPods: 0,
     readyPods: 0,
     runningPods: 0,

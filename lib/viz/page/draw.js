@@ -14,6 +14,7 @@ import { CARD_HEIGHT, CARD_WIDTH, curve, edgeId, middle, place } from "./layout.
 const SVG = "http://www.w3.org/2000/svg";
 /** The figures on a card and where their columns begin. */
 const FIGURES = /** @type {[string, number][]} */ ([["success", 14], ["rps", 88], ["p95", 146]]);
+const SCALE_MIN = 0.65;
 const OUTSIDE = new Set(["external", "unmeshed", "service", "serviceaccount"]);
 
 /** @type {Places | undefined} */
@@ -67,6 +68,8 @@ function frame(/** @type {HTMLElement} */ svg, /** @type {Places} */ { width, he
   const high = Math.max(height, 300);
   svg.setAttribute("viewBox", `${(width - wide) / 2} ${(height - high) / 2} ${wide} ${high}`);
   svg.style.aspectRatio = `${wide} / ${high}`;
+  // Smaller than this nobody could read it: then the panel scrolls.
+  svg.style.minWidth = `${Math.round(wide * SCALE_MIN)}px`;
 }
 
 function neighbours(/** @type {Graph} */ graph, /** @type {string | undefined} */ selected) {
@@ -159,7 +162,7 @@ function updateNode(group, node, sent) {
   }
   group.classList.toggle("outside", OUTSIDE.has(node.kind));
   write(group, ".name", clip(node.name, 20));
-  write(group, ".kind", clip(kindLine(node), 30));
+  write(group, ".kind", clip(kindLine(node), 32));
   write(group, ".value.success", percent(node.successRate));
   write(group, ".value.rps", perSecond(sent ?? node.rps));
   write(group, ".rps-label", sent === null ? "rps" : "rps sent");
@@ -175,9 +178,14 @@ function kindLine(/** @type {GraphNode} */ node) {
   if (node.kind === "unmeshed") return "callers without a proxy";
   if (node.kind === "external") return "outside of the mesh";
   const pods = node.runningPods === 1 ? "1 pod" : `${node.runningPods} pods`;
-  const meshed = node.meshedPods === node.runningPods ? "" : `, ${node.meshedPods} meshed`;
-  const ready = node.readyPods === node.runningPods ? "" : `, ${node.readyPods} ready`;
-  return `${node.namespace} · ${node.kind} · ${pods}${meshed}${ready}`;
+  const meshed = node.meshedPods === node.runningPods
+    ? ""
+    : node.meshedPods === 0
+    ? " · not meshed"
+    : ` · ${node.meshedPods} meshed`;
+  const ready = node.readyPods === node.runningPods ? "" : ` · ${node.readyPods} ready`;
+  const kind = meshed + ready === "" ? ` · ${node.kind}` : "";
+  return `${node.namespace}${kind} · ${pods}${meshed}${ready}`;
 }
 
 function makeEdge() {

@@ -64,9 +64,10 @@ function take(/** @type {Graph} */ graph) {
   latest = graph;
   const present = new Set(graph.nodes.map(({ id }) => id));
   for (const id of trends.keys()) if (!present.has(id)) trends.delete(id);
-  for (const { id, rps } of graph.nodes) {
+  for (const { id, recentRps } of graph.nodes) {
+    if (recentRps === null) continue;
     const trend = trends.get(id) ?? [];
-    trend.push(rps ?? 0);
+    trend.push(recentRps);
     if (trend.length > TREND_LENGTH) trend.shift();
     trends.set(id, trend);
   }
