@@ -143,3 +143,21 @@ export const KUBE_WATCH_SECONDS = 280;
 
 /** The longest pause between attempts to reach the cluster. */
 export const KUBE_BACKOFF_MAX_MS = 30_000;
+
+/**
+ * Connections between a laptop mesh and its machine at a time; each has two sockets in either process,
+ * which usually may have 1 M of them, but 1,024 on old machines.
+ */
+export const RELAY_CONNECTIONS_MAX = 4_096;
+
+/** Queries that the laptop mesh's DNS answers at a time; more are dropped, and clients ask again. */
+export const DNS_QUERIES_MAX = 1_024;
+
+/** TCP connections of the laptop mesh's DNS; each has one client that waits for a long answer. */
+export const DNS_CONNECTIONS_MAX = 256;
+
+/** Bytes of queries or answers that wait on one of them: two of the longest messages. */
+export const DNS_PENDING_BYTES_MAX = 131_072;
+
+/** Foreign names whose addresses the laptop mesh's DNS keeps; programs use a handful. */
+export const DNS_NAMES_KEPT_MAX = 1_000;

@@ -3,6 +3,7 @@
  * how the query came; `dns-server.ts` carries it over UDP and TCP.
  */
 
+import { DNS_NAMES_KEPT_MAX } from "../base/limits.ts";
 import { isLoopback } from "../mesh/address.ts";
 import {
   type DnsAnswer,
@@ -32,9 +33,6 @@ export interface DnsResponderOptions {
 
 /** How long clients may keep what the mesh says; pods come and go. As cluster DNS has it. */
 const OWN_TTL_SECONDS = 5;
-
-/** Names whose addresses are kept at most; programs use a handful. */
-const KEPT_NAMES_MAX = 1_000;
 
 /** How long a failure is kept: only so that the questions of one moment cost one look-up. */
 const KEPT_FAILURE_MS = 1_000;
@@ -112,7 +110,7 @@ export class DnsResponder {
     this.#kept.delete(name);
     this.#kept.set(name, kept);
     const [oldest] = this.#kept.keys();
-    if (this.#kept.size > KEPT_NAMES_MAX && oldest !== undefined) this.#kept.delete(oldest);
+    if (this.#kept.size > DNS_NAMES_KEPT_MAX && oldest !== undefined) this.#kept.delete(oldest);
     void kept.answer.then(({ status, ttlSeconds }) => {
       const keepMs = status === "found" ? ttlSeconds * 1_000 : KEPT_FAILURE_MS;
       kept.untilMs = this.#options.nowMs() + keepMs;

@@ -1,5 +1,6 @@
 /** The mesh's DNS server: carries queries and answers over UDP and TCP on one address. */
 
+import { DNS_CONNECTIONS_MAX, DNS_PENDING_BYTES_MAX, DNS_QUERIES_MAX } from "../base/limits.ts";
 import type { Clock, Timer } from "../host/clock.ts";
 import { bindUdp } from "../host/dgram.ts";
 import type { Conn, ConnHandler, Net } from "../host/net.ts";
@@ -22,20 +23,11 @@ export interface DnsServer {
   stop(): void;
 }
 
-/** Queries under way at a time; more are dropped, and their clients ask again. */
-const QUERIES_MAX = 1_024;
-
-/** TCP connections at a time; each has one client that waits for a long answer. */
-const CONNECTIONS_MAX = 256;
-
 /** A client may keep its connection this long without asking (RFC 7766 §6.2.3: some seconds). */
 const IDLE_MS = 10_000;
 
 /** The length before each message on TCP has two bytes. */
 const MESSAGE_BYTES_MAX = 65_535;
-
-/** Bytes that a client may have sent ahead of our answers. */
-const PENDING_BYTES_MAX = 131_072;
 
 /** One TCP client. */
 interface Client {
@@ -56,7 +48,7 @@ export async function serveDns(options: DnsServerOptions): Promise<DnsServer> {
     bytesMax: number | null,
     answered: (reply: Uint8Array | null) => void,
   ): Promise<void> => {
-    if (underWay >= QUERIES_MAX) return answered(null);
+    if (underWay >= DNS_QUERIES_MAX) return answered(null);
     underWay++;
     try {
       answered(await responder.answer(bytes, bytesMax));
@@ -105,7 +97,7 @@ class TcpHandler implements ConnHandler<Client> {
   }
 
   open(conn: Conn<Client>): void {
-    if (++this.#open > CONNECTIONS_MAX) return conn.destroy();
+    if (++this.#open > DNS_CONNECTIONS_MAX) return conn.destroy();
     this.#wait(conn);
   }
 
@@ -114,7 +106,7 @@ class TcpHandler implements ConnHandler<Client> {
   data(conn: Conn<Client>, chunk: Uint8Array): void {
     const client = conn.data;
     client.input = join(client.input, chunk);
-    if (client.input.length > PENDING_BYTES_MAX) return conn.destroy();
+    if (client.input.length > DNS_PENDING_BYTES_MAX) return conn.destroy();
     this.#wait(conn);
     for (let message = takeMessage(client); message !== null; message = takeMessage(client)) {
       client.answering++;
@@ -150,7 +142,7 @@ class TcpHandler implements ConnHandler<Client> {
     framed.set(reply, 2);
     const waiting = client.output.length > 0;
     client.output = join(client.output, framed);
-    if (client.output.length > PENDING_BYTES_MAX) return conn.destroy();
+    if (client.output.length > DNS_PENDING_BYTES_MAX) return conn.destroy();
     if (!waiting) this.drain(conn);
   }
 

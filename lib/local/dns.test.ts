@@ -152,6 +152,17 @@ const FOUND: ResolvedName = {
   ttlSeconds: 30,
 };
 
+/** Tries again: a port that is free for UDP may be taken for TCP. */
+async function retried<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let left = 20;; left--) {
+    try {
+      return await attempt();
+    } catch (cause) {
+      if (left === 0) throw cause;
+    }
+  }
+}
+
 /** A server with a fake world outside; gives its address and what was asked of the world. */
 async function server(options: Partial<DnsResponderOptions> = {}) {
   const asked: string[] = [];
@@ -173,7 +184,7 @@ async function server(options: Partial<DnsResponderOptions> = {}) {
   });
   const listen = { ip: "127.0.0.1", port: 0 };
   const common = { net: createBunNet(), clock: systemClock, log: silentLogger, responder };
-  const dns = await serveDns({ ...common, listen });
+  const dns = await retried(() => serveDns({ ...common, listen }));
   closers.push(() => dns.stop());
   const resolver = new Resolver({ timeout: 2_000, tries: 1 });
   resolver.setServers([`127.0.0.1:${dns.address.port}`]);

@@ -6,7 +6,6 @@
 
 import type { Clock } from "../host/clock.ts";
 import type { Net } from "../host/net.ts";
-import { type UnixListener } from "../host/unix-net.ts";
 import {
   isLoopback,
   type Network,
@@ -15,7 +14,7 @@ import {
   type SocketAddress,
 } from "../mesh/address.ts";
 import type { RelayRequest, ResolvedName } from "./relay-protocol.ts";
-import { serveRelay } from "./relay-server.ts";
+import { type RelayServer, serveRelay } from "./relay-server.ts";
 
 /** The name by which pods reach the machine that the mesh runs on. */
 export const HOST_NAME = "host.malla.internal";
@@ -41,7 +40,7 @@ export interface OutsideOptions {
 const NOWHERE = ["0.0.0.0/8", "224.0.0.0/3", "::/128", "ff00::/8"].map(parseNetwork);
 
 /** Starts answering the mesh. Throws `unavailable` when the socket cannot be made. */
-export function serveOutside(options: OutsideOptions): UnixListener {
+export function serveOutside(options: OutsideOptions): RelayServer {
   return serveRelay({
     ...options,
     place: (request) => placeOutside(request, options.meshNetworks),

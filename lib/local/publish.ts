@@ -6,13 +6,12 @@
 import { Fault } from "../base/fault.ts";
 import type { Clock } from "../host/clock.ts";
 import type { ConnHandler, Listener, Net } from "../host/net.ts";
-import { type UnixListener } from "../host/unix-net.ts";
 import type { SocketAddress } from "../mesh/address.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { handOver } from "./relay-client.ts";
 import { Leg } from "./relay-leg.ts";
 import type { RelayStatus } from "./relay-protocol.ts";
-import { serveRelay } from "./relay-server.ts";
+import { type RelayServer, serveRelay } from "./relay-server.ts";
 
 /** One published port of a Service. */
 export interface Publication {
@@ -98,7 +97,7 @@ export function publish(publication: Publication, options: PublishOptions): List
 }
 
 /** Answers the outer process: connects to services from within the mesh. */
-export function serveInside(options: InsideOptions): UnixListener {
+export function serveInside(options: InsideOptions): RelayServer {
   return serveRelay({
     ...options,
     place(request) {

@@ -60,7 +60,7 @@ export function handOver(
     drain() {},
     end: () => relay.finish(),
     close() {
-      client.conn = null;
+      client.release();
       give("bad");
     },
   };

@@ -13,6 +13,8 @@ import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
 export class Leg {
   conn: Conn<Leg> | null = null;
   peer: Leg | null = null;
+  /** Called when the connection is over. */
+  released: (() => void) | null = null;
   /** Bytes for this leg's connection that it has not taken yet. */
   readonly #queue: Uint8Array[] = [];
   /** How much of the queue's first chunk was taken. */
@@ -29,6 +31,14 @@ export class Leg {
   finish(): void {
     this.#endAfterQueue = true;
     this.flush();
+  }
+
+  /** Forgets the connection, which is over. */
+  release(): void {
+    this.conn = null;
+    this.peer = null;
+    this.released?.();
+    this.released = null;
   }
 
   /** Writes what is queued; true when nothing is left. */
@@ -84,8 +94,7 @@ export function splice(first: Leg, second: Leg): void {
  */
 function closePeer(conn: Conn<Leg>, reason: CloseReason): void {
   const { peer } = conn.data;
-  conn.data.conn = null;
-  conn.data.peer = null;
+  conn.data.release();
   if (peer === null) return;
   peer.peer = null;
   if (reason !== "none") peer.conn?.destroy(true);

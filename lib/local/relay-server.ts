@@ -4,9 +4,10 @@
  * `--publish`.
  */
 
+import { RELAY_CONNECTIONS_MAX } from "../base/limits.ts";
 import type { Clock, Timer } from "../host/clock.ts";
-import type { CloseReason, ConnHandler, Net } from "../host/net.ts";
-import { listenUnix, type UnixListener } from "../host/unix-net.ts";
+import type { CloseReason, Conn, ConnHandler, Net } from "../host/net.ts";
+import { listenUnix } from "../host/unix-net.ts";
 import type { SocketAddress } from "../mesh/address.ts";
 import { Leg, splice } from "./relay-leg.ts";
 import {
@@ -29,6 +30,14 @@ export interface RelayServerOptions {
   readonly resolve?: (name: string) => Promise<ResolvedName>;
   /** Asks a name server; null: none answered. Absent: none is asked. */
   readonly query?: (packet: Uint8Array) => Promise<Uint8Array | null>;
+}
+
+/** A running answering side. */
+export interface RelayServer {
+  /** How many connections are open now, those that are being asked among them. */
+  connections(): number;
+  /** Stops listening, removes the socket's file and ends all connections. */
+  stop(): void;
 }
 
 /** Longer than any connect across the world takes; a program's own limit is usually shorter. */
@@ -54,16 +63,20 @@ class Asking extends Leg {
 }
 
 /** Starts answering. Throws `unavailable` when the socket cannot be made. */
-export function serveRelay(options: RelayServerOptions): UnixListener {
+export function serveRelay(options: RelayServerOptions): RelayServer {
+  const open = new Set<Conn<Leg>>();
   const handler: ConnHandler<Leg> = {
+    ...IDLE,
     open(conn) {
       const leg = conn.data;
+      if (open.size >= RELAY_CONNECTIONS_MAX) return conn.destroy();
+      open.add(conn);
       leg.conn = conn;
+      leg.released = () => open.delete(conn);
       if (leg instanceof Asking) {
         leg.timer = options.clock.after(REQUEST_TIMEOUT_MS, () => conn.destroy());
       }
     },
-    secure() {},
     data(conn, chunk) {
       if (conn.data instanceof Asking) readRequest(conn.data, chunk, options);
     },
@@ -75,10 +88,17 @@ export function serveRelay(options: RelayServerOptions): UnixListener {
     },
     close(conn) {
       if (conn.data instanceof Asking) conn.data.timer?.cancel();
-      conn.data.conn = null;
+      conn.data.release();
     },
   };
-  return listenUnix<Leg>(options.path, handler, () => new Asking());
+  const listener = listenUnix<Leg>(options.path, handler, () => new Asking());
+  return {
+    connections: () => open.size,
+    stop() {
+      listener.stop();
+      for (const conn of [...open]) conn.destroy();
+    },
+  };
 }
 
 function readRequest(leg: Asking, chunk: Uint8Array, options: RelayServerOptions): void {
@@ -125,9 +145,10 @@ function connectFor(leg: Asking, addresses: readonly SocketAddress[], net: Net):
   // Whoever asked may go away first; then nobody needs the connection any more.
   leg.conn.handler = {
     ...IDLE,
+    drain: () => void leg.flush(),
     end: (asking) => asking.destroy(),
     close() {
-      leg.conn = null;
+      leg.release();
       conn.destroy();
     },
   };
@@ -155,6 +176,8 @@ async function answerQuery(
 
 /** Answers anything but `ok`, and ends. */
 function answer(leg: Leg, status: RelayStatus): void {
+  // A paused socket would not tell that its peer has gone.
+  leg.conn?.resume();
   leg.send(encodeStatus(status));
   leg.finish();
 }

@@ -14,6 +14,7 @@ import { silentLogger } from "../telemetry/logger.ts";
 import { HOST_ADDRESS, placeOutside, serveOutside } from "./outside.ts";
 import { parsePublication, publish, serveInside } from "./publish.ts";
 import { queryOver, resolveOver } from "./relay-client.ts";
+import type { RelayServer } from "./relay-server.ts";
 import { decodeRequest, decodeStatus, encodeRequest, encodeStatus } from "./relay-protocol.ts";
 
 const net = createBunNet();
@@ -21,6 +22,7 @@ const clock = systemClock;
 let folder = "";
 let path = "";
 const closers: (() => void)[] = [];
+let inside: RelayServer | undefined;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "malla-relay-"));
@@ -43,8 +45,8 @@ async function backend(serve: (socket: Socket) => void): Promise<number> {
 
 /** Publishes something that is at `place` and connects to it. */
 function published(place: () => SocketAddress | null): Socket {
-  const inside = serveInside({ net, clock, path, place });
-  closers.push(() => inside.stop());
+  inside = serveInside({ net, clock, path, place });
+  closers.push(() => inside?.stop());
   return connectPublished();
 }
 
@@ -59,6 +61,11 @@ function connectPublished(): Socket {
   });
   closers.push(() => socket.destroy());
   return socket;
+}
+
+/** Polls until the condition holds. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await Bun.sleep(5);
 }
 
 /** Everything that comes until the end; rejects when the connection is reset. */
@@ -82,6 +89,7 @@ describe("connections", () => {
     const socket = published(() => ({ ip: "127.0.0.1", port }));
     socket.end("question");
     expect((await readAll(socket)).toString()).toBe("got question");
+    await until(() => inside?.connections() === 0);
   });
 
   test("a server that speaks first, in the same moment as the answer", async () => {
@@ -92,13 +100,18 @@ describe("connections", () => {
 
   test("many megabytes both ways through a reader that stops: every byte arrives", async () => {
     const sent = randomBytes(24 * 1024 * 1024);
+    const ends: { client?: Socket } = {};
     const port = await backend((socket) => {
-      socket.pipe(socket);
-      socket.pause();
-      // Long enough for every buffer on the way to be full.
-      setTimeout(() => socket.resume(), 200);
+      // Reading begins when every buffer on the way is full: the client's own one stays as it is.
+      void (async () => {
+        for (let left = -1; left !== ends.client?.writableLength; await Bun.sleep(50)) {
+          left = ends.client?.writableLength ?? 0;
+        }
+        socket.pipe(socket);
+      })();
     });
     const socket = published(() => ({ ip: "127.0.0.1", port }));
+    ends.client = socket;
     socket.end(sent);
     const digest = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
     expect(digest(await readAll(socket))).toBe(digest(sent));
@@ -119,6 +132,7 @@ describe("connections", () => {
     closers.splice(0).forEach((close) => close());
     const socket = published(() => ({ ip: "127.0.0.1", port }));
     await expect(readAll(socket)).rejects.toThrow();
+    await until(() => inside?.connections() === 0);
   });
 
   test("so does a service that does not exist, and a mesh that is not there", async () => {
@@ -138,13 +152,24 @@ describe("connections", () => {
     const socket = published(() => ({ ip: "127.0.0.1", port }));
     socket.once("data", () => socket.resetAndDestroy());
     await gone.promise;
+    await until(() => inside?.connections() === 0);
+  });
+
+  test("stopping ends what is open", async () => {
+    const port = await backend((socket) => {
+      socket.on("error", () => {});
+      socket.write("hello");
+    });
+    const socket = published(() => ({ ip: "127.0.0.1", port }));
+    socket.once("data", () => inside?.stop());
+    await expect(readAll(socket)).rejects.toThrow();
+    expect(inside?.connections()).toBe(0);
   });
 });
 
 describe("the socket", () => {
   test("belongs to its owner alone", () => {
-    const inside = serveInside({ net, clock, path, place: () => null });
-    closers.push(() => inside.stop());
+    published(() => null);
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
@@ -157,8 +182,8 @@ describe("the socket", () => {
     ["what is not allowed", "malla-relay/1 tcp 1.2.3.4:80\n", "denied"],
   ];
   test.each(rows)("%s is answered", async (_title, sent, status) => {
-    const inside = serveInside({ net, clock, path, place: () => null });
-    closers.push(() => inside.stop());
+    inside = serveInside({ net, clock, path, place: () => null });
+    closers.push(() => inside?.stop());
     const answer = Promise.withResolvers<number>();
     const conn = connectUnix<null>(path, {
       open: (opened) => void opened.write(Buffer.from(sent), 0, sent.length),
