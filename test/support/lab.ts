@@ -9,11 +9,12 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 
-const MARK = "LAB_HOME";
+/** The variable that tells a process inside where the laboratory's files lie. */
+export const LAB_HOME = "LAB_HOME";
 
 /** Whether this process is already inside a laboratory. */
 export function insideLab(): boolean {
-  return process.env[MARK] !== undefined;
+  return process.env[LAB_HOME] !== undefined;
 }
 
 /** Runs this script again inside a new laboratory and returns its exit code. */
@@ -23,7 +24,7 @@ export function enterLab(script: string, args: readonly string[]): number {
     const flags = "--user --map-root-user --net --mount --pid --fork --kill-child --mount-proc";
     const done = spawnSync("unshare", [...flags.split(" "), process.execPath, script, ...args], {
       stdio: "inherit",
-      env: { ...process.env, [MARK]: home },
+      env: { ...process.env, [LAB_HOME]: home },
     });
     return done.status ?? 1;
   } finally {
@@ -97,7 +98,7 @@ export class Lab {
   readonly #nodes = new Map<string, Node>();
 
   constructor() {
-    const home = process.env[MARK];
+    const home = process.env[LAB_HOME];
     if (home === undefined) throw new Error("not inside a laboratory: call enterLab first");
     this.home = home;
     run(["mount", "-t", "tmpfs", "tmpfs", "/run"]);

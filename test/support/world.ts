@@ -3,6 +3,7 @@
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
+import { LAB_HOME } from "./lab.ts";
 import type { WorldAnswer, WorldRequest } from "./network-world.ts";
 
 const NAMESPACES = "--net --mount --pid --fork --kill-child --mount-proc";
@@ -37,7 +38,7 @@ export class World {
     const words = [...flags.split(" "), process.execPath, SCRIPT, ...sockets];
     const world = new World(
       Bun.spawn(["unshare", ...words], {
-        env: { ...process.env, MALLA_LAB: folder },
+        env: { ...process.env, [LAB_HOME]: folder },
         stdin: "pipe",
         stdout: "pipe",
         stderr: "inherit",
