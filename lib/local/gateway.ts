@@ -20,7 +20,7 @@ import { FORWARDING, gatewayRules, gatewaySettings } from "./gateway-rules.ts";
 import { HOST_ADDRESS, HOST_NAME } from "./outside.ts";
 import { serveInside } from "./publish.ts";
 import { queryOver, resolveOver } from "./relay-client.ts";
-import { clusterIp } from "./service-nat.ts";
+import { placeService } from "./service-nat.ts";
 
 /** What the gateway needs. The bridge and its address must exist. */
 export interface GatewayOptions {
@@ -125,7 +125,8 @@ export class Gateway {
       net,
       clock,
       path: this.#options.insidePath,
-      place: (namespace, name, port) => this.#place(namespace, name, port),
+      place: (namespace, name, port) =>
+        placeService(this.#services, this.#slices, { namespace, name, port }),
     });
     this.#stops.push(() => inside.stop());
   }
@@ -170,15 +171,6 @@ export class Gateway {
       hosts: { [HOST_NAME]: HOST_ADDRESS },
     };
     return new DnsTable(options, this.#services, this.#slices);
-  }
-
-  #place(namespace: string, name: string, port: number): { ip: string; port: number } | null {
-    const service = this.#services.find(({ metadata }) =>
-      metadata.namespace === namespace && metadata.name === name
-    );
-    const ip = service === undefined ? undefined : clusterIp(service, 4);
-    const known = service?.spec.ports.some((candidate) => candidate.port === port) ?? false;
-    return ip === undefined || !known ? null : { ip, port };
   }
 
   /** Applies until the kernel has the newest rules: updates may come while a restore runs. */

@@ -18,6 +18,12 @@ export const BRIDGE = "malla0";
  */
 const BRIDGE_MAC = "02:6d:61:6c:6c:61";
 
+/**
+ * The mesh has no IPv6, so nothing redirects it: two pods must not find each other by their link-local
+ * addresses, past their proxies. Loopback keeps its own.
+ */
+const NO_IPV6 = "f=/proc/sys/net/ipv6/conf/eth0/disable_ipv6; [ ! -e $f ] || echo 1 > $f";
+
 /** A pod's place in the network. */
 export interface PodNetwork {
   /** The file that stands for the network namespace. */
@@ -62,7 +68,7 @@ export async function makePodNetwork(
     `--net=${namespace}`,
     "sh",
     "-c",
-    "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start",
+    `echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; ${NO_IPV6}`,
   ]);
   return { namespace, ip };
 }

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import type { EndpointSlice, Service, SliceEndpoint } from "../source/objects.ts";
 import { type GatewayNetwork, gatewayRules } from "./gateway-rules.ts";
-import { serviceRules } from "./service-nat.ts";
+import { placeService, serviceRules } from "./service-nat.ts";
 
 const NETWORK: GatewayNetwork = {
   version: 4,
@@ -137,6 +137,23 @@ describe("service addresses", () => {
       gatewayRules(NETWORK, [...services].reverse(), [...slices].reverse()),
     );
   });
+});
+
+test("the place of a service, for who connects from the gateway itself", () => {
+  const services = [
+    service("web", "10.43.0.5"),
+    service("db", "None", { clusterIPs: ["None"] }),
+    service("outside", "", { type: "ExternalName", externalName: "example.com" }),
+  ];
+  const slices = [slice("db", [{ addresses: ["10.42.1.2"], conditions: READY }])];
+  const place = (name: string, port: number, namespace = "shop") =>
+    placeService(services, slices, { namespace, name, port });
+  expect(place("web", 80)).toEqual({ ip: "10.43.0.5", port: 80 });
+  expect(place("db", 80)).toEqual({ ip: "10.42.1.2", port: 8080 });
+  expect(place("web", 81)).toBe(null);
+  expect(place("web", 80, "other")).toBe(null);
+  expect(place("outside", 80)).toBe(null);
+  expect(place("nobody", 80)).toBe(null);
 });
 
 test("the gateway's tables, with no service", () => {

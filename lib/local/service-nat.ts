@@ -7,6 +7,7 @@
 
 import { sha256Hex } from "../host/digest.ts";
 import type { IpVersion } from "../inject/mod.ts";
+import { parseAddress, type SocketAddress } from "../mesh/address.ts";
 import {
   type EndpointSlice,
   type Service,
@@ -85,6 +86,29 @@ export function clusterIp(service: Service, version: IpVersion): string | undefi
   if (type === "ExternalName") return undefined;
   const all = clusterIPs.length > 0 ? clusterIPs : clusterIP === undefined ? [] : [clusterIP];
   return all.find((ip) => ip !== "None" && ip !== "" && ip.includes(":") === (version === 6));
+}
+
+/**
+ * Where a connection to a service's port goes from within the mesh's own namespace: to its virtual
+ * address, or for a headless service to one of its pods. null: no such service, port or pod.
+ */
+export function placeService(
+  services: readonly Service[],
+  slices: readonly EndpointSlice[],
+  wanted: { readonly namespace: string; readonly name: string; readonly port: number },
+): SocketAddress | null {
+  const service = services.find(({ metadata }) =>
+    metadata.namespace === wanted.namespace && metadata.name === wanted.name
+  );
+  const port = service?.spec.ports.find((candidate) =>
+    candidate.port === wanted.port && (candidate.protocol ?? "TCP") === "TCP"
+  );
+  if (service === undefined || port === undefined) return null;
+  const ip = clusterIp(service, 4);
+  if (ip !== undefined) return { ip, port: port.port };
+  const own = groupSlices(slices, 4).get(serviceKey(service)) ?? [];
+  const [target] = targetsOf(port, own);
+  return target === undefined ? null : parseAddress(target);
 }
 
 /** Ready endpoints; where there is none, those that end but still serve, as kube-proxy has it. */
