@@ -41,6 +41,12 @@ interface Entry {
 /** The histories of all pods. */
 export class History {
   readonly #pods = new Map<string, Entry>();
+  readonly #adminPort: number;
+
+  /** `adminPort`: the proxies' own, whose traffic is not the application's. */
+  constructor(adminPort: number) {
+    this.#adminPort = adminPort;
+  }
 
   /** Takes one scrape of a pod. */
   ingest(pod: PodFacts, nowMs: number, samples: readonly Sample[]): void {
@@ -53,7 +59,7 @@ export class History {
     }
     entry.pod = pod;
     entry.lastMs = nowMs;
-    const readings = fold(samples);
+    const readings = fold(samples, this.#adminPort);
     for (const { key, labels, kind, value } of readings.values()) {
       let series = entry.series.get(key);
       if (series === undefined) {

@@ -50,7 +50,7 @@ export interface SeriesLabels {
   readonly reason: string;
   /** The identity of the other side: the server's seen from outbound, the client's from inbound. */
   readonly peerId: string;
-  /** A check by the platform, not by a peer. */
+  /** A check by the platform or a question to the proxy itself: no traffic of the application. */
   readonly probe: boolean;
   readonly target: Target;
   /** The bucket's upper bound in milliseconds; 0 for what is no histogram. */
@@ -90,11 +90,15 @@ export function isWanted(name: string): boolean {
   return name in MEASURES;
 }
 
-/** The readings of one scrape, each series once. */
-export function fold(samples: readonly Sample[]): Map<string, Reading> {
+/**
+ * The readings of one scrape, each series once. `adminPort` is the proxy's own: linkerd2-proxy counts
+ * what comes in there (our scrapes, readiness checks) among the application's traffic.
+ */
+export function fold(samples: readonly Sample[], adminPort: number): Map<string, Reading> {
+  const ownPort = String(adminPort);
   const readings = new Map<string, Reading>();
   for (const sample of samples) {
-    const labels = project(sample);
+    const labels = project(sample, ownPort);
     if (labels === undefined || Number.isNaN(sample.value)) continue;
     const key = keyOf(labels);
     const known = readings.get(key);
@@ -107,7 +111,7 @@ export function fold(samples: readonly Sample[]): Map<string, Reading> {
   return readings;
 }
 
-function project({ name, labels }: Sample): SeriesLabels | undefined {
+function project({ name, labels }: Sample, ownPort: string): SeriesLabels | undefined {
   const measure = name === "response_total" && labels["classification"] !== "success"
     ? "failure"
     : MEASURES[name];
@@ -124,7 +128,8 @@ function project({ name, labels }: Sample): SeriesLabels | undefined {
     tls: labels["tls"] ?? "",
     reason: labels["no_tls_reason"] ?? "",
     peerId: labels[inbound ? "client_id" : "server_id"] ?? "",
-    probe: labels["route_name"] === "probe" || labels["authz_name"] === "probe",
+    probe: labels["route_name"] === "probe" || labels["authz_name"] === "probe" ||
+      (inbound && (labels["target_port"] === ownPort || labels["srv_port"] === ownPort)),
     target: inbound ? NO_TARGET : targetOf(labels),
     bound,
   };

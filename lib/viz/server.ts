@@ -33,7 +33,7 @@ export interface Viz {
 /** Starts the dashboard. Rejects when a port is taken or the source can never work. */
 export async function startViz({ settings, source, clock, log }: VizOptions): Promise<Viz> {
   const view = new ClusterView();
-  const history = new History();
+  const history = new History(settings.adminPort);
   const version = { version: VERSION, ...COMMIT === undefined ? {} : { commit: COMMIT } };
   const health = () => {
     return askHealth({

@@ -96,6 +96,18 @@ describe("figures", () => {
     expect(found?.tcpConnections).toBe(0);
   });
 
+  test("what a proxy is asked itself is no traffic of its application", () => {
+    world.scrape("api-1", "");
+    world.nowMs += 1_000;
+    const scrapes =
+      'direction="inbound",peer="src",target_addr="0.0.0.0:4191",target_port="4191",' +
+      'tls="no_identity",no_tls_reason="no_tls_from_remote",srv_port="4191",route_name="default"';
+    world.scrape("api-1", httpLines(scrapes, 5, 5, 1) + `tcp_open_connections{${scrapes}} 2\n`);
+    expect(row({ kind: "deployment" }, "api")).toMatchObject({ rps: null, tcpConnections: 0 });
+    expect(edges(world.view, world.history, { kind: "workload", windowMs: 60_000 }, world.nowMs))
+      .toEqual([]);
+  });
+
   test("a pod that went away still counts for its deployment, its connections do not", () => {
     tenSeconds();
     world.view.deleted({ kind: "Pod", namespace: "shop", name: "api-1" });

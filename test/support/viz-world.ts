@@ -71,7 +71,7 @@ export function identityOf(account: string): string {
 /** Memory of a dashboard that a test fills by hand; time is what the test says. */
 export class VizWorld {
   readonly view = new ClusterView();
-  readonly history = new History();
+  readonly history = new History(4191);
   nowMs = 1_000_000;
 
   addPod(sketch: PodSketch): void {
