@@ -24,6 +24,8 @@ const ROLES = ["web", "catalog", "payments", "traffic"];
 const GRACE_MS = 3_000;
 /** Lines of the mesh's output that are kept to explain a failure. */
 const LOG_BYTES_MAX = 16_384;
+/** A start that takes longer wants an explanation; usually it takes two seconds. */
+const SLOW_START_MS = 20_000;
 const REDRAW_MS = 1_000;
 const LINE_MS = 5_000;
 
@@ -80,8 +82,12 @@ async function runMesh(folder: string, flags: DemoFlags, terminal: Terminal): Pr
     isOver = true;
     return code;
   });
+  const slow = systemClock.after(SLOW_START_MS, () => {
+    terminal.writeError(`Not all pods are ready yet; the mesh says:\n${log.text()}`);
+  });
   try {
     await mesh.ready;
+    slow.cancel();
     if (isStopping) return await ended;
     terminal.write(introduction(pageUrl));
     if (flags.open === true) await openPage(pageUrl, terminal);
@@ -93,6 +99,7 @@ async function runMesh(folder: string, flags: DemoFlags, terminal: Terminal): Pr
       return 1;
     }
   } finally {
+    slow.cancel();
     await ended;
     off();
   }

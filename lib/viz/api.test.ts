@@ -90,6 +90,7 @@ describe("questions", () => {
     const edges = await question(app, "/api/edges?resource=deploy");
     expect(edges.body.edges[0]?.rps).toBe(4);
     expect((await question(app, "/api/edges?resource=pod&namespace=other")).body.edges).toEqual([]);
+    expect((await question(app, "/api/edges?resource=sts")).body.edges).toEqual([]);
     expect((await question(app, "/api/graph")).body.nodes).toHaveLength(2);
     expect(await (await app.request("http://localhost/api/version")).json()).toEqual({
       version: "1.2.3",

@@ -48,8 +48,6 @@ const EDGE_KINDS: Readonly<Partial<Record<ResourceKind, EdgeKind>>> = {
 export function createApi(options: ApiOptions): Hono {
   const { view, history, clock } = options;
   const app = new Hono();
-  const feeds = new Map<number, Feed>();
-
   app.use(async (context, next) => {
     const host = context.req.header("host") ?? new URL(context.req.url).host;
     if (!isOwnHost(host, options.hosts)) {
@@ -73,11 +71,14 @@ export function createApi(options: ApiOptions): Hono {
   });
 
   app.get("/api/edges", (context) => {
-    const kind = edgeKindOf(context);
+    const resource = resourceOf(context);
+    const kind = edgeKindOf(resource);
     const namespace = context.req.query("namespace");
     const windowMs = windowOf(context);
-    const found = edges(view, history, { kind, windowMs }, clock.nowMs()).filter((edge) =>
-      !namespace || edge.source.namespace === namespace || edge.target.namespace === namespace
+    const found = edges(view, history, { kind, windowMs }, clock.nowMs()).filter(
+      ({ source, target }) =>
+        [source, target].some((end) => !namespace || end.namespace === namespace) &&
+        [source, target].some((end) => kind !== "workload" || end.kind === resource),
     );
     return context.json({ windowMs, edges: found });
   });
@@ -90,19 +91,7 @@ export function createApi(options: ApiOptions): Hono {
 
   app.get("/api/health", async (context) => context.json(await options.health()));
 
-  app.get("/events", (context) => {
-    const windowMs = windowOf(context);
-    for (const [key, feed] of feeds) if (feed.size() === 0) feeds.delete(key);
-    const listeners = [...feeds.values()].reduce((sum, feed) => sum + feed.size(), 0);
-    if (listeners >= PAGE_LISTENERS_MAX) {
-      return context.json({ error: "Too many pages are open" }, 503);
-    }
-    const feed = feeds.get(windowMs) ??
-      new Feed(clock, () => JSON.stringify(graph(view, history, windowMs, clock.nowMs())));
-    feeds.set(windowMs, feed);
-    context.header("content-type", "text/event-stream");
-    return context.body(feed.listen());
-  });
+  app.get("/events", eventsOf(options));
 
   app.get("/live", (context) => context.text("live\n"));
   app.get("/ready", (context) => {
@@ -129,6 +118,24 @@ export function isOwnHost(header: string, hosts: readonly string[]): boolean {
   return host === "localhost" || isIp(host) || hosts.includes(host);
 }
 
+/** The event stream: listeners of one window share a feed. */
+function eventsOf({ view, history, clock }: ApiOptions): (context: Context) => Response {
+  const feeds = new Map<number, Feed>();
+  return (context) => {
+    const windowMs = windowOf(context);
+    for (const [key, feed] of feeds) if (feed.size() === 0) feeds.delete(key);
+    const listeners = [...feeds.values()].reduce((sum, feed) => sum + feed.size(), 0);
+    if (listeners >= PAGE_LISTENERS_MAX) {
+      return context.json({ error: "Too many pages are open" }, 503);
+    }
+    const feed = feeds.get(windowMs) ??
+      new Feed(clock, () => JSON.stringify(graph(view, history, windowMs, clock.nowMs())));
+    feeds.set(windowMs, feed);
+    context.header("content-type", "text/event-stream");
+    return context.body(feed.listen());
+  };
+}
+
 function resourceOf(context: Context): ResourceKind {
   const word = context.req.query("resource") ?? "";
   const kind = resourceKind(word);
@@ -140,8 +147,7 @@ function resourceOf(context: Context): ResourceKind {
   );
 }
 
-function edgeKindOf(context: Context): EdgeKind {
-  const kind = resourceOf(context);
+function edgeKindOf(kind: ResourceKind): EdgeKind {
   const edgeKind = EDGE_KINDS[kind];
   if (edgeKind !== undefined) return edgeKind;
   throw new BadQuestion(`Edges have no resource "${kind}": expected one of deploy, pod, svc`);
