@@ -9,6 +9,7 @@ import type { Socket, SocketHandler, TLSOptions } from "bun";
 import { X509Certificate } from "node:crypto";
 import { Fault } from "../base/fault.ts";
 import { formatAddress, type SocketAddress } from "../mesh/address.ts";
+import { clientTls, serverTls } from "./bun-tls.ts";
 import { type Clock, systemClock, type Timer } from "./clock.ts";
 import { type Libc, openLibc } from "./ffi.ts";
 import type {
@@ -20,12 +21,9 @@ import type {
   Listener,
   Net,
   TlsClientOptions,
-  TlsMaterial,
   TlsServerOptions,
 } from "./net.ts";
 
-/** SSL_OP_NO_TLSv1, _1 and _2 of BoringSSL: what is left is TLS 1.3. */
-const ONLY_TLS_1_3 = 0x04000000 | 0x10000000 | 0x08000000;
 /** For peers that open a connection and then say nothing; the reference waits as long. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** A peer that vanished without a word is noticed after some 20 s, as `setKeepAlive` sets it. */
@@ -441,44 +439,6 @@ function serverAccepted(
 
 function peerDer(socket: BunSocket): Uint8Array | null {
   return (socket.getPeerCertificate() as { raw?: Uint8Array } | null)?.raw ?? null;
-}
-
-function serverTls(options: TlsServerOptions): TLSOptions {
-  return {
-    ...material(options, options.alpn), // cold: once per connection
-    requestCert: true,
-    rejectUnauthorized: false,
-  };
-}
-
-function clientTls(options: TlsClientOptions): TLSOptions {
-  return {
-    ...material(options, options.alpn), // cold: once per connection
-    serverName: options.serverName,
-    // With another peer name than the SNI, Bun's own check would refuse the right peer.
-    rejectUnauthorized: options.peerName === options.serverName,
-  };
-}
-
-function material(from: TlsMaterial, alpn: readonly string[]): TLSOptions {
-  const options: TLSOptions = { ca: from.trustAnchors, secureOptions: ONLY_TLS_1_3 };
-  // A client that has no certificate yet shows none.
-  if (from.certificateChain !== "") {
-    options.cert = from.certificateChain;
-    options.key = from.privateKey;
-  }
-  if (alpn.length > 0) options.ALPNProtocols = alpnWire(alpn);
-  return options;
-}
-
-/** Each name after its length byte, as RFC 7301 has it and Bun wants it. */
-function alpnWire(names: readonly string[]): Uint8Array<ArrayBuffer> {
-  const bytes: number[] = [];
-  for (const name of names) {
-    bytes.push(name.length);
-    for (let i = 0; i < name.length; i++) bytes.push(name.charCodeAt(i));
-  }
-  return new Uint8Array(bytes);
 }
 
 function reasonOf(error: unknown): CloseReason {
