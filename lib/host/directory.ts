@@ -16,6 +16,7 @@ import {
   readlinkSync,
   realpathSync,
   renameSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -48,6 +49,15 @@ export function makeNewFolder(path: string, mode: number): void {
 /** Removes a file or a folder with all that is in it; that it is gone already is no error. */
 export function removeTree(path: string): void {
   guarded(`Cannot remove "${path}"`, () => rmSync(path, { recursive: true, force: true }));
+}
+
+/** Removes a folder when nothing is in it. */
+export function removeEmptyFolder(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // ENOTEMPTY: another mesh has its folder there. ENOENT: the other one was faster.
+  }
 }
 
 /** The entries of a folder, sorted by name. */

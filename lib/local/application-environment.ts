@@ -13,13 +13,21 @@ export function applicationEnvironment(
 ): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(caller)) if (!DROPPED.test(name)) env[name] = value;
-  env["PATH"] ??= DEFAULT_PATH;
+  env["PATH"] = withSystemPrograms(env["PATH"]);
   return env;
 }
 
 /** The environment of the mesh's own programs: nothing of the caller's may configure them. */
 export function ownEnvironment(caller: Readonly<Record<string, string>>): Record<string, string> {
-  return { PATH: `${caller["PATH"] ?? DEFAULT_PATH}:/usr/sbin:/sbin` };
+  return { PATH: withSystemPrograms(caller["PATH"]) };
 }
 
-const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/**
+ * The PATH with the directories that every image has in it: manifests count on them, and ordinary
+ * users often have no sbin.
+ */
+function withSystemPrograms(path: string | undefined): string {
+  const parts = (path ?? "").split(":").filter((part) => part !== "");
+  const wanted = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+  return [...parts, ...wanted.filter((part) => !parts.includes(part))].join(":");
+}

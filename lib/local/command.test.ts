@@ -4,7 +4,7 @@ import { injectOptions, preparePod } from "./injection.ts";
 import { ObjectFolder } from "./object-folder.ts";
 import { readPod } from "./pod-model.ts";
 import { Reader } from "./reader.ts";
-import { joinCommand, sandboxCommand } from "./sandbox.ts";
+import { joinCommand, sandbox } from "./sandbox.ts";
 import { podsOf, readWorkload } from "./workloads.ts";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -97,35 +97,41 @@ describe("injection on the laptop", () => {
 
 describe("the sandbox", () => {
   const machine = { kind: () => "folder" as const, list: () => [], target: () => "" };
+  const programs = {
+    nsenter: "/b/nsenter",
+    unshare: "/b/unshare",
+    setpriv: "/b/setpriv",
+    sh: "/b/sh",
+  };
   const plan = {
     networkNamespace: "/run/net1",
     mounts: [],
     workFolder: "/work",
+    scriptFile: "/pod/start.sh",
     workingDir: "/home/me/it's",
     hostname: "web-0",
     command: ["serve", "a b"],
   };
 
-  test("gives applications their id and no way to more", () => {
+  test("gives applications their id, no way to more, and their own PATH", () => {
     const rights = { kind: "application", uid: 1000, gid: 100 } as const;
-    const words = sandboxCommand({ ...plan, rights }, machine);
-    expect(words.slice(0, 3)).toEqual(["nsenter", "--net=/run/net1", "unshare"]);
-    const script = words[words.indexOf("-c") + 1];
-    expect(script).toContain(
-      'exec unshare --user --map-user=1000 --map-group=100 setpriv --no-new-privs -- "$@"',
+    const { words, script } = sandbox({ ...plan, rights }, machine, programs);
+    expect(words.slice(0, 3)).toEqual(["/b/nsenter", "--net=/run/net1", "/b/unshare"]);
+    expect(words.slice(-4)).toEqual(["/b/sh", "/pod/start.sh", "serve", "a b"]);
+    expect(script).toContain("cd '/home/me/it'\\''s'\nPATH=$malla_path\n");
+    expect(script).toEndWith(
+      'exec /b/unshare --user --map-user=1000 --map-group=100 /b/setpriv --no-new-privs -- "$@"\n',
     );
-    expect(script).toContain("cd '/home/me/it'\\''s'");
-    expect(words.slice(-2)).toEqual(["serve", "a b"]);
   });
 
   test("leaves the mesh's own programs their rights", () => {
-    const words = sandboxCommand({ ...plan, rights: { kind: "mesh" } }, machine);
-    expect(words[words.indexOf("-c") + 1]).not.toContain("--user");
+    const { script } = sandbox({ ...plan, rights: { kind: "mesh" } }, machine, programs);
+    expect(script).toEndWith('exec "$@"\n');
   });
 
   test("lets probes join a running program as the same user", () => {
-    expect(joinCommand(7, { kind: "application", uid: 1, gid: 1 }, ["check"])).toEqual([
-      "nsenter",
+    expect(joinCommand(7, { kind: "application", uid: 1, gid: 1 }, ["check"], programs)).toEqual([
+      "/b/nsenter",
       "--target=7",
       "--net",
       "--mount",
@@ -133,7 +139,7 @@ describe("the sandbox", () => {
       "--user",
       "--preserve-credentials",
       "--wd",
-      "setpriv",
+      "/b/setpriv",
       "--no-new-privs",
       "--",
       "check",

@@ -144,7 +144,10 @@ test("quantities", () => {
 
 test("what means the machine's network or the mesh itself is not handed to applications", () => {
   const env = { HOME: "/h", HTTP_PROXY: "x", no_proxy: "y", LINKERD2_PROXY_LOG: "z", PATH: "/bin" };
-  expect(applicationEnvironment(env)).toEqual({ HOME: "/h", PATH: "/bin" });
+  expect(applicationEnvironment(env)).toEqual({
+    HOME: "/h",
+    PATH: "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin",
+  });
 });
 
 describe("files of volumes", () => {

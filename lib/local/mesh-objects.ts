@@ -7,6 +7,7 @@ import type { InjectNamespace } from "../inject/mod.ts";
 import { ConfigObjects } from "./config-objects.ts";
 import { controlObjects } from "./control-objects.ts";
 import { namespacesOf } from "./injection.ts";
+import { canonical } from "./names.ts";
 import type { ObjectFolder } from "./object-folder.ts";
 import { Reader } from "./reader.ts";
 import { ServiceAddresses } from "./service-addresses.ts";
@@ -33,10 +34,12 @@ export class MeshObjects {
     return this.#namespaces;
   }
 
-  /** Replaces the user's objects. */
-  apply(manifests: readonly Manifest[]): void {
+  /** Replaces the user's objects. Returns whether any of them is new, gone or different. */
+  apply(manifests: readonly Manifest[]): boolean {
+    const changed = canonical(manifests) !== canonical(this.#manifests);
     this.#manifests = manifests;
     this.#write();
+    return changed;
   }
 
   /** Whether there is an object of this kind and name. */

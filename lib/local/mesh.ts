@@ -82,6 +82,11 @@ export class Mesh {
     this.#reconcile();
   }
 
+  /** Brings the files of all pods up to date. */
+  async refreshFiles(): Promise<void> {
+    for (const { run } of this.#running.values()) await run.refreshFiles();
+  }
+
   /** How long programs may take to end. */
   get graceMs(): number {
     return this.#task.host.graceMs;
@@ -93,7 +98,8 @@ export class Mesh {
     let ready = 0;
     let failed = 0;
     for (const { key } of plans) {
-      const run = this.#running.get(key)?.run;
+      const running = this.#running.get(key);
+      const run = running?.ending === false ? running.run : undefined;
       if (run === undefined) {
         if (this.#failed.has(key)) failed++;
         continue;
@@ -105,10 +111,10 @@ export class Mesh {
     return { wanted: plans.length, ready, failed };
   }
 
-  /** The pods of a workload that run now. */
+  /** The pods of a workload, without those on their way out. */
   podsOf(workload: Workload): readonly PodRun[] {
     return [...this.#running.values()]
-      .filter(({ plan }) => sameWorkload(plan.workload, workload))
+      .filter(({ plan, ending }) => !ending && sameWorkload(plan.workload, workload))
       .map(({ run }) => run);
   }
 

@@ -3,6 +3,8 @@
  * first line on the node's standard input, which stays open: its end means that `malla up` is gone.
  */
 
+import type { Publication } from "./publish.ts";
+
 /** Everything that the node must know. */
 export interface NodeSpec {
   /** The mesh's folder on the machine, private to its user. */
@@ -27,6 +29,7 @@ export interface NodeSpec {
   readonly graceMs: number;
   /** For the summary line; null: there is no page on the machine. */
   readonly pageUrl: string | null;
+  readonly published: readonly Publication[];
   /** When `malla up` was started, for the summary line. */
   readonly startedAtMs: number;
 }

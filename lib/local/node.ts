@@ -8,7 +8,7 @@ import { createBunNet } from "../host/bun-net.ts";
 import { type Clock, systemClock } from "../host/clock.ts";
 import { makeFolder } from "../host/directory.ts";
 import { OrphanReaper } from "../host/namespace.ts";
-import { exitNow } from "../host/process.ts";
+import { environment, exitNow, findProgram } from "../host/process.ts";
 import { type LineHandler, type LinePeer, listenLines } from "../host/unix-lines.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
 import { AddedProcess, type RunRequest } from "./added-process.ts";
@@ -35,11 +35,13 @@ import {
 } from "./node-spec.ts";
 import { ObjectFolder } from "./object-folder.ts";
 import type { PodHost } from "./pod-host.ts";
-import type { Rights } from "./sandbox.ts";
+import type { Rights, SandboxPrograms } from "./sandbox.ts";
 import { NODE_NAME } from "./workloads.ts";
 
 /** How often orphans are buried. */
 const REAP_MS = 1_000;
+/** Tokens last a day or more; proxies read them when they renew their certificates. */
+const REFRESH_MS = 3_600_000;
 /** By then no proxy is left that could ask anything. */
 const CONTROL_GRACE_MS = 1_000;
 /** The id that applications get where `malla up` itself runs as root: programs refuse or distrust 0. */
@@ -142,18 +144,24 @@ class Node {
   }
 
   #followManifests(mesh: Mesh, objects: MeshObjects): void {
+    const told = new Set<string>();
     const manifests = new ManifestWatch(this.#spec, this.#clock, (set) => {
       for (const problem of set.errors) this.#log.complain(problem);
+      for (const note of set.notes) {
+        if (!told.has(note)) this.#log.say(note);
+        told.add(note);
+      }
       // With an error in a file nobody knows what is meant: what runs goes on as it is.
       if (set.errors.length > 0) return;
       try {
-        objects.apply(set.objects);
+        if (objects.apply(set.objects)) void mesh.refreshFiles();
         mesh.apply(set.workloads);
       } catch (error) {
         this.#log.complain(describeError(error));
       }
     });
     manifests.start();
+    this.#clock.every(REFRESH_MS, () => void mesh.refreshFiles());
   }
 
   /** The node's own log, as lines among the others'. */
@@ -185,6 +193,7 @@ class Node {
       ownCommand: spec.ownCommand,
       ownEnvironment: ownEnvironment(spec.environment),
       applicationEnvironment: applicationEnvironment(spec.environment),
+      programs: sandboxPrograms(),
       machine: this.#machine,
       overrides: new Map(Object.entries(spec.overrides)),
       objects: objects.configs,
@@ -269,10 +278,24 @@ class Node {
     const seconds = ((this.#clock.nowMs() - this.#spec.startedAtMs) / 1_000).toFixed(1);
     const page = this.#spec.pageUrl === null ? "" : `, page ${this.#spec.pageUrl}`;
     this.#log.say(`mesh ready in ${seconds} s: ${wanted} pods${page}`);
+    for (const { service, namespace, port, hostPort } of this.#spec.published) {
+      this.#log.say(`${service}.${namespace}:${port} is published on 127.0.0.1:${hostPort}`);
+    }
     for (const peer of this.#watchers) peer.send(this.#readyEvent());
   }
 
   #readyEvent(): NodeEvent {
     return { type: "ready", pods: this.#mesh?.progress().wanted ?? 0 };
   }
+}
+
+function sandboxPrograms(): SandboxPrograms {
+  const path = environment()["PATH"];
+  const find = (name: string) => findProgram(name, path) ?? name;
+  return {
+    nsenter: find("nsenter"),
+    unshare: find("unshare"),
+    setpriv: find("setpriv"),
+    sh: find("sh"),
+  };
 }

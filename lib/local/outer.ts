@@ -9,7 +9,6 @@
 import { Fault } from "../base/fault.ts";
 import { makeFolder } from "../host/directory.ts";
 import { type Child, environment, execute, findProgram, spawn } from "../host/process.ts";
-import { ownCommand } from "../host/process.ts";
 import { innerFolder, type NodeSpec } from "./node-spec.ts";
 
 /** The programs that the mesh is made with, and the Debian packages that hold them. */
@@ -48,7 +47,8 @@ export async function checkMachine(path: string | undefined): Promise<void> {
       `Cannot find the program "${program}": install it, for example with "apt install ${holder}"`,
     );
   }
-  const { code, stderr } = await execute([...NAMESPACES, "true"]);
+  const env = systemEnvironment();
+  const { code, stderr } = await execute([...NAMESPACES, "true"], { env });
   if (code === 0) return;
   throw new Fault(
     "failed_precondition",
@@ -63,8 +63,8 @@ export function startNode(
 ): Child {
   makeFolder(innerFolder(spec.folder), 0o700);
   const child = spawn({
-    command: ["setpriv", "--pdeathsig", "KILL", ...NAMESPACES, ...ownCommand(), "up", "--node"],
-    env: environment(),
+    command: ["setpriv", "--pdeathsig", "KILL", ...NAMESPACES, ...spec.ownCommand, "up", "--node"],
+    env: systemEnvironment(),
     session: true,
     stdin: "pipe",
     stdout: output,
@@ -72,6 +72,12 @@ export function startNode(
   });
   child.write(new TextEncoder().encode(`${JSON.stringify(spec)}\n`));
   return child;
+}
+
+/** Ordinary users often have no sbin in their PATH, and that is where ip and iptables are. */
+function systemEnvironment(): Record<string, string> {
+  const env = environment();
+  return { ...env, PATH: `${env["PATH"] ?? "/usr/bin:/bin"}:/usr/sbin:/sbin` };
 }
 
 async function namespaceAdvice(): Promise<string> {

@@ -48,6 +48,11 @@ export class PodFiles {
     return folder;
   }
 
+  /** The file of a container's start script. */
+  scriptFile(container: string): string {
+    return `${this.#folder}/start-${container}.sh`;
+  }
+
   /** What is mounted into a container. `isFolder` looks at the machine. */
   mounts(container: ContainerModel, isFolder: (path: string) => boolean): readonly Mount[] {
     const etc = ["resolv.conf", "hosts", "hostname", "nsswitch.conf"].map((name): Mount => ({

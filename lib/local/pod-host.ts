@@ -4,7 +4,7 @@ import type { Clock } from "../host/clock.ts";
 import type { CommandOverrides } from "./command.ts";
 import type { ConfigLookup } from "./environment.ts";
 import type { LineStream } from "./log-lines.ts";
-import type { Rights } from "./sandbox.ts";
+import type { Rights, SandboxPrograms } from "./sandbox.ts";
 import type { MakeToken } from "./volume-files.ts";
 
 /** The mesh as a pod sees it; the same for all pods. */
@@ -22,6 +22,7 @@ export interface PodHost {
   readonly ownEnvironment: Readonly<Record<string, string>>;
   /** The environment of applications, before their container's. */
   readonly applicationEnvironment: Readonly<Record<string, string>>;
+  readonly programs: SandboxPrograms;
   readonly machine: { readonly cores: number; readonly memoryBytes: number };
   readonly overrides: CommandOverrides;
   readonly objects: ConfigLookup;

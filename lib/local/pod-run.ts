@@ -4,7 +4,7 @@
  */
 
 import { describeError, Fault } from "../base/fault.ts";
-import { kindAt } from "../host/directory.ts";
+import { kindAt, writeFile } from "../host/directory.ts";
 import { killNamespace, killNetworkNamespace, namespaceOf } from "../host/namespace.ts";
 import { execute, type Exit, spawn } from "../host/process.ts";
 import { INIT_CONTAINER } from "../inject/mod.ts";
@@ -20,7 +20,7 @@ import { PodFiles } from "./pod-files.ts";
 import type { ContainerModel, LifecycleHook, PodModel } from "./pod-model.ts";
 import { askProbe } from "./probe-ask.ts";
 import type { PodHost } from "./pod-host.ts";
-import { joinCommand, type Rights, sandboxCommand } from "./sandbox.ts";
+import { joinCommand, type Rights, sandbox } from "./sandbox.ts";
 import { type ContainerSnapshot, isPodReady, type PodSnapshot } from "./status.ts";
 
 /** Takes what a program writes. */
@@ -134,6 +134,17 @@ export class PodRun {
     this.changes.ring();
   }
 
+  /** Writes the files of the volumes again: ConfigMaps may have changed, tokens grow old. */
+  async refreshFiles(): Promise<void> {
+    if (this.#network === null || this.#stopping) return;
+    try {
+      await this.#files.write(this.#context(), this.#host.makeToken);
+    } catch (error) {
+      // A ConfigMap that went away: what is mounted stays as it is, as in a cluster.
+      this.#host.complain(`pod ${this.task.model.name}: ${describeError(error)}`);
+    }
+  }
+
   /** Stops everything and gives back what the pod held. A second call waits for the first one. */
   stop(graceMs: number): Promise<void> {
     this.#stopped ??= this.#stop(graceMs);
@@ -230,15 +241,22 @@ export class PodRun {
       ? { kind: "mesh" }
       : this.#host.applicationRights(container.runAsUser);
     this.#rights.set(container.name, rights);
-    const command = sandboxCommand({
-      networkNamespace: this.#network.namespace,
-      mounts: this.#files.mounts(container, (path) => kindAt(path) === "folder"),
-      workFolder: this.#files.workFolder(container.name),
-      workingDir: container.workingDir ?? this.task.workingDir ?? this.#host.workingDir,
-      hostname: model.hostname,
-      rights,
-      command: choice.own ? [...this.#host.ownCommand, ...words] : words,
-    }, machineTree);
+    const scriptFile = this.#files.scriptFile(container.name);
+    const { script, words: command } = sandbox(
+      {
+        scriptFile,
+        networkNamespace: this.#network.namespace,
+        mounts: this.#files.mounts(container, (path) => kindAt(path) === "folder"),
+        workFolder: this.#files.workFolder(container.name),
+        workingDir: container.workingDir ?? this.task.workingDir ?? this.#host.workingDir,
+        hostname: model.hostname,
+        rights,
+        command: choice.own ? [...this.#host.ownCommand, ...words] : words,
+      },
+      machineTree,
+      this.#host.programs,
+    );
+    writeFile(scriptFile, script, 0o600);
     const streams = this.#outputs(container, choice.own);
     const child = spawn({
       command,
@@ -323,7 +341,8 @@ export class PodRun {
       ...this.#applicationEnvironment(),
       ...resolveEnvironment(containerOf(this.task.model, run.name), this.#context()),
     };
-    const { code, stderr } = await execute(joinCommand(pid, rights, words), { env, timeoutMs });
+    const joined = joinCommand(pid, rights, words, this.#host.programs);
+    const { code, stderr } = await execute(joined, { env, timeoutMs });
     if (code === 0) return null;
     const [line = ""] = stderr.trim().split("\n");
     return `exit code ${code}${line === "" ? "" : ` (${line})`}`;

@@ -14,37 +14,59 @@ export type Rights =
   /** An application: this id, nothing else. */
   | { readonly kind: "application"; readonly uid: number; readonly gid: number };
 
+/** Where util-linux is: a container's PATH is its own affair and may lead nowhere. */
+export interface SandboxPrograms {
+  readonly nsenter: string;
+  readonly unshare: string;
+  readonly setpriv: string;
+  readonly sh: string;
+}
+
 /** What a program in a pod needs around it. */
 export interface SandboxPlan {
   readonly networkNamespace: string;
   readonly mounts: readonly Mount[];
   readonly workFolder: string;
+  /** Where the script is put: it may be longer than an argument can be. */
+  readonly scriptFile: string;
   readonly workingDir: string;
   readonly hostname: string;
   readonly rights: Rights;
   readonly command: readonly string[];
 }
 
-/** The words to start. */
-export function sandboxCommand(plan: SandboxPlan, tree: HostTree): readonly string[] {
-  const script = mountScript(plan.mounts, tree, plan.workFolder) +
-    `hostname ${quote(plan.hostname)} 2>/dev/null || true\n` +
-    `cd ${quote(plan.workingDir)}\n` +
-    `exec ${rightsWords(plan.rights).map(quote).join(" ")} "$@"\n`;
-  return [
-    "nsenter",
-    `--net=${plan.networkNamespace}`,
-    "unshare",
-    "--mount",
-    "--uts",
-    "--propagation",
-    "private",
-    "sh",
-    "-c",
+/** How to start a program in its pod: first the script is written, then the words are started. */
+export interface Sandbox {
+  readonly script: string;
+  readonly words: readonly string[];
+}
+
+/** Where the script finds mount and the like. */
+const SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
+
+/** Plans the start of a program. */
+export function sandbox(plan: SandboxPlan, tree: HostTree, programs: SandboxPrograms): Sandbox {
+  const { rights, hostname, workingDir } = plan;
+  const script = [
+    "malla_path=$PATH",
+    `PATH=${SYSTEM_PATH}`,
+    mountScript(plan.mounts, tree, plan.workFolder),
+    `echo ${quote(hostname)} > /proc/sys/kernel/hostname || true`,
+    `cd ${quote(workingDir)}`,
+    "PATH=$malla_path",
+    "unset malla_path",
+    `exec ${[...rightsWords(rights, programs).map(quote), '"$@"'].join(" ")}`,
+    "",
+  ].join("\n");
+  const { nsenter, unshare, sh } = programs;
+  const namespaces = ["--mount", "--uts", "--propagation", "private"];
+  return {
     script,
-    "malla",
-    ...plan.command,
-  ];
+    words: [
+      ...[nsenter, `--net=${plan.networkNamespace}`, unshare, ...namespaces],
+      ...[sh, plan.scriptFile, ...plan.command],
+    ],
+  };
 }
 
 /** The words that start a further program beside a running one, such as an exec probe. */
@@ -52,22 +74,17 @@ export function joinCommand(
   pid: number,
   rights: Rights,
   command: readonly string[],
+  programs: SandboxPrograms,
 ): readonly string[] {
   const nested = rights.kind === "application"
-    ? ["--user", "--preserve-credentials", "--wd", "setpriv", "--no-new-privs", "--"]
+    ? ["--user", "--preserve-credentials", "--wd", programs.setpriv, "--no-new-privs", "--"]
     : ["--wd", "--"];
-  return ["nsenter", `--target=${pid}`, "--net", "--mount", "--uts", ...nested, ...command];
+  const spaces = [`--target=${pid}`, "--net", "--mount", "--uts"];
+  return [programs.nsenter, ...spaces, ...nested, ...command];
 }
 
-function rightsWords(rights: Rights): string[] {
+function rightsWords(rights: Rights, { unshare, setpriv }: SandboxPrograms): string[] {
   if (rights.kind === "mesh") return [];
-  return [
-    "unshare",
-    "--user",
-    `--map-user=${rights.uid}`,
-    `--map-group=${rights.gid}`,
-    "setpriv",
-    "--no-new-privs",
-    "--",
-  ];
+  const ids = [`--map-user=${rights.uid}`, `--map-group=${rights.gid}`];
+  return [unshare, "--user", ...ids, setpriv, "--no-new-privs", "--"];
 }

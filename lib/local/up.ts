@@ -2,8 +2,8 @@
 
 import { Fault } from "../base/fault.ts";
 import { systemClock } from "../host/clock.ts";
-import { removeTree } from "../host/directory.ts";
-import { removeFile, writeTextAtomic } from "../host/files.ts";
+import { absolutePath, removeEmptyFolder, removeTree, textAt } from "../host/directory.ts";
+import { removeFile, splitPath, writeTextAtomic } from "../host/files.ts";
 import {
   type Child,
   currentDirectory,
@@ -26,7 +26,6 @@ import {
   outsideSocketPath,
 } from "./node-spec.ts";
 import { checkMachine, startNode } from "./outer.ts";
-import { absolutePath } from "../host/directory.ts";
 import { createBunNet } from "../host/bun-net.ts";
 import { lookUpName, queryMachine } from "../host/machine-dns.ts";
 import { parseNetwork } from "../mesh/address.ts";
@@ -51,6 +50,8 @@ export interface MeshOptions {
   readonly proxyLogLevel: string;
   /** How long programs may take to end after SIGTERM. */
   readonly graceMs: number;
+  /** The words that start this program; for a program that uses it as a library. */
+  readonly executable?: readonly string[];
   /** Where log lines go. */
   readonly output: "inherit" | ((chunk: Uint8Array) => void);
 }
@@ -103,12 +104,13 @@ export async function startMesh(options: MeshOptions): Promise<RunningMesh> {
     overrides: Object.fromEntries(options.overrides),
     uid,
     gid,
-    ownCommand: ownCommand(),
+    ownCommand: options.executable ?? ownCommand(),
     colours: options.colours,
     logLevel: options.logLevel,
     proxyLogLevel: options.proxyLogLevel,
     graceMs: options.graceMs,
     pageUrl,
+    published: options.published,
     startedAtMs,
   }, options.output);
   const statePath = meshStatePath(env, uid);
@@ -121,7 +123,10 @@ export async function startMesh(options: MeshOptions): Promise<RunningMesh> {
   await writeTextAtomic(statePath, state, 0o600);
   return new Handle(child, folder, async () => {
     stopListening();
-    await removeFile(statePath);
+    // Another mesh of this user may have left its note there in the meantime.
+    if (textAt(statePath) === state) await removeFile(statePath);
+    removeTree(folder);
+    removeEmptyFolder(splitPath(folder).folder);
   });
 }
 
@@ -154,6 +159,7 @@ function listenOutside(folder: string, options: MeshOptions): () => void {
   } catch (error) {
     for (const stop of stops) stop();
     removeTree(folder);
+    removeEmptyFolder(splitPath(folder).folder);
     throw error;
   }
   return () => stops.forEach((stop) => stop());
@@ -191,7 +197,6 @@ class Handle implements RunningMesh {
       this.#isOver = true;
       this.#changes.ring();
       await cleanUp();
-      removeTree(folder);
       return this.#stops > 1 ? 130 : code;
     });
     this.ready = this.#changes.until(() => this.#isReady || this.#isOver).then(() => {

@@ -1,0 +1,296 @@
+/**
+ * The laptop mesh with programs that we did not write, as this user and (when this is root) as an
+ * ordinary one: nginx, python, curl, sh. After the end nothing may be left.
+ */
+
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { until } from "../support/malla.ts";
+import { Laptop, USERS, whyNoMesh } from "../support/laptop.ts";
+
+/** Long enough for a loaded machine; nothing is measured. */
+const LONG_MS = 90_000;
+
+const WEB = (replicas: number, greeting = "hello") =>
+  `apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+spec:
+  replicas: ${replicas}
+  selector: { matchLabels: { app: web } }
+  template:
+    metadata:
+      labels: { app: web }
+      annotations: { greeting: ${greeting} }
+    spec:
+      serviceAccountName: web
+      containers:
+        - name: nginx
+          image: nginx
+          command: [nginx, -e, /dev/stderr, -c, /etc/web/nginx.conf, -g, daemon off;]
+          ports: [{ name: http, containerPort: 80 }]
+          readinessProbe: { httpGet: { path: /, port: http } }
+          livenessProbe: { tcpSocket: { port: http } }
+          volumeMounts:
+            - { name: config, mountPath: /etc/web }
+            - { name: scratch, mountPath: /scratch/nginx }
+      volumes:
+        - { name: config, configMap: { name: web } }
+        - { name: scratch, emptyDir: {} }
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: web }
+data:
+  nginx.conf: |
+    pid /scratch/nginx/pid;
+    events {}
+    http {
+      access_log off;
+      client_body_temp_path /scratch/nginx/1;
+      proxy_temp_path /scratch/nginx/2;
+      fastcgi_temp_path /scratch/nginx/3;
+      uwsgi_temp_path /scratch/nginx/4;
+      scgi_temp_path /scratch/nginx/5;
+      server { listen 80; location / { return 200 "${greeting} from $hostname as $http_l5d_client_id\\n"; } }
+    }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web }
+spec:
+  selector: { app: web }
+  ports: [{ port: 8080, targetPort: http }]
+`;
+
+const CLIENT = `apiVersion: v1
+kind: Pod
+metadata: { name: client, labels: { app: client } }
+spec:
+  containers:
+    - name: shell
+      image: any
+      command: [sh, -c, "trap 'echo goodbye; exit 0' TERM; while :; do sleep 0.1; done"]
+`;
+
+const reason = whyNoMesh();
+if (reason !== undefined) console.warn(`skipped: ${reason}`);
+
+describe.skipIf(reason !== undefined).each([...USERS])("malla up as %s", (user) => {
+  let laptop: Laptop;
+  beforeEach(() => void (laptop = new Laptop(user)));
+  afterEach(() => laptop.clean());
+
+  test("runs programs in the mesh: names, mTLS, files, and a clean end", async () => {
+    laptop.write("web.yaml", WEB(2));
+    laptop.write("client.yaml", CLIENT);
+    await laptop.up();
+    const answers = new Set<string>();
+    await until(async () => {
+      const { out } = await laptop.run("run", "probe", "--", "curl", "-sS", "http://web:8080/");
+      answers.add(out);
+      return answers.size >= 2;
+    });
+    for (const answer of answers) expect(answer).toMatch(/^hello from web-\w{9}-\w{5} as /);
+    const edges = await laptop.run("edges", "pod", "-o", "json");
+    expect(edges.out).toContain("web.default");
+    expect(await laptop.end()).toBe(0);
+    await laptop.says("goodbye");
+    expect(laptop.leftovers()).toEqual([]);
+  }, LONG_MS);
+
+  test("gives applications an ordinary user, no rights, and the pod's surroundings", async () => {
+    laptop.write("client.yaml", CLIENT);
+    await laptop.up();
+    const script = [
+      "id -u",
+      "grep -E 'CapEff|NoNewPrivs' /proc/self/status",
+      "cat /etc/resolv.conf",
+      "hostname",
+      "pwd",
+      "echo $GREETING",
+      "cat /proc/sys/net/ipv4/ip_unprivileged_port_start",
+    ].join("; ");
+    const { out, err, code } = await laptop.run(
+      "run",
+      "look",
+      "-e",
+      "GREETING=a $(b)",
+      "--",
+      "sh",
+      "-c",
+      script,
+    );
+    expect(err).not.toContain("Cannot");
+    expect(code).toBe(0);
+    expect(out.split("\n")).toEqual([
+      "1000",
+      "CapEff:\t0000000000000000",
+      "NoNewPrivs:\t1",
+      "nameserver 10.42.0.1",
+      "search default.svc.cluster.local svc.cluster.local cluster.local",
+      "options ndots:5",
+      "look",
+      laptop.home,
+      "a $(b)",
+      "0",
+      "",
+    ]);
+    const mark = "import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, 36, 2102)";
+    const refused = await laptop.run("run", "mark", "--", "python3", "-c", mark);
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain("PermissionError");
+    await laptop.end();
+  }, LONG_MS);
+
+  test("follows the folder: scales, adds, replaces and removes", async () => {
+    laptop.write("web.yaml", WEB(1));
+    await laptop.up();
+    const greetings = async () => {
+      const { out } = await laptop.run(
+        "run",
+        "ask",
+        "--",
+        "curl",
+        "-sS",
+        "-m",
+        "5",
+        "http://web:8080/",
+      );
+      return out;
+    };
+    expect(await greetings()).toStartWith("hello from");
+    laptop.write("web.yaml", WEB(3, "welcome"));
+    await until(async () => (await greetings()).startsWith("welcome"));
+    const stat = async () => (await laptop.run("stat", "deploy")).out;
+    await until(async () => /web\s+3\/3/.test(await stat()));
+    laptop.write("web.yaml", "kind: [broken\n");
+    await laptop.says(/app\/web\.yaml:\d+: /);
+    expect(await greetings()).toStartWith("welcome");
+    laptop.write("client.yaml", CLIENT);
+    laptop.remove("web.yaml");
+    await until(async () => !(await stat()).includes("web"));
+    await laptop.end();
+  }, LONG_MS);
+
+  test("starts again what ends, and counts it", async () => {
+    laptop.write(
+      "client.yaml",
+      CLIENT.replace(
+        "trap 'echo goodbye; exit 0' TERM; while :; do sleep 0.1; done",
+        "echo once more; sleep 0.2; exit 3",
+      ),
+    );
+    const up = laptop.start(["up", "-f", laptop.app, "--page-port", "0"]);
+    await until(() => up.text().split("once more").length > 3);
+    expect(up.text()).toContain("client: shell ended (exit code 3); it starts again in 1 s");
+    expect(up.text()).toContain("client: shell ended (exit code 3); it starts again in 2 s");
+    up.child.kill("SIGINT");
+    await up.child.exited;
+    expect(laptop.leftovers()).toEqual([]);
+  }, LONG_MS);
+
+  test(
+    "leaves nothing behind when it is killed, and the next start removes its folder",
+    async () => {
+      laptop.write("web.yaml", WEB(1));
+      await laptop.up();
+      await laptop.end("SIGKILL");
+      const processes = () => laptop.leftovers().filter((each) => !each.startsWith("file"));
+      await until(() => processes().length === 0);
+      laptop.write("web.yaml", WEB(0));
+      laptop.write("client.yaml", CLIENT);
+      await laptop.up();
+      const folders = laptop.leftovers().filter((each) => /^file malla\/mesh-\w+$/.test(each));
+      expect(folders).toHaveLength(1);
+      // A second Ctrl-C does not wait for anybody.
+      laptop.signal("SIGINT");
+      laptop.signal("SIGTERM");
+      expect(await laptop.end()).toBeOneOf([0, 130]);
+      expect(laptop.leftovers()).toEqual([]);
+    },
+    LONG_MS,
+  );
+
+  test("adds a server to a running mesh, and takes it away with its caller", async () => {
+    laptop.write("client.yaml", CLIENT);
+    await laptop.up();
+    const server = laptop.start([
+      "run",
+      "files",
+      "--port",
+      "8000",
+      "--",
+      "python3",
+      "-m",
+      "http.server",
+      "8000",
+    ]);
+    await until(() => server.text().includes("files is in the mesh as http://files.default:8000"));
+    const asked = await laptop.run(
+      "run",
+      "ask",
+      "--",
+      "curl",
+      "-sS",
+      "-o",
+      "/dev/null",
+      "-w",
+      "%{http_code}",
+      "http://files:8000/",
+    );
+    expect(asked.out).toBe("200");
+    const taken = await laptop.run("run", "files", "--", "true");
+    expect(taken.err).toContain("namespace default has a Pod of that name");
+    server.child.kill("SIGKILL");
+    await until(async () => (await laptop.run("run", "files", "--", "true")).code === 0);
+    expect((await laptop.run("run", "seven", "--", "sh", "-c", "exit 7")).code).toBe(7);
+    await laptop.end();
+  }, LONG_MS);
+});
+
+describe.skipIf(reason !== undefined)("malla up refuses", () => {
+  let laptop: Laptop;
+  beforeEach(() => void (laptop = new Laptop("self")));
+  afterEach(() => laptop.clean());
+
+  const refused = async (...args: string[]) => {
+    const { code, err } = await laptop.run("up", "-f", laptop.app, ...args);
+    expect(laptop.leftovers()).toEqual([]);
+    return `${code} ${err}`;
+  };
+
+  test("an image without a command, with what to write", async () => {
+    laptop.write("web.yaml", CLIENT.replace(/command: .*/, "args: [x]"));
+    expect(await refused()).toMatch(
+      /^64 app\/web\.yaml:1: Pod "client": container shell has image "any" but no command/,
+    );
+    expect(await refused("--exec", "clint=true")).toContain("--exec clint: there is no workload");
+  });
+
+  test("a manifest with errors, all of them, before anything starts", async () => {
+    laptop.write("web.yaml", `${CLIENT}---\n${CLIENT}---\n{ kind: Service }\n`);
+    const text = await refused();
+    expect(text).toMatch(/^64 /);
+    expect(text).toMatch(/app\/web\.yaml:9: Pod "client" is already defined in app\/web\.yaml:1/);
+    expect(text).toMatch(/app\/web\.yaml:\d+: apiVersion: expected/);
+  });
+
+  test("a port that is in use", async () => {
+    laptop.write("client.yaml", CLIENT);
+    using server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    expect(await refused("--page-port", String(server.port))).toMatch(
+      /^1 Cannot serve the live page on 127\.0\.0\.1:\d+: the port is in use.*--page-port/,
+    );
+    expect(await refused("--page-port", "0", "--publish", `web:80=${server.port}`)).toMatch(
+      /^1 Cannot publish web\.default:80 on 127\.0\.0\.1:\d+/,
+    );
+  });
+
+  test("flags that it does not know, and folders that do not exist", async () => {
+    expect(await refused("--nonsense")).toMatch(/^64 malla up: .*--nonsense/);
+    expect((await laptop.run("up", "-f", "nowhere")).err).toContain('"nowhere"');
+    expect((await laptop.run("up")).err).toContain("expected -f");
+    const run = await laptop.run("run", "one", "--", "true");
+    expect(run.err).toContain('start one with "malla up -f DIR" first');
+  });
+});

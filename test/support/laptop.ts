@@ -1,0 +1,197 @@
+/** A laptop mesh under test: `malla up` as root or as an ordinary user, in a folder of its own. */
+
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePorts, MALLA, until } from "./malla.ts";
+
+/** By then a mesh is ready or never will be, also on a loaded machine. */
+const READY_MS = 40_000;
+
+/** The ordinary user's id in tests that run as root. */
+const ORDINARY = "1000";
+
+/** Why no mesh can be made here, or undefined. */
+export function whyNoMesh(): string | undefined {
+  const tried = spawnSync("unshare", [
+    "--user",
+    "--map-root-user",
+    "--net",
+    "--pid",
+    "--fork",
+    "true",
+  ]);
+  if (tried.status === 0) return undefined;
+  return `no user namespaces here: ${String(tried.stderr).trim()}`;
+}
+
+/** Who runs the mesh: this process's user, or an ordinary one. */
+export type User = "self" | "ordinary";
+
+/** The users that can be tested here. */
+export const USERS: readonly User[] = process.getuid?.() === 0 ? ["self", "ordinary"] : ["self"];
+
+/** A folder with manifests, and what is started on it. */
+export class Laptop {
+  /** Everything of this mesh has this path in it. */
+  readonly home = mkdtempSync(join(tmpdir(), "malla-laptop-"));
+  readonly app = join(this.home, "app");
+  readonly #state = join(this.home, "state");
+  readonly #user: User;
+  #up: Bun.Subprocess | null = null;
+  output = "";
+
+  constructor(user: User) {
+    this.#user = user;
+    for (const folder of [this.app, this.#state]) mkdirSync(folder);
+    chmodSync(this.home, 0o755);
+    chmodSync(this.#state, 0o700);
+    if (user === "ordinary") spawnSync("chown", ["-R", `${ORDINARY}:${ORDINARY}`, this.home]);
+  }
+
+  /** Writes or replaces a manifest. */
+  write(name: string, text: string): void {
+    writeFileSync(join(this.app, name), text);
+  }
+
+  remove(name: string): void {
+    rmSync(join(this.app, name));
+  }
+
+  /** Runs a mode to its end. */
+  async run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+    const child = Bun.spawn(this.#words(args), {
+      env: this.#env(),
+      cwd: this.home,
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [out, err] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    return { code: await child.exited, out, err };
+  }
+
+  /** Starts a mode and leaves it running. */
+  start(args: readonly string[]): { child: Bun.Subprocess; text: () => string } {
+    let text = "";
+    const child = Bun.spawn(this.#words(args), {
+      env: this.#env(),
+      cwd: this.home,
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      void (async () => {
+        const decoder = new TextDecoder();
+        for await (const chunk of stream) text += decoder.decode(chunk, { stream: true });
+      })();
+    }
+    return { child, text: () => text };
+  }
+
+  /** Starts `malla up`; resolves when it says that the mesh is ready. */
+  async up(...args: string[]): Promise<void> {
+    const [pagePort] = await freePorts(1);
+    const words = ["up", "-f", this.app, "--page-port", String(pagePort), "--grace", "3", ...args];
+    const { child, text } = this.start(words);
+    this.#up = child;
+    const deadline = Date.now() + READY_MS;
+    await until(() => {
+      this.output = text();
+      if (Date.now() > deadline) throw new Error(`not ready:\n${this.output}`);
+      if (child.exitCode !== null) throw new Error(`up ended:\n${this.output}`);
+      return this.output.includes("mesh ready in");
+    });
+    this.says = async (wanted) => {
+      await until(() => {
+        this.output = text();
+        return typeof wanted === "string" ? this.output.includes(wanted) : wanted.test(this.output);
+      });
+    };
+  }
+
+  /** Waits until the mesh's output holds the text. */
+  says: (wanted: string | RegExp) => Promise<void> = () => Promise.reject(new Error("not up"));
+
+  /** Signals `malla up`. */
+  signal(signal: NodeJS.Signals): void {
+    this.#up?.kill(signal);
+  }
+
+  /** Ends `malla up` by the signal and waits for its end. */
+  async end(signal: NodeJS.Signals = "SIGINT"): Promise<number> {
+    this.signal(signal);
+    return await this.#up?.exited ?? 0;
+  }
+
+  /** What is left of the mesh on this machine: processes, mounts, files. */
+  leftovers(): string[] {
+    const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+      const mine = [
+        read(`/proc/${pid}/cmdline`),
+        link(`/proc/${pid}/cwd`),
+        read(`/proc/${pid}/environ`),
+      ]
+        .some((text) => text.includes(this.home));
+      return mine && Number(pid) !== process.pid
+        ? [`process ${pid} ${read(`/proc/${pid}/cmdline`)}`]
+        : [];
+    });
+    const mounts = read("/proc/self/mounts").split("\n").filter((line) => line.includes(this.home));
+    const files = readdirSync(this.#state, { recursive: true }).map(String);
+    return [
+      ...processes,
+      ...mounts.map((line) => `mount ${line}`),
+      ...files.map((file) => `file ${file}`),
+    ];
+  }
+
+  /** Ends everything, also after a failed test, and removes the folder. */
+  async clean(): Promise<void> {
+    if (this.#up !== null && this.#up.exitCode === null) {
+      this.#up.kill("SIGKILL");
+      await this.#up.exited;
+    }
+    rmSync(this.home, { recursive: true, force: true });
+  }
+
+  #words(args: readonly string[]): string[] {
+    const user = this.#user === "ordinary"
+      ? ["setpriv", "--reuid", ORDINARY, "--regid", ORDINARY, "--clear-groups", "--"]
+      : [];
+    return [...user, ...MALLA, ...args];
+  }
+
+  #env(): Record<string, string> {
+    return {
+      // As ordinary users have it on Debian: without sbin.
+      PATH: (process.env["PATH"] ?? "").split(":").filter((part) => !part.endsWith("sbin")).join(
+        ":",
+      ),
+      HOME: this.home,
+      XDG_RUNTIME_DIR: this.#state,
+    };
+  }
+}
+
+function read(path: string): string {
+  try {
+    return existsSync(path) ? readFileSync(path, "utf8") : "";
+  } catch {
+    // It ended, or belongs to somebody else.
+    return "";
+  }
+}
+
+function link(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    // As above.
+    return "";
+  }
+}
