@@ -161,3 +161,9 @@ export const DNS_PENDING_BYTES_MAX = 131_072;
 
 /** Foreign names whose addresses the laptop mesh's DNS keeps; programs use a handful. */
 export const DNS_NAMES_KEPT_MAX = 1_000;
+
+/**
+ * TLS connections that a pool may be making at a time while it is small; later as many as it has. Eight
+ * handshakes hold up the event loop for some 10 ms.
+ */
+export const CONNECTING_MIN = 8;

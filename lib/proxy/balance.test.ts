@@ -1,32 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { Clock } from "../host/clock.ts";
 import type { Endpoint } from "../mesh/endpoint.ts";
+import { HandClock } from "../../test/support/path-environment.ts";
 import { Balancer, type EndpointState, FAILFAST_MS } from "./balance.ts";
-
-/** A clock that stands still until it is moved. */
-class HandClock implements Clock {
-  now = 0;
-  #calls: { at: number; call: () => void }[] = [];
-  nowMs = () => this.now;
-  monotonicMs = () => this.now;
-  after(delayMs: number, call: () => void) {
-    const entry = { at: this.now + delayMs, call };
-    this.#calls.push(entry);
-    return { cancel: () => void (this.#calls = this.#calls.filter((other) => other !== entry)) };
-  }
-  every(): never {
-    throw new Error("not used");
-  }
-  afterTurn(): never {
-    throw new Error("not used");
-  }
-  advance(ms: number): void {
-    this.now += ms;
-    const due = this.#calls.filter(({ at }) => at <= this.now);
-    this.#calls = this.#calls.filter(({ at }) => at > this.now);
-    for (const { call } of due) call();
-  }
-}
 
 /** Numbers in [0, 1) from a seed: the same in every run. */
 function seeded(seed: number): () => number {
@@ -67,14 +42,14 @@ function serve(
     if (busy.length === 4) {
       busy.sort((a, b) => a.until - b.until);
       const done = busy.shift()!;
-      clock.now = Math.max(clock.now, done.until);
-      done.state.measured(done.until - done.began, clock.now);
+      clock.advance(Math.max(0, done.until - clock.monotonicMs()));
+      done.state.measured(done.until - done.began, clock.monotonicMs());
       done.state.ended();
     }
-    const state = balancer.pick(clock.now)!;
+    const state = balancer.pick(clock.monotonicMs())!;
     const pod = state.endpoint.labels["pod"]!;
     state.began();
-    busy.push({ state, began: clock.now, until: clock.now + latency(pod) });
+    busy.push({ state, began: clock.monotonicMs(), until: clock.monotonicMs() + latency(pod) });
     served.set(pod, (served.get(pod) ?? 0) + 1);
   }
   return served;
@@ -104,13 +79,13 @@ describe("choosing", () => {
     const { clock, balancer } = setUp(2);
     const state = balancer.pick(0)!;
     state.failed(0);
-    for (let i = 0; i < 50; i++) expect(balancer.pick(clock.now)).not.toBe(state);
+    for (let i = 0; i < 50; i++) expect(balancer.pick(clock.monotonicMs())).not.toBe(state);
     expect(balancer.ready).toBe(1);
     clock.advance(501);
     expect(balancer.ready).toBe(2);
-    const again = Array.from({ length: 50 }, () => balancer.pick(clock.now));
+    const again = Array.from({ length: 50 }, () => balancer.pick(clock.monotonicMs()));
     expect(again).toContain(state);
-    state.failed(clock.now);
+    state.failed(clock.monotonicMs());
     clock.advance(501);
     expect(balancer.ready).toBe(1);
   });
@@ -118,7 +93,7 @@ describe("choosing", () => {
   test("of three, two of them avoided, the third is found", () => {
     const { clock, balancer } = setUp(3);
     const seen = new Set<EndpointState>();
-    while (seen.size < 3) seen.add(balancer.pick(clock.now)!);
+    while (seen.size < 3) seen.add(balancer.pick(clock.monotonicMs())!);
     const [a, b, c] = [...seen];
     a!.failed(0);
     b!.failed(0);

@@ -51,6 +51,10 @@ export class Downstream implements Session {
   readonly head: RequestHead = new RequestHead();
   readonly request: RequestSender;
   upstream: Upstream | null = null;
+  /** When the request was given to its pool. */
+  queuedAtMs = 0;
+  /** Where it waits for a connection. */
+  #queue: HttpPool | null = null;
   ended: boolean;
   #state = HEAD;
   #paused: boolean;
@@ -101,6 +105,8 @@ export class Downstream implements Session {
   assign(pool: HttpPool, metrics: HttpMetrics, fresh: boolean): void {
     this.#metrics = metrics;
     metrics.request();
+    this.queuedAtMs = this.context.nowMs();
+    this.#queue = pool;
     pool.attach(this, fresh);
   }
 
@@ -116,6 +122,7 @@ export class Downstream implements Session {
 
   attached(upstream: Upstream): void {
     this.#state = RELAYING;
+    this.#queue = null;
     this.upstream = upstream;
     this.#send(upstream);
     this.#checkTruncated();
@@ -123,7 +130,7 @@ export class Downstream implements Session {
   }
 
   unreachable(reason: CloseReason): void {
-    this.upstream = null;
+    this.#queue = null;
     const refusal = this.side.unreachable(reason);
     this.#record("connect");
     this.side.settled();
@@ -135,7 +142,7 @@ export class Downstream implements Session {
 
   /** TLS is needed and there is no certificate. */
   unsecurable(): void {
-    this.upstream = null;
+    this.#queue = null;
     this.#record("identity required");
     this.side.settled();
     this.context.env.metrics.failed(this.side.direction, "http", "identity required");
@@ -273,6 +280,8 @@ export class Downstream implements Session {
     this.#state = OVER;
     this.out.metrics.closed(errnoOf(reason));
     if (state === WAITING || state === RELAYING) {
+      this.#queue?.cancel(this);
+      this.#queue = null;
       this.upstream?.abandon();
       this.upstream = null;
       this.#record("canceled");

@@ -262,7 +262,7 @@ describe("inbound, redirected", () => {
       suffixes: [],
     }));
     server.inboundOriginal = { ip: "127.0.0.1", port };
-    const client = lab.proxy("shop");
+    const client = lab.proxy("shop", { poolIdleTimeoutMs: 100 });
     const identity = { name: identityOf("web"), serverName: identityOf("web") };
     // The kernel would lead the connection to the proxy's port; here the endpoint says so.
     const address = { ip: "127.0.0.1", port: server.inbound.port };

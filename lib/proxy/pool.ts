@@ -1,9 +1,14 @@
 // hot
 /**
  * The HTTP/1 connections to one endpoint: those that wait for a request, the last used first, so that
- * what a lull leaves over grows old and is closed.
+ * what a lull leaves over grows old and is closed. A request without a connection takes the first that
+ * is ready, be it a new one or one that another request has done with.
  */
 
+import { assert } from "../base/assert.ts";
+import { CONNECTING_MIN } from "../base/limits.ts";
+import { Ring } from "../base/ring.ts";
+import type { CloseReason } from "../host/net.ts";
 import type { EndpointResource } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { Downstream } from "./downstream.ts";
@@ -19,6 +24,9 @@ export class HttpPool implements EndpointResource {
   /** Called when there is no connection left; a pool without use may then be forgotten. */
   emptied: (() => void) | null = null;
   #idle: Upstream[] = [];
+  readonly #waiting = new Ring<Downstream>();
+  #connecting = 0;
+  /** Connections, those that are being made included. */
   #open = 0;
   #closed = false;
 
@@ -28,26 +36,59 @@ export class HttpPool implements EndpointResource {
     this.meshed = meshed;
   }
 
-  /** Gives the request a connection: `attached` or `unreachable` follows, perhaps at once. */
+  /** Gives the request a connection: `attached`, `unreachable` or `unsecurable` follows, perhaps at
+   * once. `fresh`: none that has been idle, whose peer may have closed it by now. */
   attach(request: Downstream, fresh: boolean): void {
     const upstream = fresh ? undefined : this.#idle.pop();
     if (upstream !== undefined) {
       upstream.attach(request);
       return;
     }
-    if (this.#open++ === 0) this.context.pools.add(this);
-    Upstream.connect(this, request);
+    this.#waiting.push(request);
+    this.#connect();
   }
 
-  /** Takes a connection back that can carry another request. */
+  /** The request needs no connection any more. */
+  cancel(request: Downstream): void {
+    this.#waiting.remove(request);
+  }
+
+  /** A new connection can carry a request. */
+  ready(upstream: Upstream): void {
+    this.#connecting--;
+    this.release(upstream);
+    this.#connect();
+  }
+
+  /** Takes a connection that can carry another request. */
   release(upstream: Upstream): void {
     const { settings } = this.context.env;
+    const request = this.#waiting.take();
+    if (request !== undefined) {
+      upstream.attach(request);
+      return;
+    }
     if (this.#closed || this.#idle.length >= settings.poolIdlePerEndpointMax) {
       upstream.destroy();
       return;
     }
     this.#idle.push(upstream);
     upstream.idleUntil(this.context.nowMs() + settings.poolIdleTimeoutMs);
+  }
+
+  /** A connection could not be made. Who has waited for as long as it took waits no longer. */
+  failed(upstream: Upstream, reason: CloseReason): void {
+    this.#connecting--;
+    const given: Downstream[] = [];
+    // The queue is in the order of arrival; what is told may queue anew, behind them.
+    for (;;) {
+      const request = this.#waiting.peek();
+      if (request === undefined || request.queuedAtMs > upstream.beganAtMs) break;
+      this.#waiting.take();
+      given.push(request);
+    }
+    for (let i = 0; i < given.length; i++) given[i]!.unreachable(reason);
+    this.#connect();
   }
 
   /** An idle connection is of no use any more. */
@@ -70,5 +111,28 @@ export class HttpPool implements EndpointResource {
     const idle = this.#idle;
     this.#idle = [];
     for (let i = 0; i < idle.length; i++) idle[i]!.destroy();
+  }
+
+  /** Makes as many connections as requests wait for. */
+  #connect(): void {
+    while (this.#connecting < this.#waiting.length && this.#mayConnect()) {
+      this.#connecting++;
+      if (this.#open++ === 0) this.context.pools.add(this);
+      if (Upstream.connect(this)) continue;
+      this.#connecting--;
+      this.forget();
+      const request = this.#waiting.take();
+      assert(request !== undefined, "a connection is made for a request that waits");
+      request.unsecurable();
+    }
+  }
+
+  /**
+   * TLS handshakes are dear, and a burst of them holds up everything else: not more at a time than
+   * there are connections already, so that a pool grows by doubling.
+   */
+  #mayConnect(): boolean {
+    if (this.hop.tls === null) return true;
+    return this.#connecting < Math.max(CONNECTING_MIN, this.#open - this.#connecting);
   }
 }

@@ -40,13 +40,15 @@ export class Upstream {
   readonly intake: Intake = new Intake();
   readonly head: ResponseHead = new ResponseHead();
   readonly framer: BodyFramer = new BodyFramer();
+  /** When connecting began. */
+  readonly beganAtMs: number;
   /** Requests that were answered on this connection. */
   served = 0;
   /** Some byte of the present response has come. */
   responded = false;
   paused = false;
   ended = false;
-  #request: Downstream | null;
+  #request: Downstream | null = null;
   #state = CONNECTING;
   #prefaced = false;
   #inBody = false;
@@ -55,27 +57,19 @@ export class Upstream {
   #keep = false;
   readonly #idle: Deadline<Upstream>;
 
-  /** Makes a connection for a request, which learns of it later. */
-  static connect(pool: HttpPool, request: Downstream): void {
+  /** Makes a connection for the pool; false when TLS is needed and there is no certificate. */
+  static connect(pool: HttpPool): boolean {
     const { env } = pool.context;
     const options = connectOptions(pool.hop, env.identity.current());
-    if (options === null) {
-      pool.forget();
-      request.unsecurable();
-      return;
-    }
-    new Upstream(pool, request, (upstream) => env.net.connect(options, UPSTREAM, upstream));
+    if (options === null) return false;
+    new Upstream(pool, (upstream) => env.net.connect(options, UPSTREAM, upstream));
+    return true;
   }
 
-  private constructor(
-    pool: HttpPool,
-    request: Downstream,
-    connect: (upstream: Upstream) => Conn<Upstream>,
-  ) {
+  private constructor(pool: HttpPool, connect: (upstream: Upstream) => Conn<Upstream>) {
     this.pool = pool;
-    this.#request = request;
+    this.beganAtMs = pool.context.nowMs();
     this.#idle = new Deadline<Upstream>(this, idleTooLong);
-    request.upstream = this;
     this.conn = connect(this);
     this.out = new Outlet(this.conn, pool.hop.metrics);
   }
@@ -83,15 +77,8 @@ export class Upstream {
   /** The connection can be written to. */
   ready(): void {
     this.pool.hop.metrics.opened();
-    const request = this.#request;
-    if (request === null) {
-      // Its client has gone meanwhile; the next request will be glad of it.
-      this.#state = IDLE;
-      this.pool.release(this);
-    } else {
-      this.#request = null;
-      this.attach(request);
-    }
+    this.#state = IDLE;
+    this.pool.ready(this);
   }
 
   /** Begins a request on this connection. */
@@ -122,7 +109,7 @@ export class Upstream {
   /** The client has gone, or will not be answered from here: the connection is in the middle. */
   abandon(): void {
     this.#request = null;
-    if (this.#state !== CONNECTING) this.destroy(true);
+    this.destroy(true);
   }
 
   /** The endpoint takes bytes again. */
@@ -182,14 +169,14 @@ export class Upstream {
     const request = this.#request;
     const connecting = this.#state === CONNECTING;
     if (this.#state === IDLE) this.pool.withdraw(this);
-    if (!connecting) this.out.metrics.closed(errnoOf(reason));
-    if (request === null) {
+    if (connecting) {
       this.#leavePool();
-    } else if (connecting) {
-      this.#request = null;
-      this.#leavePool();
-      request.unreachable(reason);
-    } else if (this.#responseDone) this.#stopRequest(request);
+      this.pool.failed(this, reason);
+      return;
+    }
+    this.out.metrics.closed(errnoOf(reason));
+    if (request === null) this.#leavePool();
+    else if (this.#responseDone) this.#stopRequest(request);
     else this.#lost(reason);
   }
 
