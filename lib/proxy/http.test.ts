@@ -137,6 +137,22 @@ describe("requests", () => {
     expect(shop.text).toContain("content-length: 999");
   });
 
+  test("absolute targets go through; what concerns one connection does not", async () => {
+    const app = await application(paths);
+    const { client } = lab.pair(app.port);
+    const shop = dial(client.outbound);
+    shop.send(
+      "GET http://web.example/a HTTP/1.1\r\nhost: web.example\r\nkeep-alive: timeout=5\r\n" +
+        "connection: x-hop, keep-alive\r\nx-hop: 1\r\nx-end: 2\r\n\r\n",
+    );
+    await until("answer", () => shop.text.endsWith("http://web.example/a"));
+    expect(app.received[0]).toStartWith("GET http://web.example/a HTTP/1.1\r\n");
+    expect(app.received[0]).toContain("x-end: 2\r\n");
+    for (const gone of ["x-hop", "keep-alive", "connection"]) {
+      expect(app.received[0]).not.toContain(gone);
+    }
+  });
+
   test("a large body each way through a client that stops reading", async () => {
     const size = 24 << 20;
     let got = 0;

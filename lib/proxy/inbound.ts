@@ -84,11 +84,14 @@ class InboundConnection implements Session, OpeningOwner {
       this.#refuse("unexpected", "the address is not this pod's");
       return;
     }
-    this.#opening.waitUpTo(settings.inboundDetectTimeoutMs);
+    const detectTimeoutMs = settings.inboundDetectTimeoutMs;
     if (this.#way === "redirected") {
+      const { current } = this.#context.env.serverPolicies.port(this.#original.port);
+      this.#opening.waitUpTo(current.detectTimeoutMs || detectTimeoutMs);
       this.examine();
       return;
     }
+    this.#opening.waitUpTo(detectTimeoutMs);
     const credentials = identity.current();
     if (credentials === null) {
       this.#refuse("identity required", "there is no certificate yet");

@@ -46,7 +46,7 @@ export function serverPolicy(
   }));
   return {
     protocol: "detect",
-    detectTimeoutMs: 10_000,
+    detectTimeoutMs: 300,
     authorizations: clients === null ? [] : [{ networks, clients, resource }],
     resource,
     probePaths: [],
