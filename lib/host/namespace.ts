@@ -155,6 +155,17 @@ export class OrphanReaper {
   }
 }
 
+/** The children of a process, where the kernel tells them. */
+export function childrenOf(pid: number): readonly number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+    return text.split(" ").filter((word) => word.trim() !== "").map(Number);
+  } catch {
+    // ENOENT: it ended, or the kernel was built without this file.
+    return [];
+  }
+}
+
 /**
  * A text that stands for a living process and for no other one, since ids are used again: its id and
  * when it began. null when there is no such process.

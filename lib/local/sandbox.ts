@@ -51,7 +51,7 @@ export function sandbox(plan: SandboxPlan, tree: HostTree, programs: SandboxProg
     "malla_path=$PATH",
     `PATH=${SYSTEM_PATH}`,
     mountScript(plan.mounts, tree, plan.workFolder),
-    `echo ${quote(hostname)} > /proc/sys/kernel/hostname || true`,
+    `hostname ${quote(hostname)} 2>/dev/null || :`,
     `cd ${quote(workingDir)}`,
     "PATH=$malla_path",
     "unset malla_path",

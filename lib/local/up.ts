@@ -11,6 +11,7 @@ import {
   ownCommand,
   ownIds,
   ownPid,
+  signalProcess,
 } from "../host/process.ts";
 import { connectLines, type LinePeer } from "../host/unix-lines.ts";
 import { Changes } from "./changes.ts";
@@ -27,6 +28,7 @@ import {
 } from "./node-spec.ts";
 import { checkMachine, startNode } from "./outer.ts";
 import { createBunNet } from "../host/bun-net.ts";
+import { childrenOf } from "../host/namespace.ts";
 import { lookUpName, queryMachine } from "../host/machine-dns.ts";
 import { parseNetwork } from "../mesh/address.ts";
 import { silentLogger } from "../telemetry/logger.ts";
@@ -210,8 +212,11 @@ class Handle implements RunningMesh {
   stop(): void {
     this.#stops++;
     if (this.#stops > 1 || this.#peer === null) {
-      // The parent of the namespaces: with it the kernel ends everything inside.
-      this.#child.kill("SIGKILL");
+      // The first process of the mesh is our child's child. Its parent sees its end only when the
+      // kernel has ended everything in there.
+      const [node] = childrenOf(this.#child.pid);
+      if (node === undefined) this.#child.kill("SIGKILL");
+      else signalProcess(node, "SIGKILL");
     } else this.#send({ type: "stop" });
   }
 

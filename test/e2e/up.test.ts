@@ -85,14 +85,20 @@ describe.skipIf(reason !== undefined).each([...USERS])("malla up as %s", (user) 
     laptop.write("client.yaml", CLIENT);
     await laptop.up();
     const answers = new Set<string>();
+    const many = "for i in 1 2 3 4 5 6 7 8 9; do curl -sS http://web:8080/ & done; wait";
     await until(async () => {
-      const { out } = await laptop.run("run", "probe", "--", "curl", "-sS", "http://web:8080/");
-      answers.add(out);
+      const { out } = await laptop.run("run", "probe", "--", "sh", "-c", many);
+      for (const line of out.trim().split("\n")) answers.add(line);
       return answers.size >= 2;
     });
-    for (const answer of answers) expect(answer).toMatch(/^hello from web-\w{9}-\w{5} as /);
-    const edges = await laptop.run("edges", "pod", "-o", "json");
-    expect(edges.out).toContain("web.default");
+    for (const answer of answers) {
+      expect(answer).toMatch(/^hello from web-\w{9}-\w{5} as default\.default\./);
+    }
+    await until(async () => {
+      await laptop.run("run", "probe", "--", "curl", "-sS", "http://web:8080/");
+      const edges = (await laptop.run("edges", "pod", "-o", "json")).out;
+      return edges.includes('"client_id": "default.default.') && edges.includes('"secured": true');
+    });
     expect(await laptop.end()).toBe(0);
     await laptop.says("goodbye");
     expect(laptop.leftovers()).toEqual([]);
@@ -271,7 +277,7 @@ describe.skipIf(reason !== undefined)("malla up refuses", () => {
     laptop.write("web.yaml", `${CLIENT}---\n${CLIENT}---\n{ kind: Service }\n`);
     const text = await refused();
     expect(text).toMatch(/^64 /);
-    expect(text).toMatch(/app\/web\.yaml:9: Pod "client" is already defined in app\/web\.yaml:1/);
+    expect(text).toMatch(/app\/web\.yaml:10: Pod "client" is already defined in app\/web\.yaml:1/);
     expect(text).toMatch(/app\/web\.yaml:\d+: apiVersion: expected/);
   });
 
