@@ -36,6 +36,8 @@ export interface SpawnOptions {
 /** A running child. */
 export interface Child {
   readonly pid: number;
+  /** Resolves when the child has ended; others may still hold its output open. */
+  readonly ended: Promise<void>;
   /** Resolves when the child has ended and its output was delivered. */
   readonly exited: Promise<Exit>;
   /** Signals the child; with `group` its whole process group. False when it is gone. */
@@ -240,6 +242,7 @@ function childOf(child: ReturnType<typeof spawnRaw>, outputs: readonly Promise<v
   });
   return {
     pid: child.pid,
+    ended: child.exited.then(() => {}),
     exited,
     kill: (signal, group = false) => signalProcess(group ? -child.pid : child.pid, signal),
     write(bytes) {

@@ -108,6 +108,7 @@ describe("the sandbox", () => {
     mounts: [],
     workFolder: "/work",
     scriptFile: "/pod/start.sh",
+    namespaceFile: "/pod/namespace",
     workingDir: "/home/me/it's",
     hostname: "web-0",
     command: ["serve", "a b"],

@@ -32,7 +32,7 @@ export interface ContainerTask {
   /** Starts the program once. Throws a fault when it cannot. */
   launch(): Child;
   /** Runs after each end: kills what the program left behind. */
-  sweep(pid: number): void;
+  sweep(): void;
   readonly ask: AskProbe;
   /** Tells the user what happened. */
   complain(text: string): void;
@@ -79,10 +79,9 @@ export class ContainerRun {
     this.reason = "";
     this.started = this.#task.startup === null;
     this.ready = this.started && this.#task.readiness === null;
-    void child.exited.then((exit) => {
-      this.#task.sweep(child.pid);
-      this.#ended(exit, clock.monotonicMs() - began);
-    });
+    // What it left behind would hold its output open.
+    void child.ended.then(() => this.#task.sweep());
+    void child.exited.then((exit) => this.#ended(exit, clock.monotonicMs() - began));
     if (this.#task.startup === null) this.#startProbes();
     else this.#startStartup(this.#task.startup);
     changes.ring();

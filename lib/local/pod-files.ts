@@ -53,6 +53,11 @@ export class PodFiles {
     return `${this.#folder}/start-${container}.sh`;
   }
 
+  /** The file in which a container's mount namespace is named. */
+  namespaceFile(container: string): string {
+    return `${this.#folder}/namespace-${container}`;
+  }
+
   /** What is mounted into a container. `isFolder` looks at the machine. */
   mounts(container: ContainerModel, isFolder: (path: string) => boolean): readonly Mount[] {
     const etc = ["resolv.conf", "hosts", "hostname", "nsswitch.conf"].map((name): Mount => ({

@@ -4,8 +4,8 @@
  */
 
 import { describeError, Fault } from "../base/fault.ts";
-import { kindAt, writeFile } from "../host/directory.ts";
-import { killNamespace, killNetworkNamespace, namespaceOf } from "../host/namespace.ts";
+import { kindAt, removeTree, textAt, writeFile } from "../host/directory.ts";
+import { killNamespace, killNetworkNamespace } from "../host/namespace.ts";
 import { execute, type Exit, spawn } from "../host/process.ts";
 import { INIT_CONTAINER } from "../inject/mod.ts";
 import { applicationEnvironment } from "./application-environment.ts";
@@ -49,7 +49,6 @@ export class PodRun {
   readonly #host: PodHost;
   readonly #files: PodFiles;
   readonly #rights = new Map<string, Rights>();
-  readonly #namespaces = new Map<number, string>();
   readonly #createdAtMs: number;
   #init: ContainerRun[] = [];
   #containers: ContainerRun[] = [];
@@ -212,11 +211,7 @@ export class PodRun {
       clock: this.#host.clock,
       changes: this.changes,
       launch: () => this.#launch(model),
-      sweep: (pid) => {
-        const namespace = this.#namespaces.get(pid);
-        this.#namespaces.delete(pid);
-        if (namespace !== undefined) killNamespace("mnt", namespace);
-      },
+      sweep: () => this.#sweep(model.name),
       ask: (probe) =>
         askProbe(probe, {
           namespace: this.#network?.namespace ?? null,
@@ -227,6 +222,12 @@ export class PodRun {
       complain: (text) => this.#host.complain(`${pod.name}: ${text}`),
     });
     return run;
+  }
+
+  /** A container's mount namespace is its own: whatever lives in it came from its program. */
+  #sweep(container: string): void {
+    const namespace = textAt(this.#files.namespaceFile(container))?.trim();
+    if (namespace) killNamespace("mnt", namespace);
   }
 
   #launch(container: ContainerModel) {
@@ -245,6 +246,7 @@ export class PodRun {
     const { script, words: command } = sandbox(
       {
         scriptFile,
+        namespaceFile: this.#files.namespaceFile(container.name),
         networkNamespace: this.#network.namespace,
         mounts: this.#files.mounts(container, (path) => kindAt(path) === "folder"),
         workFolder: this.#files.workFolder(container.name),
@@ -257,6 +259,8 @@ export class PodRun {
       this.#host.programs,
     );
     writeFile(scriptFile, script, 0o600);
+    // The name of a former run's namespace may be another one's by now.
+    removeTree(this.#files.namespaceFile(container.name));
     const streams = this.#outputs(container, choice.own);
     const child = spawn({
       command,
@@ -270,23 +274,7 @@ export class PodRun {
       ...streams.options,
     });
     void child.exited.then(streams.end);
-    this.#watchNamespace(child.pid);
     return child;
-  }
-
-  /**
-   * The container's mount namespace tells its processes from all others. It exists a moment after the
-   * start, when `unshare` has run.
-   */
-  #watchNamespace(pid: number): void {
-    const home = namespaceOf("self", "mnt");
-    const look = () => {
-      const found = namespaceOf(pid, "mnt");
-      if (found === null) return;
-      if (found === home) this.#host.clock.after(NAMESPACE_POLL_MS, look);
-      else this.#namespaces.set(pid, found);
-    };
-    look();
   }
 
   #outputs(container: ContainerModel, own: boolean) {
@@ -366,8 +354,6 @@ export class PodRun {
   }
 }
 
-/** Between two looks whether a container has its own mount namespace already. */
-const NAMESPACE_POLL_MS = 20;
 /** Kubelet bounds hooks by the pod's grace; two minutes is what `malla await` takes at most. */
 const HOOK_TIMEOUT_MS = 120_000;
 

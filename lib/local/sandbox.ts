@@ -29,6 +29,8 @@ export interface SandboxPlan {
   readonly workFolder: string;
   /** Where the script is put: it may be longer than an argument can be. */
   readonly scriptFile: string;
+  /** Where the script writes the name of its mount namespace, before anything else. */
+  readonly namespaceFile: string;
   readonly workingDir: string;
   readonly hostname: string;
   readonly rights: Rights;
@@ -50,6 +52,7 @@ export function sandbox(plan: SandboxPlan, tree: HostTree, programs: SandboxProg
   const script = [
     "malla_path=$PATH",
     `PATH=${SYSTEM_PATH}`,
+    `readlink /proc/self/ns/mnt > ${quote(plan.namespaceFile)}`,
     mountScript(plan.mounts, tree, plan.workFolder),
     `hostname ${quote(hostname)} 2>/dev/null || :`,
     `cd ${quote(workingDir)}`,

@@ -49,6 +49,7 @@ class FakeChild implements Child {
   readonly pid: number;
   readonly signals: Signal[] = [];
   readonly #exit = Promise.withResolvers<Exit>();
+  readonly ended = this.#exit.promise.then(() => {});
   readonly exited = this.#exit.promise;
   constructor(pid: number) {
     this.pid = pid;

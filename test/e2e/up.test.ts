@@ -72,6 +72,62 @@ spec:
       command: [sh, -c, "trap 'echo goodbye; exit 0' TERM; while :; do sleep 0.1; done"]
 `;
 
+/** A pod that uses what manifests can ask for; each line that it prints is one thing checked. */
+const SURROUNDINGS = `apiVersion: v1
+kind: Secret
+metadata: { name: keys }
+stringData: { password: s3cret }
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: settings }
+data: { mode: fast, extra.conf: "line one" }
+---
+apiVersion: batch/v1
+kind: Job
+metadata: { name: look }
+spec:
+  template:
+    metadata: { labels: { app: look } }
+    spec:
+      restartPolicy: Never
+      initContainers:
+        - name: prepare
+          command: [sh, -c, "echo from-init > /shared/file; stat -c %a /keys/password"]
+          volumeMounts:
+            - { name: shared, mountPath: /shared }
+            - { name: keys, mountPath: /keys, readOnly: true }
+      containers:
+        - name: one
+          command: [sh, -c]
+          args:
+            - |
+              echo "a $MODE $PASSWORD $(POD_NAMESPACE) $GREETING"
+              echo "b $(cat /shared/file) $(cat /keys/password) $(cat /opt/deep/er/extra.conf)"
+              echo "c $(cat /etc/podinfo/labels)"
+              echo "d $(ls -d /usr/share /opt /tmp | tr '\\n' ' ')"
+              (touch /keys/new 2>/dev/null && echo "e written") || echo "e read-only"
+              echo "f $(cat /etc/os-release | wc -l) $(getent hosts kubernetes || echo no-such-name)"
+              sleep 1000 & echo "g $!"
+          workingDir: /shared
+          envFrom: [{ secretRef: { name: keys, optional: true } }]
+          env:
+            - { name: MODE, valueFrom: { configMapKeyRef: { name: settings, key: mode } } }
+            - { name: PASSWORD, valueFrom: { secretKeyRef: { name: keys, key: password } } }
+            - { name: POD_NAMESPACE, valueFrom: { fieldRef: { fieldPath: metadata.namespace } } }
+            - { name: GREETING, value: "hi $(MODE) $$(MODE)" }
+          volumeMounts:
+            - { name: shared, mountPath: /shared }
+            - { name: keys, mountPath: /keys, readOnly: true }
+            - { name: settings, mountPath: /opt/deep/er/extra.conf, subPath: extra.conf }
+            - { name: podinfo, mountPath: /etc/podinfo }
+      volumes:
+        - { name: shared, emptyDir: {} }
+        - { name: keys, secret: { secretName: keys, defaultMode: 256 } }
+        - { name: settings, configMap: { name: settings } }
+        - { name: podinfo, downwardAPI: { items: [{ path: labels, fieldRef: { fieldPath: metadata.labels } }] } }
+`;
+
 const reason = whyNoMesh();
 if (reason !== undefined) console.warn(`skipped: ${reason}`);
 
@@ -146,6 +202,30 @@ describe.skipIf(reason !== undefined).each([...USERS])("malla up as %s", (user) 
     expect(refused.code).toBe(1);
     expect(refused.err).toContain("PermissionError");
     await laptop.end();
+  }, LONG_MS);
+
+  test("gives pods their volumes, variables and init containers, and lets a Job end", async () => {
+    laptop.write("look.yaml", SURROUNDINGS);
+    await laptop.up();
+    await laptop.says(/\| g \d+/);
+    const lines = laptop.output.split("\n").filter((line) => line.startsWith("look-"))
+      .map((line) => line.replace(/^\S+\s+\| /, ""));
+    expect(lines).toContain("400");
+    expect(lines).toContain("a fast s3cret default hi fast $(MODE)");
+    expect(lines).toContain("b from-init s3cret line one");
+    expect(lines.find((line) => line.startsWith("c "))).toContain('app="look"');
+    expect(lines).toContain("d /opt /tmp /usr/share ");
+    expect(lines).toContain("e read-only");
+    expect(lines.find((line) => line.startsWith("f "))).toMatch(/^f [1-9]\d* no-such-name$/);
+    // The program left a process behind: it goes with its container, and the proxy after it. Of the
+    // two that ask there is one proxy.
+    const list = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '";
+    await until(async () => {
+      const { out } = await laptop.run("run", "ps", "--", "sh", "-c", list);
+      return !out.includes("sleep 1000") && out.split(" proxy ").length === 2;
+    });
+    await laptop.end();
+    expect(laptop.leftovers()).toEqual([]);
   }, LONG_MS);
 
   test("follows the folder: scales, adds, replaces and removes", async () => {
