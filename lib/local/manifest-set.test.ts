@@ -53,7 +53,7 @@ describe("manifests", () => {
   test("whose image brings the command are refused with what to write", () => {
     const { errors } = read(deployment("{ name: app, image: nginx }"));
     expect(errors).toEqual([
-      'app.yaml:1: Deployment "web": container app has image "nginx" but no command: images are ' +
+      'app.yaml:10: Deployment "web": container app has image "nginx" but no command: images are ' +
       "not pulled on a laptop; expected command: [...] in the container, the annotation " +
       "malla.dev/command: \"...\" on the pod template, or --exec web='...'",
     ]);

@@ -7,7 +7,7 @@ import { Fault } from "../base/fault.ts";
 import { absolutePath, entriesOf, exists, kindAt, textAt } from "../host/directory.ts";
 import { parseManifests } from "../source/files/mod.ts";
 import { chooseCommand, type CommandOverrides, missingCommand } from "./command.ts";
-import { FieldFault, formatPath, Reader } from "./reader.ts";
+import { FieldFault, type FieldPath, formatPath, Reader } from "./reader.ts";
 import { type Manifest, readWorkload, type Workload } from "./workloads.ts";
 
 /** What is in the manifests. */
@@ -76,7 +76,9 @@ export function readManifests(files: readonly string[], options: ReadingOptions)
     const parsed = parseManifests(text, shown(file));
     set.errors.push(...parsed.errors);
     set.notes.push(...parsed.notes);
-    for (const { raw, file: name, line } of parsed.manifests) set.add(raw, `${name}:${line}`);
+    for (const manifest of parsed.manifests) {
+      set.add(manifest.raw, (path) => `${manifest.file}:${parsed.lineOf(manifest, path)}`);
+    }
   }
   return set;
 }
@@ -94,16 +96,18 @@ class Builder implements ManifestSet {
     this.#options = options;
   }
 
-  add(raw: Manifest, place: string): void {
+  add(raw: Manifest, place: (path: FieldPath) => string): void {
     try {
       this.#add(raw, place);
     } catch (error) {
       if (!(error instanceof FieldFault)) throw error;
-      this.errors.push(`${place}: ${title(raw)}: ${formatPath(error.path)}: ${error.reason}`);
+      const { path, reason } = error;
+      this.errors.push(`${place(path)}: ${title(raw)}: ${formatPath(path)}: ${reason}`);
     }
   }
 
-  #add(raw: Manifest, place: string): void {
+  #add(raw: Manifest, placeOf: (path: FieldPath) => string): void {
+    const place = placeOf([]);
     const object = this.#withNamespace(raw);
     const reader = new Reader(object);
     const metadata = reader.at("metadata");
@@ -118,19 +122,23 @@ class Builder implements ManifestSet {
     if (kind === "Service") this.#checkService(reader, place);
     const workload = readWorkload(object, this.#options.namespace);
     if (workload !== null) {
-      for (const problem of this.#missingCommands(workload)) {
-        this.errors.push(`${place}: ${title(raw)}: ${problem}`);
+      for (const { path, problem } of this.#missingCommands(workload)) {
+        this.errors.push(`${placeOf(path)}: ${title(raw)}: ${problem}`);
       }
       this.workloads.push(workload);
     }
     this.objects.push(object);
   }
 
-  #missingCommands({ name, model }: Workload): string[] {
+  #missingCommands({ kind, name, model }: Workload) {
     const { overrides } = this.#options;
-    return [...model.initContainers, ...model.containers]
-      .filter((container) => chooseCommand(container, model, name, overrides) === null)
-      .map((container) => missingCommand(container, name));
+    const above = kind === "Pod" ? ["spec"] : ["spec", "template", "spec"];
+    return (["initContainers", "containers"] as const).flatMap((list) =>
+      model[list].flatMap((container, index) => {
+        if (chooseCommand(container, model, name, overrides) !== null) return [];
+        return [{ path: [...above, list, index], problem: missingCommand(container, name) }];
+      })
+    );
   }
 
   #withNamespace(raw: Manifest): Manifest {

@@ -12,7 +12,7 @@ import type { ObjectFolder } from "./object-folder.ts";
 import type { PodHost } from "./pod-host.ts";
 import type { PodModel } from "./pod-model.ts";
 import { PodRun, type ProgramOutput } from "./pod-run.ts";
-import { podPhase, podStatus } from "./status.ts";
+import { podPhase, podStatus, whyNotReady } from "./status.ts";
 import { type Manifest, type PodPlan, podsOf, samePlan, type Workload } from "./workloads.ts";
 
 /** A pod ready to run: its object after injection, and what was read from it. */
@@ -109,6 +109,17 @@ export class Mesh {
       else if (phase === "Failed") failed++;
     }
     return { wanted: plans.length, ready, failed };
+  }
+
+  /** What the mesh still waits for: a sentence for each pod that is not ready. */
+  waitingFor(): readonly string[] {
+    return this.#plans().flatMap(({ key, name }) => {
+      const running = this.#running.get(key);
+      if (running === undefined || running.ending) return [`${name} cannot run`];
+      const shot = running.run.snapshot();
+      const phase = podPhase(shot);
+      return running.run.ready || phase === "Succeeded" ? [] : [`${name}: ${whyNotReady(shot)}`];
+    });
   }
 
   /** The pods of a workload, without those on their way out. */

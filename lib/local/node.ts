@@ -40,6 +40,8 @@ import { NODE_NAME } from "./workloads.ts";
 
 /** How often orphans are buried. */
 const REAP_MS = 1_000;
+/** Until then a slow start is nothing to speak of. */
+const PATIENCE_MS = 20_000;
 /** Tokens last a day or more; proxies read them when they renew their certificates. */
 const REFRESH_MS = 3_600_000;
 /** By then no proxy is left that could ask anything. */
@@ -93,6 +95,10 @@ class Node {
     await listenLines(controlSocketPath(folder), (peer) => this.#accept(peer, mesh, objects));
     await Promise.all([this.#startGateway(inner), control.start()]);
     this.#followManifests(mesh, objects);
+    this.#clock.after(PATIENCE_MS, () => {
+      if (this.#told || this.#stopping) return;
+      this.#log.complain(`the mesh is not ready yet: ${mesh.waitingFor().join("; ")}`);
+    });
     return await this.#ended.promise;
   }
 

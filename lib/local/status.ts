@@ -54,6 +54,27 @@ export function podPhase(pod: PodSnapshot): PodPhase {
   return "Running";
 }
 
+/** Why a pod is not ready, for people: the first of its containers that is not. */
+export function whyNotReady(pod: PodSnapshot): string {
+  if (pod.failure !== "") return pod.failure;
+  const steps = pod.initialized ? [...pod.init, ...pod.containers] : pod.init;
+  for (const { name, phase, ready, started, reason } of steps) {
+    if (phase === "waiting") return `${name} waits (${reason})`;
+    if (phase === "running" && !started) return `${name} has not passed its startup probe yet`;
+    if (phase === "running" && !ready) {
+      return pod.initialized ? `${name} has not passed its readiness probe yet` : `${name} runs`;
+    }
+    if (phase === "terminated" && pod.initialized && !isInit(pod, name)) {
+      return `${name} has ended (${reason})`;
+    }
+  }
+  return "it is being started";
+}
+
+function isInit(pod: PodSnapshot, name: string): boolean {
+  return pod.init.some((container) => container.name === name);
+}
+
 /** The object's `status`. */
 export function podStatus(pod: PodSnapshot): Record<string, unknown> {
   const ready = isPodReady(pod);

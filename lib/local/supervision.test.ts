@@ -8,7 +8,7 @@ import { ContainerRun, type ContainerTask } from "./container.ts";
 import { httpRequest } from "./probe-ask.ts";
 import type { Probe } from "./probe-model.ts";
 import { RestartDelay, shouldRestart } from "./restart.ts";
-import { type ContainerSnapshot, isPodReady, podPhase, podStatus } from "./status.ts";
+import { type ContainerSnapshot, isPodReady, podPhase, podStatus, whyNotReady } from "./status.ts";
 
 class HandClock implements Clock {
   now = 0;
@@ -310,6 +310,30 @@ describe("a pod's status", () => {
       ended(1),
       podPhase({ ...pod, failure: "no volume" }),
     ]).toEqual(["Running", "Pending", "Succeeded", "Failed", "Failed"]);
+  });
+
+  test("tells people what it waits for", () => {
+    const first = (more: Partial<ContainerSnapshot>) =>
+      whyNotReady({ ...pod, containers: [container(more)] });
+    expect([
+      first({ ready: false }),
+      first({ ready: false, started: false }),
+      first({ phase: "waiting", reason: "CrashLoopBackOff", ready: false }),
+      first({ phase: "terminated", reason: "Error", ready: false }),
+      whyNotReady({ ...pod, failure: "no volume" }),
+      whyNotReady({
+        ...pod,
+        initialized: false,
+        init: [container({ name: "linkerd-proxy", started: false, ready: false })],
+      }),
+    ]).toEqual([
+      "app has not passed its readiness probe yet",
+      "app has not passed its startup probe yet",
+      "app waits (CrashLoopBackOff)",
+      "app has ended (Error)",
+      "no volume",
+      "linkerd-proxy has not passed its startup probe yet",
+    ]);
   });
 
   test("tells restarts and the end before the last", () => {

@@ -348,7 +348,7 @@ describe.skipIf(reason !== undefined)("malla up refuses", () => {
   test("an image without a command, with what to write", async () => {
     laptop.write("web.yaml", CLIENT.replace(/command: .*/, "args: [x]"));
     expect(await refused()).toMatch(
-      /^64 app\/web\.yaml:1: Pod "client": container shell has image "any" but no command/,
+      /^64 app\/web\.yaml:6: Pod "client": container shell has image "any" but no command/,
     );
     expect(await refused("--exec", "clint=true")).toContain("--exec clint: there is no workload");
   });

@@ -40,6 +40,8 @@ export interface Manifests {
   readonly errors: readonly string[];
   /** What was left out without harm, such as kinds that the mesh does not read. */
   readonly notes: readonly string[];
+  /** The line of a field of one of the manifests, for those who check more than the shapes do. */
+  lineOf(manifest: Manifest, path: Path): number;
 }
 
 /** A value of a document, and how to find the line of a path in it. */
@@ -88,6 +90,7 @@ class Reader {
   readonly #file: string;
   readonly #manifests: Manifest[] = [];
   readonly #notes: string[] = [];
+  readonly #lines = new Map<Manifest, Found["line"]>();
 
   constructor(file: string) {
     this.#file = file;
@@ -116,7 +119,14 @@ class Reader {
 
   result(): Manifests {
     const objects = this.#manifests.flatMap(({ object }) => object === undefined ? [] : [object]);
-    return { manifests: this.#manifests, objects, errors: this.errors, notes: this.#notes };
+    const lines = this.#lines;
+    return {
+      manifests: this.#manifests,
+      objects,
+      errors: this.errors,
+      notes: this.#notes,
+      lineOf: (manifest, path) => lines.get(manifest)?.(path) ?? manifest.line,
+    };
   }
 
   #object(raw: Record<string, unknown>, found: Found): void {
@@ -140,7 +150,7 @@ class Reader {
         return;
       }
       this.#notes.push(`${this.#file}:${line}: ${title} (${apiVersion}) is not read: left out`);
-      this.#manifests.push({ raw, file: this.#file, line });
+      this.#add({ raw, file: this.#file, line }, found);
       return;
     }
     const reading = readShape(shapeOf(known), raw);
@@ -150,7 +160,12 @@ class Reader {
       this.error(found.line(issue.path), `${title}: ${where}: ${describeIssue(issue)}`);
     }
     if (!reading.ok || issues.length > 0) return;
-    this.#manifests.push({ raw, object: reading.value, file: this.#file, line });
+    this.#add({ raw, object: reading.value, file: this.#file, line }, found);
+  }
+
+  #add(manifest: Manifest, { line }: Found): void {
+    this.#manifests.push(manifest);
+    this.#lines.set(manifest, line);
   }
 }
 
