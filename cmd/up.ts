@@ -115,7 +115,7 @@ async function runInner(): Promise<number> {
   const spec = Promise.withResolvers<NodeSpec>();
   void readInput((line) => spec.resolve(JSON.parse(line) as NodeSpec));
   const machine = { cores: navigator.hardwareConcurrency, memoryBytes: totalmem() };
-  const write = (text: string) => void process.stdout.write(text);
+  const write = boundedWriter();
   let code = 1;
   try {
     code = await runNode(await spec.promise, write, machine);
@@ -124,6 +124,23 @@ async function runInner(): Promise<number> {
   }
   // Timers and sockets are still open, and none of them is worth waiting for.
   exitNow(code);
+}
+
+/** A terminal that was stopped (Ctrl-S) takes nothing for as long as its user likes. */
+const WAITING_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Writes to standard output; lines that would pile up without bound are dropped, and counted. */
+function boundedWriter(): (text: string) => void {
+  let dropped = 0;
+  return (text) => {
+    if (process.stdout.writableLength > WAITING_BYTES_MAX) {
+      dropped++;
+      return;
+    }
+    if (dropped > 0) process.stdout.write(`malla: ${dropped} lines were dropped\n`);
+    dropped = 0;
+    process.stdout.write(text);
+  };
 }
 
 async function readInput(firstLine: (line: string) => void): Promise<void> {

@@ -107,6 +107,7 @@ describe("the sandbox", () => {
     networkNamespace: "/run/net1",
     mounts: [],
     workFolder: "/work",
+    hidden: "/run/mesh",
     scriptFile: "/pod/start.sh",
     namespaceFile: "/pod/namespace",
     workingDir: "/home/me/it's",

@@ -11,6 +11,7 @@ import {
   makeNewFolder,
   moveOver,
   randomHex,
+  realPath,
   removeTree,
   textAt,
   writeFile,
@@ -45,7 +46,8 @@ export function makeMeshFolder(
   // Under its name it has its owner from the first moment on, else another start could remove it.
   writeFile(`${draft}/${OWNER_FILE}`, processStamp(ownPid()) ?? "", 0o600);
   moveOver(draft, path);
-  return path;
+  // Without links in it, since pods are kept from it by this path.
+  return realPath(path) ?? path;
 }
 
 /** Removes the folders of meshes whose process is gone. */

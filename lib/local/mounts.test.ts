@@ -42,7 +42,7 @@ function script(...mounts: readonly Partial<Mount>[]): string {
     readOnly: false,
     ...mount,
   }));
-  return mountScript(whole, machine, "/work");
+  return mountScript(whole, machine, { work: "/work", hidden: "/run/mesh" });
 }
 
 describe("mounts", () => {
@@ -50,7 +50,7 @@ describe("mounts", () => {
     const text = script({ kind: "file", target: "/etc/hosts", source: "/pod/hosts" });
     expect(text).toContain("mount --rbind /pod/hosts /etc/hosts\n");
     expect(text).not.toContain("pivot_root");
-    expect(text.match(/-t tmpfs/g)).toHaveLength(1);
+    expect(text.match(/-t tmpfs/g)).toHaveLength(2);
   });
 
   test("over a link go to where it leads", () => {
@@ -66,7 +66,7 @@ describe("mounts", () => {
     expect(lines).toContain("mkdir /etc/ssl");
     expect(lines).toContain("/work/stage0/ssl /etc/ssl none rbind 0 0");
     expect(lines).toContain("ln -s ../run/resolve/stub.conf /etc/resolv.conf");
-    expect(lines.at(-2)).toBe("mount --rbind /pod/v /etc/web/conf");
+    expect(lines.at(-3)).toBe("mount --rbind /pod/v /etc/web/conf");
     expect(text).not.toContain("pivot_root");
   });
 
@@ -93,6 +93,15 @@ describe("mounts", () => {
     expect(text.indexOf("/pod/v /etc/ssl\n")).toBeLessThan(text.indexOf("/pod/v /etc/ssl/inner"));
     // The volume itself is where the inner place is made: nothing of the machine is covered.
     expect(text).not.toContain("stage0");
+  });
+
+  test("hide the mesh's own folder, last of all", () => {
+    expect(script({}).split("\n").at(-2)).toBe(
+      "mount -t tmpfs -o mode=0500,size=4k malla /run/mesh",
+    );
+    expect(script({ target: "/data" })).toContain(
+      "mount -t tmpfs -o mode=0500,size=4k malla /work/root/run/mesh\ncd /work/root\n",
+    );
   });
 
   test("read-only volumes are remounted so", () => {

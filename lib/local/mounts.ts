@@ -33,11 +33,20 @@ const LINKS_MAX = 40;
 /** No path holds this: it would have to begin a line, and paths begin with a slash. */
 const TABLE_END = "END-OF-TABLE";
 
-/**
- * Gives the shell commands that mount all of it. `work` is an existing folder for the script's own use;
- * it must lie outside all targets.
- */
-export function mountScript(mounts: readonly Mount[], tree: HostTree, work: string): string {
+/** The folders that the script works with. */
+export interface MountPlaces {
+  /** An existing folder for the script's own use, outside all targets. */
+  readonly work: string;
+  /** A folder that nothing in the container may see, such as the mesh's keys and sockets. */
+  readonly hidden: string;
+}
+
+/** Gives the shell commands that mount all of it. */
+export function mountScript(
+  mounts: readonly Mount[],
+  tree: HostTree,
+  { work, hidden }: MountPlaces,
+): string {
   const wanted = mounts.map((mount) => ({ ...mount, target: resolveLinks(mount.target, tree) }))
     // Parents first, so that a mount below another one is not hidden by it.
     .sort((a, b) => depth(a.target) - depth(b.target));
@@ -49,6 +58,7 @@ export function mountScript(mounts: readonly Mount[], tree: HostTree, work: stri
     lines.push(...cover(folder, `${work}/${STAGE}${index}`, newRoot, tree));
   });
   lines.push(...placeAll(wanted, newRoot));
+  lines.push(`mount -t tmpfs -o mode=0500,size=4k malla ${quote(`${newRoot}${hidden}`)}`);
   // What was mounted is a copy by now: the sources' folder stays visible, it is ours anyway.
   if (newRoot !== "") {
     lines.push(

@@ -193,6 +193,7 @@ class Node {
     return {
       clock: this.#clock,
       folder,
+      meshFolder: spec.folder,
       nodeName: NODE_NAME,
       hostIp: MESH_ADDRESSES.gateway,
       workingDir: spec.workingDir,

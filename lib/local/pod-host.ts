@@ -12,6 +12,8 @@ export interface PodHost {
   readonly clock: Clock;
   /** A folder on the mesh's private file system. */
   readonly folder: string;
+  /** The mesh's folder, which has everything in it that pods must not see. */
+  readonly meshFolder: string;
   readonly nodeName: string;
   readonly hostIp: string;
   /** The directory of `malla up`. */

@@ -249,6 +249,7 @@ export class PodRun {
         namespaceFile: this.#files.namespaceFile(container.name),
         networkNamespace: this.#network.namespace,
         mounts: this.#files.mounts(container, (path) => kindAt(path) === "folder"),
+        hidden: this.#host.meshFolder,
         workFolder: this.#files.workFolder(container.name),
         workingDir: container.workingDir ?? this.task.workingDir ?? this.#host.workingDir,
         hostname: model.hostname,

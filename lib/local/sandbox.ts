@@ -27,6 +27,8 @@ export interface SandboxPlan {
   readonly networkNamespace: string;
   readonly mounts: readonly Mount[];
   readonly workFolder: string;
+  /** The mesh's folder, with its keys and sockets; nobody in a pod has any business there. */
+  readonly hidden: string;
   /** Where the script is put: it may be longer than an argument can be. */
   readonly scriptFile: string;
   /** Where the script writes the name of its mount namespace, before anything else. */
@@ -53,7 +55,7 @@ export function sandbox(plan: SandboxPlan, tree: HostTree, programs: SandboxProg
     "malla_path=$PATH",
     `PATH=${SYSTEM_PATH}`,
     `readlink /proc/self/ns/mnt > ${quote(plan.namespaceFile)}`,
-    mountScript(plan.mounts, tree, plan.workFolder),
+    mountScript(plan.mounts, tree, { work: plan.workFolder, hidden: plan.hidden }),
     `hostname ${quote(hostname)} 2>/dev/null || :`,
     `cd ${quote(workingDir)}`,
     "PATH=$malla_path",

@@ -197,6 +197,16 @@ describe.skipIf(reason !== undefined).each([...USERS])("malla up as %s", (user) 
       "0",
       "",
     ]);
+    // Keys, tokens and sockets of the mesh are nobody's business in a pod.
+    const peek = await laptop.run(
+      "run",
+      "peek",
+      "--",
+      "sh",
+      "-c",
+      `ls -A ${laptop.home}/state/malla/mesh-*/`,
+    );
+    expect(peek).toMatchObject({ code: 0, out: "" });
     const mark = "import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, 36, 2102)";
     const refused = await laptop.run("run", "mark", "--", "python3", "-c", mark);
     expect(refused.code).toBe(1);
