@@ -107,19 +107,25 @@ export function namespaceOf(pid: number | "self", kind: NamespaceKind): string |
   }
 }
 
-/** Kills every process that lives in the namespace; returns how many there were. */
-export function killNamespace(kind: NamespaceKind, namespace: string): number {
+/**
+ * Kills every process in the network namespace that the file stands for; with `mountNamespace` only
+ * those that are in that one as well. Returns how many there were.
+ *
+ * The kernel uses the numbers of namespaces again as soon as nobody holds them. The file holds the
+ * network namespace, so its number is good for as long as the file is there; that of a mount
+ * namespace whose last process has ended may already be another's, hence never alone.
+ */
+export function killInNamespace(networkFile: string, mountNamespace?: string): number {
+  const file = statSync(networkFile, { throwIfNoEntry: false });
+  if (file === undefined) return 0;
+  const network = `net:[${file.ino}]`;
   let killed = 0;
   for (const pid of processes()) {
-    if (namespaceOf(pid, kind) === namespace && signalProcess(pid, "SIGKILL")) killed++;
+    if (namespaceOf(pid, "net") !== network) continue;
+    if (mountNamespace !== undefined && namespaceOf(pid, "mnt") !== mountNamespace) continue;
+    if (signalProcess(pid, "SIGKILL")) killed++;
   }
   return killed;
-}
-
-/** Kills every process in the network namespace that the file stands for. */
-export function killNetworkNamespace(path: string): number {
-  // The file and the processes' links lead to the same inode of the kernel's own file system.
-  return killNamespace("net", `net:[${statSync(path).ino}]`);
 }
 
 /**

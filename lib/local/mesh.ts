@@ -36,6 +36,9 @@ export interface PodExtras {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
+/** The proxies learn within milliseconds that a pod goes; requests under way then take a while. */
+const NOTICE_MS = 500;
+
 interface Running {
   readonly plan: PodPlan;
   readonly object: Manifest;
@@ -206,7 +209,7 @@ export class Mesh {
     running.ending = true;
     const { graceSeconds } = running.run.task.model;
     const graceMs = Math.min(this.#task.host.graceMs, graceSeconds * 1_000);
-    void running.run.stop(graceMs).catch((error: unknown) => {
+    void running.run.stop(graceMs, NOTICE_MS).catch((error: unknown) => {
       this.#task.host.complain(`pod ${running.plan.name}: ${describeError(error)}`);
     }).then(() => {
       this.#running.delete(running.plan.key);

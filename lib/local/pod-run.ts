@@ -4,8 +4,9 @@
  */
 
 import { describeError, Fault } from "../base/fault.ts";
+import { sleep } from "../host/clock.ts";
 import { kindAt, removeTree, textAt, writeFile } from "../host/directory.ts";
-import { killNamespace, killNetworkNamespace } from "../host/namespace.ts";
+import { killInNamespace } from "../host/namespace.ts";
 import { execute, type Exit, spawn } from "../host/process.ts";
 import { INIT_CONTAINER } from "../inject/mod.ts";
 import { applicationEnvironment } from "./application-environment.ts";
@@ -144,20 +145,24 @@ export class PodRun {
     }
   }
 
-  /** Stops everything and gives back what the pod held. A second call waits for the first one. */
-  stop(graceMs: number): Promise<void> {
-    this.#stopped ??= this.#stop(graceMs);
+  /**
+   * Stops everything and gives back what the pod held. A pod that takes traffic is out of its Services
+   * for `noticeMs` before its programs are told. A second call waits for the first one.
+   */
+  stop(graceMs: number, noticeMs = 0): Promise<void> {
+    this.#stopped ??= this.#stop(graceMs, this.ready ? noticeMs : 0);
     return this.#stopped;
   }
 
-  async #stop(graceMs: number): Promise<void> {
+  async #stop(graceMs: number, noticeMs: number): Promise<void> {
     this.#stopping = true;
     this.changes.ring();
+    if (noticeMs > 0) await sleep(this.#host.clock, noticeMs);
     await Promise.all(this.#containers.map((run) => this.#stopContainer(run, graceMs)));
     // The proxy goes last, so that the application can finish what it has begun.
     for (const run of [...this.#init].reverse()) await this.#stopContainer(run, graceMs);
     if (this.#network === null) return;
-    killNetworkNamespace(this.#network.namespace);
+    killInNamespace(this.#network.namespace);
     await removePodNetwork(this.#network, this.task.index);
     this.#files.remove();
   }
@@ -227,7 +232,7 @@ export class PodRun {
   /** A container's mount namespace is its own: whatever lives in it came from its program. */
   #sweep(container: string): void {
     const namespace = textAt(this.#files.namespaceFile(container))?.trim();
-    if (namespace) killNamespace("mnt", namespace);
+    if (namespace && this.#network !== null) killInNamespace(this.#network.namespace, namespace);
   }
 
   #launch(container: ContainerModel) {
@@ -307,8 +312,7 @@ export class PodRun {
   async #runHook(run: ContainerRun, hook: LifecycleHook | null, name: string): Promise<void> {
     if (hook === null) return;
     if (hook.sleepSeconds > 0) {
-      const { clock } = this.#host;
-      await new Promise<void>((resolve) => clock.after(hook.sleepSeconds * 1_000, resolve));
+      await sleep(this.#host.clock, hook.sleepSeconds * 1_000);
     }
     if (hook.command.length === 0) return;
     const problem = await this.#runInside(run, hook.command, HOOK_TIMEOUT_MS);
