@@ -255,10 +255,27 @@ describe.skipIf(reason !== undefined).each([...USERS])("malla up as %s", (user) 
       return out;
     };
     expect(await greetings()).toStartWith("hello from");
+    // Somebody goes on asking while pods are replaced: that must cost no request.
+    const stop = `${laptop.app}/stop`;
+    const ask = `curl -s -m 20 -o /dev/null -w '%{http_code} ' http://web:8080/; sleep 0.02`;
+    const load = laptop.run(
+      "run",
+      "load",
+      "--",
+      "sh",
+      "-c",
+      `until [ -e ${stop} ]; do ${ask}; done`,
+    );
     laptop.write("web.yaml", WEB(3, "welcome"));
     await until(async () => (await greetings()).startsWith("welcome"));
     const stat = async () => (await laptop.run("stat", "deploy")).out;
     await until(async () => /web\s+3\/3/.test(await stat()));
+    laptop.write("web.yaml", WEB(1, "welcome"));
+    await until(async () => /web\s+1\/1/.test(await stat()));
+    laptop.write("stop", "");
+    const codes = (await load).out.trim().split(" ");
+    expect(codes.length).toBeGreaterThan(20);
+    expect(codes.filter((code) => code !== "200")).toEqual([]);
     laptop.write("web.yaml", "kind: [broken\n");
     await laptop.says(/app\/web\.yaml:\d+: /);
     expect(await greetings()).toStartWith("welcome");
