@@ -245,6 +245,7 @@ function wishOf({ source, kubeconfig }: ControllerSettings): SourceWish {
 }
 
 function watcherOf(control: Control, log: Logger, name: string): SourceWatcher {
+  let known: ReadonlySet<string> = new Set();
   return {
     applied: (object) => control.applied(object),
     deleted: (ref) => control.deleted(ref),
@@ -253,11 +254,14 @@ function watcherOf(control: Control, log: Logger, name: string): SourceWatcher {
       log.info("source is read", { source: name, ...control.sizes().objects });
     },
     problems(problems) {
+      // Told whole at each change; the log wants each problem once, when it appears.
       for (const { severity, message } of problems) {
-        if (severity === "error") log.error("cannot use an object", { problem: message });
-        else log.info("note", { note: message });
+        if (known.has(message)) continue;
+        if (severity === "error") log.error("source has a problem", { problem: message });
+        else log.info("source note", { note: message });
       }
-      if (problems.length === 0) log.info("no problem is left", { source: name });
+      if (problems.length === 0) log.info("source has no problem any more", { source: name });
+      known = new Set(problems.map(({ message }) => message));
     },
   };
 }
