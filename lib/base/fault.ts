@@ -24,17 +24,24 @@ export type FaultSource = "downstream" | "upstream" | "internal";
 
 /** Details of a fault; all have a default. */
 export interface FaultOptions {
+  /** Default: `internal`. */
   readonly source?: FaultSource;
+  /** Default: true for `unavailable` alone. */
   readonly retry?: boolean;
+  /** What made it fail. */
   readonly cause?: unknown;
 }
 
 /** A failure that a caller is expected to handle. The message is for an operator: verb, object, value. */
 export class Fault extends Error {
+  /** Why it failed. */
   readonly code: FaultCode;
+  /** Whose fault it is. */
   readonly source: FaultSource;
+  /** Whether trying again makes sense. */
   readonly retry: boolean;
 
+  /** Makes a fault; the message is for an operator. */
   constructor(code: FaultCode, message: string, options: FaultOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "Fault";

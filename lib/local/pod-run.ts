@@ -207,7 +207,7 @@ export class PodRun {
     const policy = isInit
       ? model.sidecar ? "Always" : pod.restartPolicy === "Never" ? "Never" : "OnFailure"
       : pod.restartPolicy;
-    const run = new ContainerRun({
+    const run: ContainerRun = new ContainerRun({
       name: model.name,
       policy,
       startup: model.startup,

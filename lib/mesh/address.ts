@@ -7,15 +7,21 @@ import { Fault } from "../base/fault.ts";
 
 /** An IP address in its usual text form (IPv6 without brackets) and a TCP port, 0–65535. */
 export interface SocketAddress {
+  /** The address in text. */
   readonly ip: string;
+  /** The TCP port. */
   readonly port: number;
 }
 
 /** A CIDR network, parsed once. `bits` is the address as one number, `prefix` its length in bits. */
 export interface Network {
+  /** As it was written. */
   readonly text: string;
+  /** The IP version. */
   readonly version: 4 | 6;
+  /** The address as one number. */
   readonly bits: bigint;
+  /** The prefix's length in bits. */
   readonly prefix: number;
 }
 

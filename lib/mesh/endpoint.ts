@@ -15,6 +15,7 @@ export type ProtocolHint = "unknown" | "h2" | "opaque";
 
 /** One address of a destination. */
 export interface Endpoint {
+  /** Where the application listens. */
   readonly address: SocketAddress;
   /** Relative share of traffic; 10000 is the usual weight. */
   readonly weight: number;
@@ -22,9 +23,11 @@ export interface Endpoint {
   readonly labels: Readonly<Record<string, string>>;
   /** Absent for a peer without a proxy of this mesh: traffic to it is not encrypted. */
   readonly identity?: PeerIdentity;
+  /** What the peer's proxy speaks. */
   readonly hint: ProtocolHint;
   /** Where the peer's proxy takes connections that begin with a transport header (4143). */
   readonly transportPort?: number;
+  /** The authority to ask a gateway for. */
   readonly authorityOverride?: string;
 }
 

@@ -7,9 +7,13 @@ import { Fault } from "../base/fault.ts";
 
 /** Whom a workload runs as, and which mesh vouches for it. */
 export interface WorkloadIdentity {
+  /** The workload's service account. */
   readonly serviceAccount: string;
+  /** The workload's namespace. */
   readonly namespace: string;
+  /** Where the control plane runs. */
   readonly controlPlaneNamespace: string;
+  /** The domain of the trust anchors. */
   readonly trustDomain: string;
 }
 

@@ -8,10 +8,13 @@ import type { Endpoint } from "./endpoint.ts";
 
 /** Names the object that a policy, route or backend comes from; `""` is the core group. */
 export interface ResourceRef {
+  /** The API group. */
   readonly group: string;
   /** `default` for what no object configures; its `name` then says which default. */
   readonly kind: string;
+  /** The object's name. */
   readonly name: string;
+  /** The object's namespace; empty for a default. */
   readonly namespace: string;
   /** 0 where a port has no meaning. */
   readonly port: number;
@@ -34,26 +37,35 @@ export type ClientMatch =
 
 /** Admits clients of some networks that authenticate in some way. */
 export interface Authorization {
+  /** Where clients may come from. */
   readonly networks: readonly { readonly network: Network; readonly except: readonly Network[] }[];
+  /** How clients must authenticate. */
   readonly clients: ClientMatch;
+  /** The object that this comes from. */
   readonly resource: ResourceRef;
 }
 
 /** The inbound policy of one port. No authorization: everything is denied. */
 export interface ServerPolicy {
+  /** What the port speaks. */
   readonly protocol: PortProtocol;
   /** How long to wait for bytes that tell the protocol, in milliseconds; meaningful for `detect`. */
   readonly detectTimeoutMs: number;
+  /** Who is admitted. */
   readonly authorizations: readonly Authorization[];
+  /** The object that this comes from. */
   readonly resource: ResourceRef;
   /** `GET` on exactly these paths is admitted from `probeNetworks` without authentication. */
   readonly probePaths: readonly string[];
+  /** Where probes come from. */
   readonly probeNetworks: readonly Network[];
 }
 
 /** Where a request or connection may be sent. */
 export interface Backend {
+  /** The object that this comes from. */
   readonly resource: ResourceRef;
+  /** Where the backend is. */
   readonly target:
     /** A destination whose endpoints are discovered by this path, `name.ns.svc.domain:port`. */
     | {
@@ -63,6 +75,7 @@ export interface Backend {
       readonly decayMs: number;
     }
     | { readonly kind: "forward"; readonly endpoint: Endpoint };
+  /** Relative share of the traffic. */
   readonly weight: number;
 }
 
@@ -74,15 +87,21 @@ export type RouteAction =
 
 /** A client policy's catch-all route for one kind of traffic. */
 export interface Route {
+  /** The object that this comes from. */
   readonly resource: ResourceRef;
+  /** What happens to it. */
   readonly action: RouteAction;
 }
 
 /** The outbound policy of one address. */
 export interface ClientPolicy {
+  /** What the port speaks. */
   readonly protocol: PortProtocol;
+  /** How long to wait for bytes that tell the protocol, in milliseconds. */
   readonly detectTimeoutMs: number;
+  /** The route of requests. */
   readonly http: Route;
+  /** The route of other connections. */
   readonly opaque: Route;
   /** The Service or other object that the address belongs to. */
   readonly parent: ResourceRef;
@@ -92,8 +111,10 @@ export interface ClientPolicy {
 export interface Profile {
   /** `name.ns.svc.domain` of the Service that owns the address; empty when there is none. */
   readonly fullyQualifiedName: string;
+  /** Whether its bytes are relayed without a look. */
   readonly opaque: boolean;
   /** Set when the address is a single endpoint (a pod), not a Service. */
   readonly endpoint?: Endpoint;
+  /** The object that owns the address. */
   readonly parent?: ResourceRef;
 }
