@@ -19,6 +19,32 @@ import { parsePublication, startMesh as startLocalMesh } from "./lib/local/mod.t
 
 export { Fault, type FaultCode, type FaultOptions, type FaultSource } from "./lib/base/fault.ts";
 export {
+  boolean,
+  ConfigFault,
+  defineSettings,
+  type Definition,
+  duration,
+  type Environment,
+  helpText,
+  type HostPort,
+  hostPort,
+  integer,
+  list,
+  loadSettings,
+  networks,
+  nonEmpty,
+  oneOf,
+  type ParsedSetting,
+  type Schema,
+  type Setting,
+  type Settings,
+  type SettingSources,
+  type SettingType,
+  socketAddress,
+  string,
+  type ValueOf,
+} from "./lib/config/mod.ts";
+export {
   formatAddress,
   type Network,
   networkContains,

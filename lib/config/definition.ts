@@ -5,6 +5,7 @@ import type { SettingType } from "./type.ts";
 
 /** One setting. With neither a default nor `required`, it is undefined when nobody gives it. */
 export interface Setting {
+  /** What values it takes. */
   readonly type: SettingType<unknown>;
   /** Names of environment variables; the first that is set counts. */
   readonly env?: string | readonly string[];
@@ -12,6 +13,7 @@ export interface Setting {
   readonly flag?: string;
   /** In the form that a user would write. */
   readonly default?: string;
+  /** Without it the start fails. */
   readonly required?: true;
   /** One sentence for the help. */
   readonly help: string;
@@ -24,12 +26,14 @@ export type Schema = Readonly<Record<string, Setting>>;
 
 /** A mode and its settings. */
 export interface Definition<S extends Schema> {
+  /** The mode that is configured, such as `proxy`. */
   readonly mode: string;
+  /** The settings by their names. */
   readonly settings: S;
 }
 
 /** The value of one setting once loaded. */
-type ValueOf<S extends Setting> = S["type"] extends SettingType<infer T>
+export type ValueOf<S extends Setting> = S["type"] extends SettingType<infer T>
   ? S extends { readonly default: string } | { readonly required: true } ? T : T | undefined
   : never;
 

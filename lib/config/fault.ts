@@ -7,8 +7,10 @@ export const EXIT_USAGE = 64;
 
 /** All problems of one start; each is a line that names the setting, the value and what was expected. */
 export class ConfigFault extends Fault {
+  /** One line for each wrong setting. */
   readonly problems: readonly string[];
 
+  /** Makes the fault of one mode's start. */
   constructor(mode: string, problems: readonly string[]) {
     const [first = "", ...rest] = problems;
     const message = rest.length === 0

@@ -23,7 +23,9 @@ export const CONFIG_ENV = "MALLA_CONFIG";
 
 /** Where settings come from. */
 export interface SettingSources {
+  /** The process's environment. */
   readonly env?: Environment;
+  /** The words after the mode. */
   readonly args?: readonly string[];
   /** Reads the file that `--config` names; throws when it cannot. */
   readonly readFile?: (path: string) => string;

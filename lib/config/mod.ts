@@ -7,6 +7,7 @@ export {
   type Schema,
   type Setting,
   type Settings,
+  type ValueOf,
 } from "./definition.ts";
 export { ConfigFault, EXIT_USAGE, exitCodeOf } from "./fault.ts";
 export { helpText, wantsHelp } from "./help.ts";
@@ -31,6 +32,7 @@ export {
   list,
   nonEmpty,
   oneOf,
+  type ParsedSetting,
   pemText,
   type SettingType,
   string,

@@ -8,6 +8,7 @@ import { list, reading, type SettingType, typeOf } from "./type.ts";
 export interface HostPort {
   /** Without brackets around IPv6; a trailing dot is kept, it marks a name as complete. */
   readonly host: string;
+  /** The TCP port. */
   readonly port: number;
 }
 

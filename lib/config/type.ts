@@ -18,6 +18,7 @@ export interface SettingType<T> {
   readonly emptyIsValue: boolean;
   /** Giving the flag again adds to the value instead of replacing it. */
   readonly isList: boolean;
+  /** Reads a value as it was written. */
   parse(text: string): ParsedSetting<T>;
 }
 
