@@ -102,9 +102,9 @@ async function watchDemo(asNobody: boolean): Promise<void> {
       const rest = "default.serviceaccount.identity.malla.cluster.local";
       expect([client_id, server_id]).toEqual([`${src}.${rest}`, `${dst}.${rest}`]);
     }
-    expect(await outputOf(asNobody, "stat", "deploy")).toMatch(
-      /^catalog +2\/2 +100\.00% +[\d.]+rps +\d+ms/m,
-    );
+    // Rates need two scrapes of a series, and edges may have theirs before a deployment has.
+    const catalog = /^catalog +2\/2 +100\.00% +[\d.]+rps +\d+ms/m;
+    await until(async () => catalog.test(await outputOf(asNobody, "stat", "deploy")));
     const checks = JSON.parse(await outputOf(asNobody, "check", "-o", "json"));
     expect(checks.categories.map(({ categoryName }: { categoryName: string }) => categoryName))
       .toEqual(["malla-machine", "malla-mesh"]);
