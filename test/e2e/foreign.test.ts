@@ -27,6 +27,29 @@ const reason = whyNoMesh() ??
   (missing.length > 0 ? `not installed: ${missing.join(", ")}` : undefined);
 if (reason !== undefined) console.log(`skipping the application of foreign programs: ${reason}`);
 
+/** A pod without a proxy that asks a meshed pod directly. */
+const STRANGER = `apiVersion: v1
+kind: Pod
+metadata:
+  name: stranger
+  annotations: { linkerd.io/inject: disabled }
+spec:
+  restartPolicy: Never
+  containers:
+    - name: sh
+      image: any
+      command:
+        - sh
+        - -c
+        - |
+          ip=$(curl -s -D - -o /dev/null http://web/ | tr -d '\\r' | sed -n 's/^x-served-by: //p')
+          for port in 8080 4140 4143 4190 4191; do
+            code=$(curl -s -m 3 -o /dev/null -w '%{http_code}' http://$ip:$port/index.html)
+            echo "stranger port $port $code"
+          done
+          echo stranger done
+`;
+
 interface Edge {
   readonly src: string;
   readonly dst: string;
@@ -101,6 +124,44 @@ describe.skipIf(reason !== undefined)("foreign programs", () => {
       running.child.kill("SIGINT");
       await running.child.exited;
     }
+  }, LONG_MS);
+
+  // tcpdump changes its groups, which only the machine's root may.
+  test.skipIf(process.getuid?.() !== 0 || Bun.which("tcpdump", { PATH }) === null)(
+    "between pods goes TLS 1.3 and no plain text",
+    async () => {
+      const words = ["-t", String(nodeOf(laptop)), "-n"];
+      const capture = Bun.spawn([
+        ...["nsenter", ...words, "tcpdump", "-Z", "root", "-i", "any", "--immediate-mode", "-s0", "-U", "-w", "-"],
+        "tcp port 4143 or tcp port 8080",
+      ], { env: { PATH }, stdout: "pipe", stderr: "pipe" });
+      await nextText(capture.stderr, "listening on");
+      const packets = new Response(capture.stdout).bytes();
+      const { out } = await client(
+        "for i in 1 2 3; do curl -s -H 'x-secret: sesame' http://web/; done",
+      );
+      expect(out).toContain("hello from nginx");
+      capture.kill("SIGINT");
+      const bytes = Buffer.from(await packets);
+      expect(bytes.length).toBeGreaterThan(2_000);
+      // A ServerHello (type 2 in a handshake record) that chooses version 0x0304.
+      expect(bytes.includes(Buffer.from([0x00, 0x2b, 0x00, 0x02, 0x03, 0x04]))).toBe(true);
+      for (const plain of ["hello from nginx", "sesame", "GET /", "HTTP/1.1"]) {
+        expect(bytes.includes(plain)).toBe(false);
+      }
+    },
+    LONG_MS,
+  );
+
+  test("a stranger gets nothing from a proxy's own ports", async () => {
+    laptop.write("stranger.yaml", STRANGER);
+    await laptop.says("stranger done");
+    const said = (port: number) =>
+      new RegExp(`stranger port ${port} (.*)`).exec(laptop.output)?.[1];
+    expect(laptop.output).toContain("stranger port 8080 200");
+    for (const port of [4140, 4143, 4190]) expect(said(port)).toBe("000");
+    expect(said(4191)).toBe("404");
+    laptop.remove("stranger.yaml");
   }, LONG_MS);
 
   test("a killed replica costs no more than what was in flight, and is used no more", async () => {
@@ -196,6 +257,32 @@ function masters(laptop: Laptop): number[] {
       return false;
     }
   });
+}
+
+/** The first process inside the mesh. */
+function nodeOf(laptop: Laptop): number {
+  const found = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).find((pid) => {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      return command.includes("up\0--node") && !command.startsWith("unshare") &&
+        readFileSync(`/proc/${pid}/environ`, "utf8").includes(laptop.home);
+    } catch {
+      // It ended while we looked, or is somebody else's.
+      return false;
+    }
+  });
+  return Number(found);
+}
+
+/** Reads a stream until it holds the text. */
+async function nextText(stream: ReadableStream<Uint8Array>, wanted: string): Promise<void> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.includes(wanted)) return;
+  }
+  throw new Error(`ended without "${wanted}": ${text}`);
 }
 
 function childrenOf(pid: number): number[] {
