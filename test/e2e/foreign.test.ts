@@ -132,7 +132,20 @@ describe.skipIf(reason !== undefined)("foreign programs", () => {
     async () => {
       const words = ["-t", String(nodeOf(laptop)), "-n"];
       const capture = Bun.spawn([
-        ...["nsenter", ...words, "tcpdump", "-Z", "root", "-i", "any", "--immediate-mode", "-s0", "-U", "-w", "-"],
+        ...[
+          "nsenter",
+          ...words,
+          "tcpdump",
+          "-Z",
+          "root",
+          "-i",
+          "any",
+          "--immediate-mode",
+          "-s0",
+          "-U",
+          "-w",
+          "-",
+        ],
         "tcp port 4143 or tcp port 8080",
       ], { env: { PATH }, stdout: "pipe", stderr: "pipe" });
       await nextText(capture.stderr, "listening on");
