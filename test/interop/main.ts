@@ -1,0 +1,104 @@
+/**
+ * A stock linkerd2-proxy in a mesh of Malla's: it takes the place of one sidecar, first as client, then
+ * as server, with certificate, discovery and policy from our control plane; HTTP/1 to Python's file
+ * server and opaque TCP to Redis. Its program was built elsewhere:
+ *
+ *   bun test/interop/main.ts --linkerd2-proxy PATH [--executable dist/malla]
+ */
+
+import { parseArgs } from "node:util";
+import { enterLab, insideLab, Lab, until } from "../support/lab.ts";
+import { Mesh, type PodSpec } from "../support/mesh.ts";
+
+const { values } = parseArgs({
+  options: {
+    "linkerd2-proxy": { type: "string" },
+    executable: { type: "string", default: new URL("../../dist/malla", import.meta.url).pathname },
+  },
+});
+const stock = values["linkerd2-proxy"] ?? "";
+if (stock === "") throw new Error("give the program of a stock proxy with --linkerd2-proxy PATH");
+if (!insideLab()) process.exit(enterLab(import.meta.path, process.argv.slice(2)));
+
+/** One way through the mesh: which side is the stock proxy. */
+type Way = "stock client" | "stock server";
+
+const FOLDER = "/usr/share/common-licenses";
+const lab = new Lab();
+const mesh = await Mesh.start(lab, values.executable);
+let failures = 0;
+for (const [index, way] of (["stock client", "stock server"] as const).entries()) {
+  await tryWay(way, index + 1);
+}
+process.exit(failures === 0 ? 0 : 1);
+
+async function tryWay(way: Way, index: number): Promise<void> {
+  const client: PodSpec = { name: `c${index}`, node: lab.node(`c${index}`), port: 9, labels: {} };
+  const files: PodSpec = pod(`files${index}`, 8000);
+  const cache: PodSpec = pod(`cache${index}`, 6379);
+  files.node.start(["python3", "-m", "http.server", "8000", "--directory", FOLDER]);
+  cache.node.start(["redis-server", "--protected-mode", "no", "--save", ""]);
+  for (
+    const [each, isStock] of [[client, way === "stock client"], [files, way !== "stock client"], [
+      cache,
+      way !== "stock client",
+    ]] as const
+  ) {
+    mesh.pod(each);
+    await (isStock ? mesh.startPeer(each, stock) : mesh.startProxy(each));
+    mesh.redirect(each.node, isStock ? "unmarked" : "marked");
+  }
+  const [filesIp, cacheIp] = [`10.43.${index}.1`, `10.43.${index}.2`];
+  mesh.service(files.name, filesIp, 80, 8000);
+  mesh.service(cache.name, cacheIp, 6379, 6379);
+  const sum = (text: string) => new Bun.CryptoHasher("sha256").update(text).digest("hex");
+  const wanted = sum(await Bun.file(`${FOLDER}/GPL-3`).text());
+  const curl = ["curl", "-sf", "--max-time", "5"];
+  await until("curl is answered", async () => {
+    const got = client.node.start([...curl, `http://${filesIp}/GPL-3`]);
+    return await got.exited === 0 && sum(await got.output()) === wanted;
+  });
+  report(`${way}: HTTP/1 through mutual TLS, same bytes`, true);
+  const pipe = "for i in $(seq 5000); do echo SET k$i $i; done | redis-cli -h";
+  const redis = client.node.start(["sh", "-c", `${pipe} ${cacheIp} --pipe`]);
+  await redis.exited;
+  report(
+    `${way}: Redis, pipelined, opaque`,
+    (await redis.output()).includes("errors: 0, replies: 5000"),
+  );
+  await reportPeers(way, client, files, cache);
+}
+
+/** Both sides must name the other's identity in their counters of secured connections. */
+async function reportPeers(way: Way, client: PodSpec, ...servers: PodSpec[]): Promise<void> {
+  const identity = (pod: PodSpec) =>
+    `${pod.name}.default.serviceaccount.identity.malla.cluster.local`;
+  const outbound = await metrics(client);
+  for (const server of servers) {
+    const inbound = await metrics(server);
+    report(`${way}: client names ${server.name}`, secured(outbound, "server_id", identity(server)));
+    report(`${way}: ${server.name} names client`, secured(inbound, "client_id", identity(client)));
+  }
+}
+
+function secured(text: string, label: string, name: string): boolean {
+  return text.split("\n").some((line) =>
+    line.startsWith("tcp_open_total{") && line.includes(`${label}="${name}"`) &&
+    line.includes('tls="true"')
+  );
+}
+
+async function metrics(pod: PodSpec): Promise<string> {
+  const got = pod.node.start(["curl", "-s", `http://${pod.node.ip}:4191/metrics`]);
+  await got.exited;
+  return await got.output();
+}
+
+function pod(name: string, port: number): PodSpec {
+  return { name, node: lab.node(name), port, labels: { app: name } };
+}
+
+function report(what: string, isGood: boolean): void {
+  if (!isGood) failures++;
+  console.log(`${isGood ? "√" : "×"} ${what}`);
+}
