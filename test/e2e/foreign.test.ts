@@ -290,15 +290,19 @@ function nodeOf(laptop: Laptop): number {
   return Number(found);
 }
 
-/** Reads a stream until it holds the text. */
+/** Waits for a text in a stream, and reads on: whose reader goes away is ended by its next word. */
 async function nextText(stream: ReadableStream<Uint8Array>, wanted: string): Promise<void> {
-  const decoder = new TextDecoder();
   let text = "";
-  for await (const chunk of stream) {
-    text += decoder.decode(chunk, { stream: true });
-    if (text.includes(wanted)) return;
-  }
-  throw new Error(`ended without "${wanted}": ${text}`);
+  let isOver = false;
+  void (async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) text += decoder.decode(chunk, { stream: true });
+    isOver = true;
+  })();
+  await until(() => {
+    if (isOver && !text.includes(wanted)) throw new Error(`ended without "${wanted}": ${text}`);
+    return text.includes(wanted);
+  });
 }
 
 function childrenOf(pid: number): number[] {
