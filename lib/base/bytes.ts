@@ -86,6 +86,30 @@ export function sameIgnoreCase(
   return true;
 }
 
+/** Whether `other` holds the range's bytes at `at`; it must be long enough. */
+export function equalsAt(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  other: Uint8Array,
+  at: number,
+): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] !== other[at++]) return false;
+  return true;
+}
+
+/** Whether `lower` holds the range at `at` with ASCII letters lowered; it must be long enough. */
+export function equalsLowerAt(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  lower: Uint8Array,
+  at: number,
+): boolean {
+  for (let i = start; i < end; i++) if (LOWER[bytes[i]!] !== lower[at++]) return false;
+  return true;
+}
+
 /** Reads decimal digits. −1 when the range is empty, holds anything else, or exceeds 2^53 − 1. */
 export function parseDecimal(bytes: Uint8Array, start: number, end: number): number {
   if (end <= start) return -1;
@@ -118,6 +142,17 @@ export function copyBytes(
   }
   if (start === 0 && end === source.length) target.set(source, at);
   else target.set(source.subarray(start, end), at); // cold: only for long ranges, where it pays
+}
+
+/** Copies `source[start, end)` to `target` at `at` with ASCII letters lowered; for names. */
+export function copyLower(
+  source: Uint8Array,
+  start: number,
+  end: number,
+  target: Uint8Array,
+  at: number,
+): void {
+  for (let i = start; i < end; i++) target[at++] = LOWER[source[i]!]!;
 }
 
 /**

@@ -167,3 +167,86 @@ export const DNS_NAMES_KEPT_MAX = 1_000;
  * handshakes hold up the event loop for some 10 ms.
  */
 export const CONNECTING_MIN = 8;
+
+/**
+ * Streams that a peer may have open on one HTTP/2 connection. Peers' proxies carry all requests to us on
+ * one, so it must not be what bounds a busy pod; each open stream holds some 2 KB and its window.
+ */
+export const STREAMS_PER_CONNECTION_MAX = 1_000;
+
+/** Streams that we open on a connection before its peer has told its own bound (RFC 9113 §6.5.2). */
+export const STREAMS_UNTIL_TOLD_MAX = 100;
+
+/** Bytes that a stream's sender may be ahead of its receiver; a veth's round trip takes far less. */
+export const STREAM_WINDOW_BYTES = 262_144;
+
+/** The same for all streams of a connection together, given back as soon as bytes come … */
+export const CONNECTION_WINDOW_BYTES = 1_048_576;
+
+/** … unless this many of them wait for slow readers: then the connection waits with them. */
+export const CONNECTION_HELD_BYTES_MAX = 4_194_304;
+
+/** Bytes of one header block with its continuations; Huffman coding saves at most three eighths. */
+export const HEADER_BLOCK_BYTES_MAX = 65_536;
+
+/** CONTINUATION frames of one block: a block of the largest size in usual frames needs four. */
+export const CONTINUATIONS_MAX = 16;
+
+/** Bytes of frames that wait for the socket before streams are told to wait too. */
+export const SEND_BUFFER_BYTES_HIGH = 131_072;
+
+/** The same with what cannot wait (answers to pings and settings): beyond it a peer does not read. */
+export const SEND_BUFFER_BYTES_MAX = 1_048_576;
+
+/**
+ * Frames a second that cost us work and bring nothing (streams reset before their answer, empty DATA,
+ * settings, pings), and how many may come at once. Busy clients that cancel stay far below.
+ */
+export const NUISANCES_PER_SECOND = 2_000;
+export const NUISANCES_BURST = 10_000;
+
+/** Streams that we have reset and whose late frames are let pass; a round trip's worth of them. */
+export const RESET_STREAMS_REMEMBERED = 256;
+
+assert(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES, "one stream may use its connection alone");
+assert(
+  CONNECTION_WINDOW_BYTES <= CONNECTION_HELD_BYTES_MAX,
+  "a connection's window must fit into what may be held",
+);
+assert(SEND_BUFFER_BYTES_HIGH < SEND_BUFFER_BYTES_MAX, "streams wait before a connection is ended");
+
+/**
+ * Bytes of an HPACK dynamic table in RFC 7541's way of counting, on either side: what HTTP/2 begins
+ * with. A larger one would not hold many more of the fields that repeat, and thousands of connections
+ * pay for it.
+ */
+export const HPACK_TABLE_BYTES_MAX = 4_096;
+
+/** Continuation bytes of an HPACK integer: 28 bits, more than any length or index can be. */
+export const HPACK_INTEGER_CONTINUATIONS_MAX = 4;
+
+/**
+ * Bytes that decoded header fields keep for the next block. Nearly all heads are below; what a larger
+ * one took is given back.
+ */
+export const FIELD_LINES_KEPT_BYTES = 16_384;
+
+assert(FIELD_LINES_KEPT_BYTES <= HEADER_BYTES_MAX, "no more is kept than a head may have");
+
+/**
+ * Bytes of a request's body that are kept so that it can be sent again; the contract's bound for
+ * retries. A longer one is sent once.
+ */
+export const REPLAY_BYTES_MAX = 65_536;
+
+/** Writes up to this size are put together with others; larger ones are worth a system call. */
+export const GATHER_BYTES_MAX = 16_384;
+
+/** Buffers of that size that a proxy keeps for the next turn; a burst's others are given back. */
+export const GATHER_BUFFERS_KEPT = 32;
+
+/** How long an HTTP/2 connection to an endpoint is kept without a request; a handshake costs 1 ms. */
+export const UPSTREAM_IDLE_MS = 90_000;
+
+/** Request heads of closed streams that a connection keeps for the next ones, some 1 KB each. */
+export const REQUEST_HEADS_KEPT = 32;

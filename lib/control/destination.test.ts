@@ -61,7 +61,7 @@ describe("a new watch", () => {
         zone_locality: "unknown",
       },
       identity: { name: IDENTITY, serverName: IDENTITY },
-      hint: "unknown",
+      hint: "h2",
       transportPort: 4143,
     });
     expect(heard.values).toEqual([{
@@ -161,8 +161,8 @@ describe("an endpoint", () => {
   test.each<[string | null, string | null, Endpoint["hint"]]>([
     ["8080", null, "opaque"],
     [null, "8080", "opaque"],
-    ["", "8080", "unknown"],
-    [null, null, "unknown"],
+    ["", "8080", "h2"],
+    [null, null, "h2"],
   ])("with opaque ports %p on the pod, %p on the namespace has the hint %s", (own, all, hint) => {
     const annotated = (ports: string | null): StringMap =>
       ports === null ? {} : { "config.linkerd.io/opaque-ports": ports };

@@ -49,7 +49,7 @@ export function endpointAt(place: Place, view: View, settings: ControlSettings):
     weight: WEIGHT,
     labels,
     identity,
-    hint: opaque ? "opaque" : "unknown",
+    hint: opaque ? "opaque" : "h2",
     ...(pod.inboundPort === undefined ? {} : { transportPort: pod.inboundPort }),
   };
 }

@@ -34,7 +34,12 @@ export function bridge<A>(
   context.opened(session);
   const splice = new Splice(
     session,
-    { out: new Outlet(conn, UNCOUNTED), intake, ended, paused },
-    { out: new Outlet(near, UNCOUNTED), intake: new Intake(), ended: false, paused: false },
+    { out: new Outlet(conn, UNCOUNTED, context.gatherer), intake, ended, paused },
+    {
+      out: new Outlet(near, UNCOUNTED, context.gatherer),
+      intake: new Intake(),
+      ended: false,
+      paused: false,
+    },
   );
 }

@@ -10,7 +10,8 @@ import type { Conn, ConnHandler } from "../host/net.ts";
 import type { ProxyEnvironment } from "./environment.ts";
 import type { Intake } from "./intake.ts";
 import type { Outlet } from "./outlet.ts";
-import type { HttpPool } from "./pool.ts";
+import type { Application } from "./application.ts";
+import { Gatherer } from "./gatherer.ts";
 
 /** Coarse enough to cost nothing when idle, fine enough for timeouts of seconds. */
 const TICK_MS = 100;
@@ -26,6 +27,12 @@ export interface Session {
   drain(): void;
   /** Ends at once. */
   abort(): void;
+}
+
+/** Has something to send at the end of the turn. */
+export interface TurnSender {
+  queued: boolean;
+  send(): void;
 }
 
 /** What is closed when the proxy ends. */
@@ -49,25 +56,36 @@ export class PathContext {
   readonly wheel: TimerWheel;
   /** For building one write; its content lasts until the next user clears it. */
   readonly scratch: ByteBuffer = new ByteBuffer(SCRATCH_BYTES);
+  readonly gatherer: Gatherer = new Gatherer();
   readonly sessions: Set<Session> = new Set();
   /** Pools with connections. */
   readonly pools: Set<Closable> = new Set();
   /** Inbound: connections to the application, by its address. */
-  readonly applications: Map<string, HttpPool> = new Map();
+  readonly applications: Map<string, Application> = new Map();
   draining = false;
   /** Called when the last session has gone. */
   emptied: (() => void) | null = null;
   readonly #ticker: Timer;
+  /** Those that send at the end of this turn. */
+  #senders: TurnSender[] = [];
+  readonly #sendAll: () => void;
 
   constructor(env: ProxyEnvironment) {
     this.env = env;
     const { clock } = env;
     this.wheel = new TimerWheel(clock.monotonicMs(), TICK_MS);
+    this.#sendAll = () => this.#turnEnded();
     this.#ticker = clock.every(TICK_MS, () => this.wheel.tick(clock.monotonicMs()));
   }
 
   nowMs(): number {
     return this.env.clock.monotonicMs();
+  }
+
+  /** Has it send when all events of this turn have been seen. */
+  sendAtTurnsEnd(sender: TurnSender): void {
+    sender.queued = true;
+    if (this.#senders.push(sender) === 1) this.env.clock.afterTurn(this.#sendAll);
   }
 
   opened(session: Session): void {
@@ -77,6 +95,15 @@ export class PathContext {
   closed(session: Session): void {
     this.sessions.delete(session);
     if (this.sessions.size === 0) this.emptied?.();
+  }
+
+  #turnEnded(): void {
+    const senders = this.#senders;
+    this.#senders = [];
+    for (let i = 0; i < senders.length; i++) {
+      senders[i]!.queued = false;
+      senders[i]!.send();
+    }
   }
 
   /** Ends the wheel; deadlines do not fire any more. */

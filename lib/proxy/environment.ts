@@ -106,8 +106,16 @@ export interface TransportMetrics {
 /** Counts of one kind of HTTP traffic (`request_total`, `response_total`, `response_latency_ms`). */
 export interface HttpMetrics {
   request(): void;
-  /** `status` 0: no response came; `error` then says why, else it is empty. */
-  response(status: number, success: boolean, latencyMs: number, error: string): void;
+  /**
+   * `status` 0: no response came; `error` then says why, else it is empty. `grpcStatus` −1: none came.
+   */
+  response(
+    status: number,
+    success: boolean,
+    latencyMs: number,
+    error: string,
+    grpcStatus: number,
+  ): void;
 }
 
 /** The proxy's own refusals and failures (`inbound_http_errors_total` and the like). */

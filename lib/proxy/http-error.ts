@@ -3,7 +3,9 @@
 import { asciiBytes, type ByteBuffer } from "../base/bytes.ts";
 import type { CloseReason } from "../host/net.ts";
 import { Http1Reason } from "../wire/http1/mod.ts";
-import type { Refusal } from "./http-side.ts";
+import type { Sender } from "../wire/http2/mod.ts";
+import { grpcStatusFor } from "./grpc.ts";
+import type { Refusal } from "./http-parts.ts";
 
 const REASONS: Readonly<Record<number, string>> = {
   400: "Bad Request",
@@ -33,13 +35,47 @@ export interface ErrorOptions {
 export function writeError(refusal: Refusal, options: ErrorOptions, out: ByteBuffer): void {
   const { status, message, unsent } = refusal;
   let text = `HTTP/1.1 ${status} ${REASONS[status] ?? "Error"}\r\ncontent-length: 0\r\n`;
-  if (options.explain) text += `l5d-proxy-error: ${message.replace(/[^\x20-\x7e]/g, "?")}\r\n`;
+  if (options.explain) text += `l5d-proxy-error: ${printable(message)}\r\n`;
   // Tells the proxy before us to prefer another replica, and that sending again is safe.
   if (unsent === true) text += "l5d-proxy-connection: close\r\nmalla-unsent: true\r\n";
   if (options.close) text += "connection: close\r\n";
   else if (options.http10) text += "connection: keep-alive\r\n";
   const bytes = asciiBytes(`${text}\r\n`);
   out.append(bytes, 0, bytes.length);
+}
+
+/** Writes a whole response without a body between `beginHeaders` and `endHeaders`. */
+export function writeErrorHttp2<O>(
+  refusal: Refusal,
+  grpc: boolean,
+  explain: boolean,
+  sender: Sender<O>,
+): void {
+  const { status, unsent } = refusal;
+  const message = printable(refusal.message);
+  const add = (name: string, value: string) => {
+    const bytes = asciiBytes(value);
+    sender.field(asciiBytes(name), bytes, 0, bytes.length);
+  };
+  sender.encoder.status(grpc ? 200 : status, sender.out);
+  if (grpc) {
+    add("content-type", "application/grpc");
+    add("grpc-status", String(grpcStatusFor(status)));
+    if (explain) add("grpc-message", percentEncoded(message));
+  } else add("content-length", "0");
+  if (explain) add("l5d-proxy-error", message);
+  if (unsent !== true) return;
+  add("l5d-proxy-connection", "close");
+  add("malla-unsent", "true");
+}
+
+function printable(message: string): string {
+  return message.replace(/[^\x20-\x7e]/g, "?");
+}
+
+/** As gRPC's messages are written. */
+function percentEncoded(message: string): string {
+  return message.replaceAll("%", "%25");
 }
 
 /** The status for a request that cannot be parsed. `reason` is the parser's negated answer. */

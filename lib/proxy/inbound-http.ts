@@ -1,21 +1,19 @@
 // hot
 /** The inbound side of HTTP: each request is admitted by the port's policy, and goes to the application. */
 
-import { asciiBytes } from "../base/bytes.ts";
 import type { CloseReason } from "../host/net.ts";
 import { formatAddress } from "../mesh/address.ts";
 import { admitsProbe } from "../mesh/authorize.ts";
 import type { Labels } from "../telemetry/metric.ts";
-import { NO_LINES } from "../wire/http1/mod.ts";
+import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
 import type { PathContext } from "./context.ts";
-import type { Downstream } from "./downstream.ts";
+import type { Application } from "./application.ts";
 import type { HttpMetrics } from "./environment.ts";
-import { plainHop } from "./hop.ts";
+import { applicationOf } from "./application.ts";
+import { type Exchange, wantsConnection } from "./exchange.ts";
 import { unreachableStatus } from "./http-error.ts";
-import type { HttpSide, Refusal } from "./http-side.ts";
+import type { HttpSide, Refusal } from "./http-parts.ts";
 import type { InboundClient } from "./inbound-client.ts";
-import { applicationTransport } from "./inbound-opaque.ts";
-import { HttpPool } from "./pool.ts";
 
 const DENIED: Refusal = {
   status: 403,
@@ -29,29 +27,31 @@ const PROBE = { authz_group: "", authz_kind: "default", authz_name: "probe" };
 /** The requests of one client connection. */
 export class InboundHttp implements HttpSide {
   readonly direction = "inbound";
-  readonly requestLines: Uint8Array;
+  readonly added: FieldLines | null;
+  readonly fromMesh: boolean;
   readonly explains: boolean;
   readonly #context: PathContext;
   readonly #client: InboundClient;
   readonly #unsubscribe: () => void;
-  #downstream: Downstream | null = null;
+  /** Ends the tunnel that the connection has become. */
+  #abortTunnel: (() => void) | null = null;
   /** What the two below were made for. */
   #labels: Labels | null = null;
   #metrics: HttpMetrics | null = null;
   #probeLabels: Labels | null = null;
-  #pool: HttpPool | null = null;
+  #application: Application | null = null;
 
   constructor(context: PathContext, client: InboundClient) {
     this.#context = context;
     this.#client = client;
     const id = client.tls.peerId;
-    this.requestLines = id === null ? NO_LINES : asciiBytes(`l5d-client-id: ${id}\r\n`);
+    this.added = id === null ? null : fieldLinesOf([["l5d-client-id", id]]);
+    this.fromMesh = id !== null;
     this.explains = id !== null;
     this.#unsubscribe = client.cell.subscribe(() => this.#policyChanged());
   }
 
-  admit(request: Downstream): Refusal | null {
-    this.#downstream = request;
+  admit(exchange: Exchange): Refusal | null {
     const { metrics } = this.#context.env;
     const client = this.#client;
     const labels = client.policyLabels();
@@ -59,7 +59,7 @@ export class InboundHttp implements HttpSide {
       metrics.authorized("http", true, labels);
       return null;
     }
-    if (this.#isProbe(request)) {
+    if (this.#isProbe(exchange)) {
       this.#probeLabels ??= { ...labels, ...PROBE }; // cold: once per connection
       metrics.authorized("http", true, this.#probeLabels);
       return null;
@@ -70,12 +70,16 @@ export class InboundHttp implements HttpSide {
     return DENIED;
   }
 
-  dispatch(request: Downstream, fresh: boolean): void {
-    this.#pool ??= this.#findPool();
-    request.assign(this.#pool, this.#httpMetrics(), fresh);
+  dispatch(exchange: Exchange): void {
+    const application = this.#application ??= applicationOf(this.#context, this.#client);
+    const { head } = exchange;
+    const isHttp2 = head.http2 && head.originalVersion < 0 && !wantsConnection(head);
+    exchange.assign(isHttp2 ? application.http2 : application.http1, this.#httpMetrics());
   }
 
-  unreachable(reason: CloseReason): Refusal {
+  picked(): void {}
+
+  unreachable(_exchange: Exchange, reason: CloseReason): Refusal {
     const { env } = this.#context;
     const target = formatAddress(this.#client.target);
     env.metrics.failed("inbound", "http", "i/o");
@@ -92,16 +96,18 @@ export class InboundHttp implements HttpSide {
 
   settled(): void {}
 
+  tunneled(abort: (() => void) | null): void {
+    this.#abortTunnel = abort;
+  }
+
   closed(): void {
     this.#unsubscribe();
   }
 
-  #isProbe(request: Downstream): boolean {
+  #isProbe({ head }: Exchange): boolean {
     const policy = this.#client.cell.current;
     if (policy.probePaths.length === 0) return false;
-    const { head, request: { headBytes } } = request;
-    const method = head.methodText(headBytes);
-    return admitsProbe(policy, this.#client.facts, method, head.targetText(headBytes));
+    return admitsProbe(policy, this.#client.facts, head.methodText(), head.targetText());
   }
 
   #httpMetrics(): HttpMetrics {
@@ -112,32 +118,13 @@ export class InboundHttp implements HttpSide {
     return this.#metrics;
   }
 
-  /** One pool for the application's port, whoever the clients are. */
-  #findPool(): HttpPool {
-    const { applications, env } = this.#context;
-    const key = formatAddress(this.#client.target);
-    let pool = applications.get(key);
-    if (pool === undefined) {
-      const hop = plainHop(this.#client.target, {
-        timeoutMs: env.settings.inboundConnectTimeoutMs,
-        mark: env.settings.socketMark,
-        metrics: applicationTransport(this.#context, this.#client),
-      });
-      pool = new HttpPool(this.#context, hop, false);
-      pool.emptied = () => void applications.delete(key); // cold: once per pool
-      applications.set(key, pool);
-    }
-    return pool;
-  }
-
   /** Requests are asked for one by one; a tunnel has no next request. */
   #policyChanged(): void {
-    const downstream = this.#downstream;
-    if (downstream === null || !downstream.tunneling) return;
-    if (this.#client.admittedBy() !== null) return;
+    const abort = this.#abortTunnel;
+    if (abort === null || this.#client.admittedBy() !== null) return;
     const { env } = this.#context;
     env.log.info("ended a tunnel that the policy admits no more", this.#client.describe());
     env.metrics.authorized("http", false, this.#client.policyLabels());
-    downstream.abort();
+    abort();
   }
 }

@@ -16,7 +16,9 @@ import { decodeTransportHeader, TRANSPORT_PROTOCOL } from "../wire/transport-hea
 import { certificateDnsNames } from "../wire/x509-san.ts";
 import { bridge } from "./bridge.ts";
 import { type Client, enterPhase, NO_EVENTS, type PathContext, type Session } from "./context.ts";
-import { Downstream } from "./downstream.ts";
+import { detectedAs } from "./detect.ts";
+import { DownstreamHttp1 } from "./downstream-http1.ts";
+import { DownstreamHttp2 } from "./downstream-http2.ts";
 import type { ErrorKind } from "./environment.ts";
 import { InboundClient } from "./inbound-client.ts";
 import { InboundHttp } from "./inbound-http.ts";
@@ -180,7 +182,8 @@ class InboundConnection implements Session, OpeningOwner {
     } else {
       intake.consume(decoded.consumed);
       const client = this.#client({ ip: this.#original.ip, port });
-      if (protocol === "http1") this.#startHttp(client);
+      if (protocol === "http1") this.#startHttp1(client);
+      else if (protocol === "http2") this.#startHttp2(client);
       else this.#startOpaque(client);
     }
   }
@@ -190,7 +193,7 @@ class InboundConnection implements Session, OpeningOwner {
     const { bytes, start, end } = intake;
     const { serverPolicies } = this.#context.env;
     const { protocol } = serverPolicies.port(this.#original.port).current;
-    if (protocol === "opaque") {
+    if (protocol === "opaque" || protocol === "tls") {
       this.#startOpaque(this.#client(this.#original));
       return;
     }
@@ -203,8 +206,9 @@ class InboundConnection implements Session, OpeningOwner {
         return;
       }
     }
-    const detected = protocol === "http1" ? Detected.HTTP1 : detectProtocol(bytes, start, end);
-    if (detected === Detected.HTTP1) this.#startHttp(this.#client(this.#original));
+    const detected = detectedAs(protocol) ?? detectProtocol(bytes, start, end);
+    if (detected === Detected.HTTP1) this.#startHttp1(this.#client(this.#original));
+    else if (detected === Detected.HTTP2) this.#startHttp2(this.#client(this.#original));
     else if (detected !== Detected.MORE || last) this.#startOpaque(this.#client(this.#original));
   }
 
@@ -233,9 +237,15 @@ class InboundConnection implements Session, OpeningOwner {
     return new InboundClient(this.#context, this.#opening.conn.remote, this.#tls, target);
   }
 
-  #startHttp(client: InboundClient): void {
+  #startHttp1(client: InboundClient): void {
     const connection = this.#leave(client);
-    new Downstream(this.#context, new InboundHttp(this.#context, client), connection).begin();
+    new DownstreamHttp1(this.#context, new InboundHttp(this.#context, client), connection).begin();
+    this.#context.closed(this);
+  }
+
+  #startHttp2(client: InboundClient): void {
+    const connection = this.#leave(client);
+    new DownstreamHttp2(this.#context, new InboundHttp(this.#context, client), connection).begin();
     this.#context.closed(this);
   }
 
@@ -261,7 +271,8 @@ class InboundConnection implements Session, OpeningOwner {
     const metrics = this.#context.env.metrics.transport({ ...client.policyLabels(), peer: "src" });
     metrics.opened();
     metrics.read(intake.length);
-    return { out: new Outlet(conn, metrics), intake, ended, paused };
+    const out = new Outlet(conn, metrics, this.#context.gatherer);
+    return { out, intake, ended, paused };
   }
 
   #refuse(kind: ErrorKind, reason: string): void {

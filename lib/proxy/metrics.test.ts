@@ -32,11 +32,11 @@ function sweepAfter(delayMs: number): void {
 test("a request and its response count with the contract's names, labels and buckets", () => {
   const http = metrics.http({ direction: "inbound", tls: "true" });
   http.request();
-  http.response(200, true, 3.5, "");
+  http.response(200, true, 3.5, "", -1);
   http.request();
-  http.response(503, false, 25_000, "");
+  http.response(503, false, 25_000, "", -1);
   http.request();
-  http.response(0, false, 1, "i/o");
+  http.response(0, false, 1, "i/o", -1);
   expect(lines("request_total")).toEqual(['request_total{direction="inbound",tls="true"} 3']);
   expect(lines("response_total")).toEqual([
     'response_total{direction="inbound",tls="true",classification="success",status_code="200"} 1',
@@ -98,7 +98,7 @@ test("authorizations and errors have their families", () => {
 test("an unused series is retired, and its holder lists it again by using it", () => {
   const http = metrics.http({ direction: "outbound" });
   http.request();
-  http.response(200, true, 1, "");
+  http.response(200, true, 1, "", -1);
   sweepAfter(599_000);
   expect(lines("request_total").length).toBe(1);
   sweepAfter(600_000);

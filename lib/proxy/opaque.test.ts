@@ -100,14 +100,6 @@ describe("two proxies, opaque", () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(400 << 20);
   }, 30_000);
 
-  test("HTTP/2 rides as it is", async () => {
-    const port = await application(echo);
-    const { client } = lab.pair(port);
-    const socket = dial(client.outbound);
-    socket.end("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    expect((await readAll(socket)).toString()).toBe("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-  });
-
   test("a reset on one side is a reset on the other", async () => {
     const port = await application((socket) => socket.once("data", () => socket.resetAndDestroy()));
     const { client, server } = lab.pair(port, "opaque");

@@ -122,7 +122,7 @@ export class OpaqueRelay implements Session {
     this.#over = true;
     this.#source.connected();
     hop.metrics.opened();
-    const out = new Outlet(upstream, hop.metrics);
+    const out = new Outlet(upstream, hop.metrics, this.context.gatherer);
     this.#sendFirst(out, hop.preface);
     const { client, intake, ended, paused } = this;
     const target = { out, intake: new Intake(), ended: false, paused: false };

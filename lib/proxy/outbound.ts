@@ -10,7 +10,9 @@ import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
 import { formatAddress, isLoopback, type SocketAddress } from "../mesh/address.ts";
 import { Detected, detectProtocol } from "../wire/http1/mod.ts";
 import { type Client, enterPhase, NO_EVENTS, type PathContext, type Session } from "./context.ts";
-import { Downstream } from "./downstream.ts";
+import { detectedAs } from "./detect.ts";
+import { DownstreamHttp1 } from "./downstream-http1.ts";
+import { DownstreamHttp2 } from "./downstream-http2.ts";
 import type { OutboundTarget, TransportMetrics } from "./environment.ts";
 import { errnoOf } from "./errno.ts";
 import { clientTlsLabels, FROM_APPLICATION, targetLabels } from "./labels.ts";
@@ -71,14 +73,11 @@ class OutboundConnection implements Session, OpeningOwner {
     const target = this.#target;
     if (target === null || this.#over) return;
     const { intake, ended, timedOut } = this.#opening;
-    const { protocol } = target.policy;
-    if (protocol === "http1") this.#startHttp(target);
-    else if (protocol !== "detect") this.#startOpaque(target);
-    else {
-      const detected = detectProtocol(intake.bytes, intake.start, intake.end);
-      if (detected === Detected.HTTP1) this.#startHttp(target);
-      else if (detected !== Detected.MORE || ended || timedOut) this.#startOpaque(target);
-    }
+    const known = detectedAs(target.policy.protocol);
+    const detected = known ?? detectProtocol(intake.bytes, intake.start, intake.end);
+    if (detected === Detected.HTTP1) this.#startHttp1(target);
+    else if (detected === Detected.HTTP2) this.#startHttp2(target);
+    else if (detected !== Detected.MORE || ended || timedOut) this.#startOpaque(target);
   }
 
   lost(reason: CloseReason): void {
@@ -119,9 +118,15 @@ class OutboundConnection implements Session, OpeningOwner {
     this.examine();
   }
 
-  #startHttp(target: OutboundTarget): void {
+  #startHttp1(target: OutboundTarget): void {
     const client = this.#leave();
-    new Downstream(this.#context, new OutboundHttp(this.#context, target), client).begin();
+    new DownstreamHttp1(this.#context, new OutboundHttp(this.#context, target), client).begin();
+    this.#context.closed(this);
+  }
+
+  #startHttp2(target: OutboundTarget): void {
+    const client = this.#leave();
+    new DownstreamHttp2(this.#context, new OutboundHttp(this.#context, target), client).begin();
     this.#context.closed(this);
   }
 
@@ -137,7 +142,8 @@ class OutboundConnection implements Session, OpeningOwner {
     const { conn, intake, ended, paused } = this.#opening;
     this.#opening.leave();
     this.#metrics.read(intake.length);
-    return { out: new Outlet(conn, this.#metrics), intake, ended, paused };
+    const out = new Outlet(conn, this.#metrics, this.#context.gatherer);
+    return { out, intake, ended, paused };
   }
 }
 

@@ -2,12 +2,17 @@
 /**
  * The writing side of a connection: it takes everything, and keeps what the socket did not take. Who
  * feeds it looks at `blocked` and pauses its source, so that no more is kept than one turn brings.
+ *
+ * While the context gathers (`context.gather`), small writes to one connection are put together: a
+ * head and a body that come as two events of another connection then leave in one system call.
  */
 
 import { assert } from "../base/assert.ts";
 import { ByteBuffer } from "../base/bytes.ts";
+import { GATHER_BYTES_MAX } from "../base/limits.ts";
 import type { Conn } from "../host/net.ts";
 import type { TransportMetrics } from "./environment.ts";
+import type { Gatherer } from "./gatherer.ts";
 
 /** Writes to one connection. */
 export class Outlet {
@@ -17,6 +22,9 @@ export class Outlet {
   blocked = false;
   /** `finish` or `destroyFlushed` was called; nothing may be written any more. */
   finishing = false;
+  /** What was gathered; the gatherer's to give and to take. */
+  gathered: ByteBuffer | null = null;
+  readonly #gatherer: Gatherer;
   #held: Uint8Array | null = null;
   #start = 0;
   #end = 0;
@@ -24,9 +32,10 @@ export class Outlet {
   #more: ByteBuffer | null = null;
   #destroys = false;
 
-  constructor(conn: Conn<unknown>, metrics: TransportMetrics) {
+  constructor(conn: Conn<unknown>, metrics: TransportMetrics, gatherer: Gatherer) {
     this.conn = conn;
     this.metrics = metrics;
+    this.#gatherer = gatherer;
   }
 
   /**
@@ -36,24 +45,17 @@ export class Outlet {
   write(bytes: Uint8Array, start: number, end: number, lasting: boolean): void {
     assert(!this.finishing, "nothing is written behind the end");
     if (start === end) return;
-    if (this.blocked) {
-      this.#more ??= new ByteBuffer(end - start);
-      this.#more.append(bytes, start, end);
+    if (this.#gatherer.active && end - start <= GATHER_BYTES_MAX && !this.blocked) {
+      this.#gatherer.take(this, bytes, start, end);
       return;
     }
-    const took = this.conn.write(bytes, start, end - start);
-    if (took < 0) return;
-    this.metrics.wrote(took);
-    if (took === end - start) return;
-    this.blocked = true;
-    if (lasting) {
-      this.#held = bytes;
-      this.#start = start + took;
-      this.#end = end;
-    } else {
-      this.#more ??= new ByteBuffer(end - start - took);
-      this.#more.append(bytes, start + took, end);
-    }
+    if (this.gathered !== null) this.#gatherer.release(this);
+    this.#write(bytes, start, end, lasting);
+  }
+
+  /** Writes what was gathered; the gatherer calls it. */
+  writeGathered(buffer: ByteBuffer): void {
+    this.#write(buffer.bytes, buffer.start, buffer.end, false);
   }
 
   /** To be called on `drain`: writes what is kept. `blocked` tells whether all is out. */
@@ -77,15 +79,38 @@ export class Outlet {
   /** Sends FIN behind all that was written. */
   finish(): void {
     if (this.finishing) return;
+    if (this.gathered !== null) this.#gatherer.release(this);
     this.finishing = true;
     if (!this.blocked) this.conn.shutdown();
   }
 
   /** Closes the connection when all that was written is out: a reader sees the end come too early. */
   destroyFlushed(): void {
+    if (this.gathered !== null) this.#gatherer.release(this);
     this.finishing = true;
     this.#destroys = true;
     if (!this.blocked) this.conn.destroy();
+  }
+
+  #write(bytes: Uint8Array, start: number, end: number, lasting: boolean): void {
+    if (this.blocked) {
+      this.#more ??= new ByteBuffer(end - start);
+      this.#more.append(bytes, start, end);
+      return;
+    }
+    const took = this.conn.write(bytes, start, end - start);
+    if (took < 0) return;
+    this.metrics.wrote(took);
+    if (took === end - start) return;
+    this.blocked = true;
+    if (lasting) {
+      this.#held = bytes;
+      this.#start = start + took;
+      this.#end = end;
+    } else {
+      this.#more ??= new ByteBuffer(end - start - took);
+      this.#more.append(bytes, start + took, end);
+    }
   }
 
   #endNow(): void {

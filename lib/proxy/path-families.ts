@@ -68,11 +68,13 @@ export function responseLabels(
   status: number,
   success: boolean,
   error: string,
+  grpcStatus: number,
 ): Labels {
   return {
     ...labels,
     classification: success ? "success" : "failure",
     ...statusLabels(status),
+    ...(grpcStatus < 0 ? {} : { grpc_status: String(grpcStatus) }),
     ...(error === "" ? {} : { error }),
   };
 }

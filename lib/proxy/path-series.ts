@@ -38,8 +38,14 @@ interface ResponseCounts {
   readonly status: number;
   readonly success: boolean;
   readonly error: string;
+  readonly grpcStatus: number;
   readonly total: Counter;
   readonly latency: Histogram;
+}
+
+/** One number for the three; gRPC's codes are 0–16, and what is above counts as unknown. */
+function responseKey(status: number, success: boolean, grpcStatus: number): number {
+  return (status * 2 + (success ? 1 : 0)) * 32 + grpcStatus + 1;
 }
 
 /** Requests and responses of one label set. */
@@ -66,13 +72,19 @@ export class HttpSeries implements HttpMetrics, PathSeries {
     this.#requests.value++;
   }
 
-  response(status: number, success: boolean, latencyMs: number, error: string): void {
+  response(
+    status: number,
+    success: boolean,
+    latencyMs: number,
+    error: string,
+    grpcStatus: number,
+  ): void {
     this.uses++;
     if (this.#requests === null) this.#requests = this.#list();
     const known = error === ""
-      ? this.#responses.get(status * 2 + (success ? 1 : 0))
+      ? this.#responses.get(responseKey(status, success, grpcStatus))
       : this.#failures.get(`${status} ${success} ${error}`);
-    const counts = known ?? this.#resolve(status, success, error);
+    const counts = known ?? this.#resolve(status, success, error, grpcStatus);
     counts.total.value++;
     counts.latency.observe(latencyMs);
   }
@@ -81,8 +93,10 @@ export class HttpSeries implements HttpMetrics, PathSeries {
     const families = this.#keeper.families;
     families.requests.remove(this.#labels);
     for (const byKey of [this.#responses, this.#failures]) {
-      for (const { status, success, error } of byKey.values()) {
-        families.responses.remove(responseLabels(this.#labels, status, success, error));
+      for (const { status, success, error, grpcStatus } of byKey.values()) {
+        families.responses.remove(
+          responseLabels(this.#labels, status, success, error, grpcStatus),
+        );
         families.latency.remove(latencyLabels(this.#labels, status));
       }
       byKey.clear();
@@ -95,16 +109,24 @@ export class HttpSeries implements HttpMetrics, PathSeries {
     return this.#keeper.families.requests.with(this.#labels);
   }
 
-  #resolve(status: number, success: boolean, error: string): ResponseCounts {
+  #resolve(
+    status: number,
+    success: boolean,
+    error: string,
+    grpcStatus: number,
+  ): ResponseCounts {
     const families = this.#keeper.families;
     const counts: ResponseCounts = {
       status,
       success,
       error,
-      total: families.responses.with(responseLabels(this.#labels, status, success, error)),
+      grpcStatus,
+      total: families.responses.with(
+        responseLabels(this.#labels, status, success, error, grpcStatus),
+      ),
       latency: families.latency.with(latencyLabels(this.#labels, status)),
     };
-    if (error === "") this.#responses.set(status * 2 + (success ? 1 : 0), counts);
+    if (error === "") this.#responses.set(responseKey(status, success, grpcStatus), counts);
     else this.#failures.set(`${status} ${success} ${error}`, counts);
     return counts;
   }

@@ -7,6 +7,7 @@ import {
   HEADER_COUNT_MAX,
   TRAILER_BYTES_MAX,
 } from "../../base/limits.ts";
+import { FieldName } from "../http/mod.ts";
 import { BodyFramer, BodyMode } from "./mod.ts";
 
 const CHUNKED = [
@@ -22,9 +23,11 @@ function feed(framer: BodyFramer, bytes: Uint8Array, cuts: readonly number[]): n
   let at = 0;
   for (const cut of [...cuts, bytes.length]) {
     if (cut <= at) continue;
-    const taken = framer.advance(bytes, at, cut);
-    if (taken < 0) return taken;
-    at += taken;
+    while (at < cut && !framer.done) {
+      const taken = framer.advance(bytes, at, cut);
+      if (taken < 0) return taken;
+      at += taken;
+    }
     if (framer.done) break;
   }
   return at;
@@ -134,7 +137,7 @@ describe("chunked", () => {
     ) {
       const framer = new BodyFramer();
       framer.beginChunked();
-      expect(framer.advance(asciiBytes(text), 0, text.length)).toBe(text.length);
+      expect(feed(framer, asciiBytes(text), [])).toBe(text.length);
       expect(framer.done).toBe(true);
     }
     const framer = new BodyFramer();
@@ -153,4 +156,43 @@ describe("chunked", () => {
     expect(framer.advance(bytes, 0, bytes.length)).toBe(bytes.length);
     expect([framer.done, framer.bytes]).toEqual([true, 5]);
   });
+});
+
+test("payload and trailers are told apart from the framing, in any pieces", () => {
+  const text =
+    "5;x=y\r\nhello\r\n6\r\n world\r\n0\r\nChecksum:  abc \r\nGrpc-Status: 0\r\nE:\r\n\r\n";
+  const bytes = asciiBytes(text);
+  fc.assert(
+    fc.property(fc.array(fc.nat(text.length), { maxLength: 20 }), (cuts) => {
+      const framer = new BodyFramer();
+      framer.beginChunked();
+      let payload = "";
+      let at = 0;
+      for (const cut of [...cuts.sort((a, b) => a - b), bytes.length]) {
+        while (at < cut && !framer.done) {
+          at += framer.advance(bytes, at, cut);
+          payload += text.slice(framer.payloadStart, framer.payloadEnd);
+        }
+      }
+      expect([framer.done, payload, at]).toEqual([true, "hello world", bytes.length]);
+      const { trailers } = framer;
+      const lines = Array.from(
+        { length: trailers?.count ?? 0 },
+        (_, i) => [trailers?.headerName(i), trailers?.headerText(i)],
+      );
+      expect(lines).toEqual([["Checksum", "abc"], ["Grpc-Status", "0"], ["E", ""]]);
+      expect(trailers?.findName(FieldName.GRPC_STATUS)).toBe(1);
+    }),
+    { seed: 1, numRuns: 300 },
+  );
+});
+
+test("a body without trailers has none, though one before it had some", () => {
+  const framer = new BodyFramer();
+  framer.beginChunked();
+  feed(framer, asciiBytes("0\r\na: b\r\n\r\n"), []);
+  expect(framer.trailers?.count).toBe(1);
+  framer.beginChunked();
+  feed(framer, asciiBytes("0\r\n\r\n"), []);
+  expect(framer.trailers).toBeNull();
 });

@@ -1,8 +1,8 @@
 // hot
 /**
- * Where a message's body ends. Bodies are relayed as they are; the framer only tells how many of the
- * next bytes belong to the message, and refuses chunked coding that another parser might read in
- * another way.
+ * Finds a message's payload and its end. Tells how many of the next bytes belong to the message and
+ * which of them are payload, keeps the trailers, and refuses chunked coding that another parser might
+ * read in another way.
  *
  * States of chunked coding:
  *
@@ -22,9 +22,12 @@ import {
   HEADER_COUNT_MAX,
   TRAILER_BYTES_MAX,
 } from "../../base/limits.ts";
-import { FIELD_VALUE, TOKEN } from "./characters.ts";
-import { badLineEnd, isMeshName } from "./fields.ts";
+import { FIELD_VALUE, TOKEN } from "../http/characters.ts";
+import { isMeshName } from "../http/field-name.ts";
+import type { FieldLines } from "../http/field-lines.ts";
+import { badLineEnd } from "./fields.ts";
 import { Http1Reason } from "./reason.ts";
+import { TrailerLines } from "./trailers.ts";
 
 /** How the end of a body is found. */
 export const BodyMode = { NONE: 0, LENGTH: 1, CHUNKED: 2, UNTIL_CLOSE: 3 } as const;
@@ -64,7 +67,11 @@ export class BodyFramer {
   bytes = 0;
   /** Bytes of payload still missing: of the body (length) or of the current chunk. */
   remaining = 0;
+  /** The payload among the bytes that `advance` took; an empty range when there was none. */
+  payloadStart = 0;
+  payloadEnd = 0;
 
+  #trailerLines: TrailerLines | null = null;
   #state = SIZE;
   #digits = 0;
   #extension = 0;
@@ -98,29 +105,45 @@ export class BodyFramer {
     return this.done || this.mode === BodyMode.UNTIL_CLOSE;
   }
 
+  /** The trailer fields of a chunked body that is done; null when it has none. */
+  get trailers(): FieldLines | null {
+    return this.#trailers > 0 ? this.#trailerLines : null;
+  }
+
   /**
-   * How many bytes from `start` on belong to the body, all of `[start, end)` unless the body ends
-   * before; a negated `Http1Reason` for bad framing, after which the message must be given up.
+   * Takes framing and at most one run of payload from `[start, end)`: how many bytes, which is all of
+   * them unless the body is done or more payload follows behind framing (call again then). A negated
+   * `Http1Reason` for bad framing, after which the message must be given up.
    */
   advance(bytes: Uint8Array, start: number, end: number): number {
+    this.payloadStart = start;
+    this.payloadEnd = start;
     if (this.done) return 0;
-    const length = end - start;
     switch (this.mode) {
       case BodyMode.LENGTH: {
-        const taken = length < this.remaining ? length : this.remaining;
-        this.remaining -= taken;
-        this.bytes += taken;
+        const taken = this.#payload(start, end);
         this.done = this.remaining === 0;
         return taken;
       }
       case BodyMode.CHUNKED:
         return this.#advanceChunked(bytes, start, end);
       case BodyMode.UNTIL_CLOSE:
-        this.bytes += length;
-        return length;
+        this.payloadEnd = end;
+        this.bytes += end - start;
+        return end - start;
       default:
         return 0;
     }
+  }
+
+  /** Marks what is left of the known length as payload; how many bytes that is. */
+  #payload(at: number, end: number): number {
+    const taken = end - at < this.remaining ? end - at : this.remaining;
+    this.payloadStart = at;
+    this.payloadEnd = at + taken;
+    this.remaining -= taken;
+    this.bytes += taken;
+    return taken;
   }
 
   #begin(mode: BodyMode, done: boolean): void {
@@ -135,16 +158,15 @@ export class BodyFramer {
     this.#trailerBytes = 0;
     this.#trailers = 0;
     this.#nameLength = 0;
+    this.#trailerLines?.resetFields();
   }
 
   #advanceChunked(bytes: Uint8Array, start: number, end: number): number {
     let at = start;
     while (at < end) {
       if (this.#state === DATA) {
-        const taken = Math.min(end - at, this.remaining);
-        this.remaining -= taken;
-        this.bytes += taken;
-        at += taken;
+        if (this.payloadEnd > this.payloadStart) return at - start;
+        at += this.#payload(at, end);
         if (this.remaining === 0) this.#state = DATA_CR;
         continue;
       }
@@ -212,8 +234,12 @@ export class BodyFramer {
       case TRAILER:
         return this.#trailerName(byte);
       case VALUE:
-        if (FIELD_VALUE[byte] === 1) return 0;
+        if (FIELD_VALUE[byte] === 1) {
+          this.#trailerLines?.putValue(byte);
+          return 0;
+        }
         if (byte !== CR) return badLineEnd(byte);
+        this.#trailerLines?.endLine();
         this.#state = VALUE_LF;
         return 0;
       case VALUE_LF:
@@ -231,6 +257,8 @@ export class BodyFramer {
       // Names are compared in lower case; the fold is exact for the letters and hyphens compared.
       if (length < NAME_BYTES_KEPT) this.#name[length] = byte | 0x20;
       this.#nameLength = length + 1;
+      this.#trailerLines ??= new TrailerLines();
+      this.#trailerLines.putName(byte);
       return 0;
     }
     if (length === 0) {
@@ -241,6 +269,7 @@ export class BodyFramer {
     if (byte !== COLON || this.#isForbidden() || ++this.#trailers > HEADER_COUNT_MAX) {
       return -Http1Reason.BAD_TRAILER;
     }
+    this.#trailerLines?.endName();
     this.#nameLength = 0;
     this.#state = VALUE;
     return 0;

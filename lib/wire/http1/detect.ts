@@ -3,7 +3,7 @@
 
 import { asciiBytes } from "../../base/bytes.ts";
 import { DETECT_BYTES_MAX, METHOD_BYTES_MAX } from "../../base/limits.ts";
-import { TARGET } from "./characters.ts";
+import { TARGET } from "../http/characters.ts";
 
 /** What the first bytes can mean. */
 export const Detected = { MORE: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;

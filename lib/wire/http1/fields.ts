@@ -6,9 +6,13 @@
 
 import { asciiBytes, equalsIgnoreCase, parseDecimal } from "../../base/bytes.ts";
 import { HEADER_BYTES_MAX, HEADER_COUNT_MAX } from "../../base/limits.ts";
-import { FIELD_VALUE, HOST, TOKEN } from "./characters.ts";
-import { type Head, RANGES_PER_HEADER, suspendHead } from "./head.ts";
+import { FIELD_VALUE, HOST, TOKEN } from "../http/characters.ts";
+import { RANGES_PER_HEADER } from "../http/field-lines.ts";
+import { FieldName, fieldName } from "../http/field-name.ts";
+import type { Head } from "../http/head.ts";
+import { elementEnd, elementStart, isBlank, trimEnd } from "../http/list.ts";
 import { Http1Reason } from "./reason.ts";
+import { suspendHead } from "./resume.ts";
 
 const TAB = 0x09;
 const LF = 0x0a;
@@ -19,15 +23,9 @@ const COLON = 0x3a;
 
 const CHUNKED = asciiBytes("chunked");
 const CLOSE = asciiBytes("close");
-const CONNECTION = asciiBytes("connection");
-const CONTENT_LENGTH = asciiBytes("content-length");
 const CONTINUE = asciiBytes("100-continue");
-const EXPECT = asciiBytes("expect");
 const H2C = asciiBytes("h2c");
-const HOST_NAME = asciiBytes("host");
 const KEEP_ALIVE = asciiBytes("keep-alive");
-const PROXY_CONNECTION = asciiBytes("proxy-connection");
-const TRANSFER_ENCODING = asciiBytes("transfer-encoding");
 const UPGRADE = asciiBytes("upgrade");
 
 /**
@@ -60,14 +58,16 @@ export function parseFields(
     if (at - start > HEADER_BYTES_MAX) return -Http1Reason.TOO_LARGE;
     if (head.count === HEADER_COUNT_MAX) return -Http1Reason.TOO_MANY_HEADERS;
     const slot = head.count * RANGES_PER_HEADER;
-    if (slot === head.ranges.length) head.growRanges();
+    if (slot === head.ranges.length) head.growFields();
     const ranges = head.ranges;
     ranges[slot] = line;
     ranges[slot + 1] = nameEnd;
     ranges[slot + 2] = valueStart;
     ranges[slot + 3] = valueEnd;
-    head.count++;
-    const reason = noteField(bytes, head, slot);
+    const name = fieldName(bytes, line, nameEnd);
+    head.marks[head.count++] = name;
+    head.seen |= 1 << name;
+    const reason = noteField(bytes, head, slot, name);
     if (reason !== 0) return -reason;
   }
 }
@@ -98,53 +98,42 @@ function finishFields(
     // RFC 9112 §6.1: an HTTP/1.0 sender does not know chunks, so somebody tampered with the framing.
     if (head.versionMinor === 0) return -Http1Reason.BAD_TRANSFER_ENCODING;
   }
+  head.fieldsEnd = at;
   head.end = at + 2;
+  head.bytes = bytes;
   head.scanned = 0;
   return head.end;
 }
 
-function isBlank(byte: number): boolean {
-  return byte === SPACE || byte === TAB;
-}
-
-/** Looks at a header by the length of its name, then by its bytes. Returns 0 or a reason. */
-function noteField(bytes: Uint8Array, head: Head, slot: number): number {
-  const start = head.ranges[slot]!;
-  const end = head.ranges[slot + 1]!;
-  if (isMeshName(bytes, start, end)) head.hasMeshHeaders = true;
-  switch (end - start) {
-    case 4:
-      return equalsIgnoreCase(bytes, start, end, HOST_NAME) ? noteHost(bytes, head, slot) : 0;
-    case 6:
-      if (equalsIgnoreCase(bytes, start, end, EXPECT)) noteExpect(bytes, head, slot);
+/** Takes note of what the field says of the message or the connection. Returns 0 or a reason. */
+function noteField(bytes: Uint8Array, head: Head, slot: number, name: FieldName): number {
+  switch (name) {
+    case FieldName.HOST:
+      return noteHost(bytes, head, slot);
+    case FieldName.EXPECT:
+      noteExpect(bytes, head, slot);
       return 0;
-    case 7:
-      if (equalsIgnoreCase(bytes, start, end, UPGRADE)) noteUpgrade(bytes, head, slot);
+    case FieldName.UPGRADE:
+      noteUpgrade(bytes, head, slot);
       return 0;
-    case 10:
-      if (equalsIgnoreCase(bytes, start, end, CONNECTION)) noteConnection(bytes, head, slot);
-      else if (equalsIgnoreCase(bytes, start, end, KEEP_ALIVE)) head.hasHopByHop = true;
+    case FieldName.CONNECTION:
+      noteConnection(bytes, head, slot);
       return 0;
-    case 14:
-      return equalsIgnoreCase(bytes, start, end, CONTENT_LENGTH)
-        ? noteLength(bytes, head, slot)
-        : 0;
-    case 16:
-      if (equalsIgnoreCase(bytes, start, end, PROXY_CONNECTION)) head.hasHopByHop = true;
+    case FieldName.KEEP_ALIVE:
+    case FieldName.PROXY_CONNECTION:
+      head.hasHopByHop = true;
       return 0;
-    case 17:
-      return equalsIgnoreCase(bytes, start, end, TRANSFER_ENCODING)
-        ? noteTransferEncoding(bytes, head, slot)
-        : 0;
+    case FieldName.CONTENT_LENGTH:
+      return noteLength(bytes, head, slot);
+    case FieldName.TRANSFER_ENCODING:
+      return noteTransferEncoding(bytes, head, slot);
+    case FieldName.MESH:
+    case FieldName.CANONICAL_DST:
+      head.hasMeshHeaders = true;
+      return 0;
     default:
       return 0;
   }
-}
-
-/** Whether a header's name begins with `l5d-`, in any case. */
-export function isMeshName(bytes: Uint8Array, start: number, end: number): boolean {
-  return end - start > 4 && (bytes[start]! | 0x20) === 0x6c && bytes[start + 1] === 0x35 &&
-    (bytes[start + 2]! | 0x20) === 0x64 && bytes[start + 3] === 0x2d;
 }
 
 function noteHost(bytes: Uint8Array, head: Head, slot: number): number {
@@ -235,22 +224,4 @@ function noteConnection(bytes: Uint8Array, head: Head, slot: number): void {
     else if (last > first) head.connectionNames = true;
     at = stop + 1;
   }
-}
-
-/** Offset of the comma that ends the list element at `at`, or `end`. */
-export function elementEnd(bytes: Uint8Array, at: number, end: number): number {
-  while (at < end && bytes[at] !== COMMA) at++;
-  return at;
-}
-
-/** Offset of the first byte of a list element that is not white space. */
-export function elementStart(bytes: Uint8Array, at: number, end: number): number {
-  while (at < end && isBlank(bytes[at]!)) at++;
-  return at;
-}
-
-/** Offset behind the last byte of a list element that is not white space. */
-export function trimEnd(bytes: Uint8Array, start: number, end: number): number {
-  while (end > start && isBlank(bytes[end - 1]!)) end--;
-  return end;
 }

@@ -1,15 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { asciiBytes } from "../../base/bytes.ts";
+import { Method, RequestHead, ResponseHead } from "../http/mod.ts";
 import {
   BodyFramer,
   BodyMode,
   frameRequest,
   frameResponse,
-  Method,
   parseRequestHead,
   parseResponseHead,
-  RequestHead,
-  ResponseHead,
   startsTunnel,
 } from "./mod.ts";
 

@@ -2,8 +2,8 @@
 /** Which body follows a head (RFC 9112 §6.3). */
 
 import type { BodyFramer } from "./body.ts";
-import type { RequestHead, ResponseHead } from "./head.ts";
-import { Method } from "./method.ts";
+import type { RequestHead, ResponseHead } from "../http/head.ts";
+import { Method } from "../http/method.ts";
 
 /** Begins the body of a request: chunked, of a length, or none. */
 export function frameRequest(framer: BodyFramer, head: RequestHead): void {

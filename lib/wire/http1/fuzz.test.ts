@@ -6,18 +6,17 @@
 import { expect, test } from "bun:test";
 import { asciiBytes, ByteBuffer } from "../../base/bytes.ts";
 import { Prng } from "../../base/prng.ts";
+import { type Head, RequestHead, ResponseHead } from "../http/mod.ts";
 import {
   BodyFramer,
   Detected,
   detectProtocol,
-  type Head,
   http1ReasonName,
   NO_LINES,
   parseRequestHead,
   parseResponseHead,
-  RequestHead,
-  ResponseHead,
-  rewriteHead,
+  writeRequestHead,
+  writeResponseHead,
 } from "./mod.ts";
 
 const REQUESTS = [
@@ -140,7 +139,8 @@ function fuzzHeads<H extends Head>(
     if (length <= 0) continue;
     checkTaken(bytes, length, head);
     out.clear();
-    rewriteHead(bytes, head, { dropMeshHeaders: true, keepUpgrade: true }, NO_LINES, out);
+    if (head instanceof RequestHead) writeRequestHead(head, NO_LINES, null, out);
+    else if (head instanceof ResponseHead) writeResponseHead(head, false, NO_LINES, out);
     const { contentLength, chunked } = head;
     expect(parse(out.bytes, out.start, out.end, head, 0)).toBe(out.length);
     expect([head.contentLength, head.chunked]).toEqual([contentLength, chunked]);
@@ -172,7 +172,11 @@ test("mutated chunked bodies end or fail at the same byte in any pieces", () => 
     const bytes = mutate(prng, prng.pick(BODIES));
     const whole = new BodyFramer();
     whole.beginChunked();
-    const expected = whole.advance(bytes, 0, bytes.length);
+    let expected = 0;
+    for (let step = 1; step > 0 && expected < bytes.length && !whole.done; expected += step) {
+      step = whole.advance(bytes, expected, bytes.length);
+      if (step < 0) expected = 0;
+    }
     const pieces = new BodyFramer();
     pieces.beginChunked();
     let at = 0;

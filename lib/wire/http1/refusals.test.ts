@@ -10,14 +10,13 @@ import {
   LEADING_CRLF_MAX,
   TRAILER_BYTES_MAX,
 } from "../../base/limits.ts";
+import { RequestHead, ResponseHead } from "../http/mod.ts";
 import {
   BodyFramer,
   Http1Reason,
   http1ReasonName,
   parseRequestHead,
   parseResponseHead,
-  RequestHead,
-  ResponseHead,
 } from "./mod.ts";
 
 type Row = readonly [text: string, reason: Http1Reason];
@@ -219,7 +218,12 @@ function refuseResponse(bytes: Uint8Array, end: number): number {
 function refuseChunked(bytes: Uint8Array, end: number): number {
   const framer = new BodyFramer();
   framer.beginChunked();
-  return framer.advance(bytes, 0, end);
+  let at = 0;
+  for (let taken = 1; taken > 0 && at < end; at += taken) {
+    taken = framer.advance(bytes, at, end);
+    if (taken < 0) return taken;
+  }
+  return at;
 }
 
 /** The first result that is not "more", when the bytes come one by one. */

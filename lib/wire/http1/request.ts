@@ -3,10 +3,11 @@
 
 import { asciiBytes, startsWithBytes } from "../../base/bytes.ts";
 import { LEADING_CRLF_MAX, METHOD_BYTES_MAX } from "../../base/limits.ts";
-import { HOST, TARGET, TOKEN } from "./characters.ts";
+import { HOST, TARGET, TOKEN } from "../http/characters.ts";
 import { badLineEnd, parseFields } from "./fields.ts";
-import { type RequestHead, resumeHead, suspendHead, TargetForm, waitForLine } from "./head.ts";
-import { Method, methodCode } from "./method.ts";
+import { type RequestHead, TargetForm } from "../http/head.ts";
+import { resumeHead, suspendHead, waitForLine } from "./resume.ts";
+import { Method, methodCode } from "../http/method.ts";
 import { Http1Reason } from "./reason.ts";
 
 const LF = 0x0a;

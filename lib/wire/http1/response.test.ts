@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { asciiBytes } from "../../base/bytes.ts";
-import { parseResponseHead, ResponseHead } from "./mod.ts";
+import { ResponseHead } from "../http/mod.ts";
+import { parseResponseHead } from "./mod.ts";
 
 const OK =
   "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 615\r\nConnection: keep-alive\r\n\r\n";
@@ -12,12 +13,12 @@ function parse(text: string): { head: ResponseHead; bytes: Uint8Array; result: n
 }
 
 test("status, version and headers are found", () => {
-  const { head, bytes, result } = parse(OK + "body");
+  const { head, result } = parse(OK + "body");
   expect(result).toBe(OK.length);
   expect(head.status).toBe(200);
   expect(head.versionMinor).toBe(1);
   expect(head.contentLength).toBe(615);
-  expect(head.headerText(bytes, 0)).toBe("nginx");
+  expect(head.headerText(0)).toBe("nginx");
   expect(head.persistent()).toBe(true);
 });
 
@@ -94,6 +95,6 @@ test("every split of the bytes gives the same head", () => {
     const scanned = length === 1 ? 0 : head.scanned;
     const result = parseResponseHead(moved, at, at + length, head, scanned);
     expect(result).toBe(length === OK.length ? OK.length : 0);
-    if (result > 0) expect(head.headerText(moved, 1)).toBe("615");
+    if (result > 0) expect(head.headerText(1)).toBe("615");
   }
 });

@@ -2,9 +2,10 @@
 /** Response heads (RFC 9112 §4). */
 
 import { asciiBytes, startsWithBytes } from "../../base/bytes.ts";
-import { FIELD_VALUE } from "./characters.ts";
+import { FIELD_VALUE } from "../http/characters.ts";
 import { badLineEnd, parseFields } from "./fields.ts";
-import { type ResponseHead, resumeHead, suspendHead, waitForLine } from "./head.ts";
+import type { ResponseHead } from "../http/head.ts";
+import { resumeHead, suspendHead, waitForLine } from "./resume.ts";
 import { Http1Reason } from "./reason.ts";
 
 const LF = 0x0a;

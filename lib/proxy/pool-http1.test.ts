@@ -1,12 +1,16 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import { asciiBytes } from "../base/bytes.ts";
 import { CONNECTING_MIN } from "../base/limits.ts";
 import type { CloseReason, Conn, ConnHandler, Net } from "../host/net.ts";
 import { TestEnvironment } from "../../test/support/path-environment.ts";
+import { RequestHead } from "../wire/http/mod.ts";
+import { parseRequestHead } from "../wire/http1/mod.ts";
 import { PathContext } from "./context.ts";
-import type { Downstream } from "./downstream.ts";
+import type { Exchange } from "./exchange.ts";
 import { plainHop } from "./hop.ts";
-import { HttpPool } from "./pool.ts";
-import type { Upstream } from "./upstream.ts";
+import { PoolHttp1 } from "./pool-http1.ts";
+import { RequestBody } from "./request-body.ts";
+import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
 /** A connection that the test opens, fails and closes. */
 class FakeConn {
@@ -44,11 +48,17 @@ class FakeConn {
 /** A request as the pool sees it. */
 class FakeRequest {
   queuedAtMs: number;
-  got: Upstream | string | null = null;
+  got: UpstreamHttp1 | string | null = null;
+  readonly head = new RequestHead();
+  readonly body = new RequestBody();
+  readonly side = { added: null };
   constructor(queuedAtMs: number) {
     this.queuedAtMs = queuedAtMs;
+    const bytes = asciiBytes("GET / HTTP/1.0\r\n\r\n");
+    parseRequestHead(bytes, 0, bytes.length, this.head);
+    this.body.complete = true;
   }
-  attached(upstream: Upstream) {
+  attached(upstream: UpstreamHttp1) {
     this.got = upstream;
   }
   unreachable(reason: CloseReason) {
@@ -77,21 +87,21 @@ beforeEach(() => {
   context.stop();
 });
 
-function pool(tls: boolean): HttpPool {
+function pool(tls: boolean): PoolHttp1 {
   const metrics = environment.metrics.transport({});
   const settings = { timeoutMs: 1_000, mark: 0, metrics };
   const hop = plainHop({ ip: "10.42.0.9", port: 80 }, settings);
-  return new HttpPool(
+  return new PoolHttp1(
     context,
     tls ? { ...hop, tls: { serverName: "a", peerName: "a", alpn: [] } } : hop,
     tls,
   );
 }
 
-function ask(of: HttpPool, count: number): FakeRequest[] {
+function ask(of: PoolHttp1, count: number): FakeRequest[] {
   return Array.from({ length: count }, () => {
     const request = new FakeRequest(environment.clock.monotonicMs());
-    of.attach(request as unknown as Downstream, false);
+    of.attach(request as unknown as Exchange, false);
     return request;
   });
 }
@@ -121,7 +131,7 @@ describe("a burst of requests", () => {
     const [first, second] = ask(made, 2);
     conns[0]!.open();
     expect(served([first!, second!])).toBe(1);
-    made.release(first!.got as Upstream);
+    made.release(first!.got as UpstreamHttp1);
     expect(second!.got).toBe(first!.got);
     conns[1]!.open();
     const third = ask(made, 1)[0]!;
@@ -147,7 +157,7 @@ describe("a connection that fails", () => {
   test("a request that was cancelled takes no connection", () => {
     const made = pool(true);
     const [first, second] = ask(made, 2);
-    made.cancel(first as unknown as Downstream);
+    made.cancel(first as unknown as Exchange);
     conns[0]!.open();
     expect(first!.got).toBeNull();
     expect(second!.got).not.toBeNull();
@@ -169,8 +179,8 @@ test("a closed pool ends what is idle, and serves who waits", () => {
   made.close();
   conns[1]!.open();
   expect(second!.got).not.toBeNull();
-  (first!.got as Upstream).abandon();
-  (second!.got as Upstream).abandon();
+  (first!.got as UpstreamHttp1).cancel();
+  (second!.got as UpstreamHttp1).cancel();
   expect(conns.every((conn) => conn.closed)).toBe(true);
   expect(context.pools.size).toBe(0);
 });

@@ -11,24 +11,29 @@ import { Ring } from "../base/ring.ts";
 import type { CloseReason } from "../host/net.ts";
 import type { EndpointResource } from "./balance.ts";
 import type { PathContext } from "./context.ts";
-import type { Downstream } from "./downstream.ts";
+import type { Exchange } from "./exchange.ts";
 import type { Hop } from "./hop.ts";
-import { Upstream } from "./upstream.ts";
+import type { RequestPool } from "./http-parts.ts";
+import { UpstreamHttp1 } from "./upstream-http1.ts";
 
 /** Connections to one endpoint. */
-export class HttpPool implements EndpointResource {
+export class PoolHttp1 implements EndpointResource, RequestPool {
   readonly context: PathContext;
   readonly hop: Hop;
   /** The endpoint has a proxy of the mesh, whose `l5d-*` headers count. */
   readonly meshed: boolean;
   /** Called when there is no connection left; a pool without use may then be forgotten. */
   emptied: (() => void) | null = null;
-  #idle: Upstream[] = [];
-  readonly #waiting = new Ring<Downstream>();
+  #idle: UpstreamHttp1[] = [];
+  readonly #waiting = new Ring<Exchange>();
   #connecting = 0;
   /** Connections, those that are being made included. */
   #open = 0;
   #closed = false;
+
+  get isEmpty(): boolean {
+    return this.#open === 0;
+  }
 
   constructor(context: PathContext, hop: Hop, meshed: boolean) {
     this.context = context;
@@ -38,34 +43,34 @@ export class HttpPool implements EndpointResource {
 
   /** Gives the request a connection: `attached`, `unreachable` or `unsecurable` follows, perhaps at
    * once. `fresh`: none that has been idle, whose peer may have closed it by now. */
-  attach(request: Downstream, fresh: boolean): void {
+  attach(exchange: Exchange, fresh: boolean): void {
     const upstream = fresh ? undefined : this.#idle.pop();
     if (upstream !== undefined) {
-      upstream.attach(request);
+      upstream.attach(exchange);
       return;
     }
-    this.#waiting.push(request);
+    this.#waiting.push(exchange);
     this.#connect();
   }
 
   /** The request needs no connection any more. */
-  cancel(request: Downstream): void {
-    this.#waiting.remove(request);
+  cancel(exchange: Exchange): void {
+    this.#waiting.remove(exchange);
   }
 
   /** A new connection can carry a request. */
-  ready(upstream: Upstream): void {
+  ready(upstream: UpstreamHttp1): void {
     this.#connecting--;
     this.release(upstream);
     this.#connect();
   }
 
   /** Takes a connection that can carry another request. */
-  release(upstream: Upstream): void {
+  release(upstream: UpstreamHttp1): void {
     const { settings } = this.context.env;
-    const request = this.#waiting.take();
-    if (request !== undefined) {
-      upstream.attach(request);
+    const exchange = this.#waiting.take();
+    if (exchange !== undefined) {
+      upstream.attach(exchange);
       return;
     }
     if (this.#closed || this.#idle.length >= settings.poolIdlePerEndpointMax) {
@@ -77,22 +82,22 @@ export class HttpPool implements EndpointResource {
   }
 
   /** A connection could not be made. Who has waited for as long as it took waits no longer. */
-  failed(upstream: Upstream, reason: CloseReason): void {
+  failed(upstream: UpstreamHttp1, reason: CloseReason): void {
     this.#connecting--;
-    const given: Downstream[] = [];
+    const given: Exchange[] = [];
     // The queue is in the order of arrival; what is told may queue anew, behind them.
     for (;;) {
-      const request = this.#waiting.peek();
-      if (request === undefined || request.queuedAtMs > upstream.beganAtMs) break;
+      const exchange = this.#waiting.peek();
+      if (exchange === undefined || exchange.queuedAtMs > upstream.beganAtMs) break;
       this.#waiting.take();
-      given.push(request);
+      given.push(exchange);
     }
     for (let i = 0; i < given.length; i++) given[i]!.unreachable(reason);
     this.#connect();
   }
 
   /** An idle connection is of no use any more. */
-  withdraw(upstream: Upstream): void {
+  withdraw(upstream: UpstreamHttp1): void {
     const at = this.#idle.lastIndexOf(upstream);
     if (at >= 0) this.#idle.splice(at, 1);
   }
@@ -118,12 +123,12 @@ export class HttpPool implements EndpointResource {
     while (this.#connecting < this.#waiting.length && this.#mayConnect()) {
       this.#connecting++;
       if (this.#open++ === 0) this.context.pools.add(this);
-      if (Upstream.connect(this)) continue;
+      if (UpstreamHttp1.connect(this)) continue;
       this.#connecting--;
       this.forget();
-      const request = this.#waiting.take();
-      assert(request !== undefined, "a connection is made for a request that waits");
-      request.unsecurable();
+      const exchange = this.#waiting.take();
+      assert(exchange !== undefined, "a connection is made for a request that waits");
+      exchange.unsecurable();
     }
   }
 

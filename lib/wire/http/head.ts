@@ -1,35 +1,35 @@
 // hot
 /**
- * A parsed HTTP/1 head: where its parts stand in the caller's bytes, and what was learned from them.
- * Objects are reused from message to message and make no strings while parsing. All offsets are
- * absolute in the array given to the parser and stay true only as long as that array does.
+ * A parsed head: where its parts stand in the bytes, and what was learned from them. Objects are reused
+ * from message to message and make no strings while parsing. HTTP/1 points into the bytes that came,
+ * HTTP/2 into those that it decoded; whoever relays a message need not know which.
  *
- * Parsing may stop in the middle and go on with more bytes, even at another place or in another array
- * (`resumeAt`): offsets found so far are then shifted.
+ * Parsing of HTTP/1 may stop in the middle and go on with more bytes, even at another place or in
+ * another array (`resumeAt`): offsets found so far are then shifted.
  */
 
-import { asciiText, equalsIgnoreCase } from "../../base/bytes.ts";
-import { HEADER_BYTES_MAX } from "../../base/limits.ts";
+import { asciiText } from "../../base/bytes.ts";
+import { FieldLines, RANGES_PER_HEADER } from "./field-lines.ts";
 import { Method } from "./method.ts";
-import { Http1Reason } from "./reason.ts";
 
-/** Offsets of one header line in `ranges`: name start and end, value start and end. */
-export const RANGES_PER_HEADER = 4;
+/** Which of the `l5d-*` fields go on with a head: nobody outside the mesh may speak for it. */
+export const MeshFields = { DROP: 0, KEEP_CANONICAL: 1, KEEP: 2 } as const;
+
+/** One of the choices. */
+export type MeshFields = (typeof MeshFields)[keyof typeof MeshFields];
 
 /** What request and response heads have in common: the version and the header lines. */
-export class Head {
+export class Head extends FieldLines {
   /** First byte of the start line, behind empty lines that were skipped. */
   start = 0;
   /** Behind the blank line. */
   end = 0;
-  /** First byte of the header lines. */
-  fieldsStart = 0;
   /** 0 or 1. */
   versionMinor = 0;
-  /** Number of header lines. */
-  count = 0;
-  /** `RANGES_PER_HEADER` offsets a header; the value without white space around it. */
-  ranges: Int32Array = new Int32Array(32 * RANGES_PER_HEADER);
+  /** It came by HTTP/2; then there is no start line, and `versionMinor` is 1. */
+  http2 = false;
+  /** Set by whoever took the head: what its sender may say in the mesh's name. */
+  meshFields: MeshFields = MeshFields.DROP;
 
   /** Content-Length, −1 without one. */
   contentLength = -1;
@@ -66,6 +66,7 @@ export class Head {
   readonly isRequest: boolean;
 
   constructor(isRequest: boolean) {
+    super();
     this.isRequest = isRequest;
   }
 
@@ -80,35 +81,14 @@ export class Head {
       this.versionMinor === 1;
   }
 
-  /** Name of header `i` as it was sent; cold. */
-  headerName(bytes: Uint8Array, i: number): string {
-    const at = i * RANGES_PER_HEADER;
-    return asciiText(bytes, this.ranges[at]!, this.ranges[at + 1]!);
-  }
-
-  /** Value of header `i`; cold. */
-  headerText(bytes: Uint8Array, i: number): string {
-    const at = i * RANGES_PER_HEADER;
-    return asciiText(bytes, this.ranges[at + 2]!, this.ranges[at + 3]!);
-  }
-
-  /** Index of the first header of that name from `from` on, −1 without one. `lower`: lower-case. */
-  find(bytes: Uint8Array, lower: Uint8Array, from = 0): number {
-    const ranges = this.ranges;
-    for (let i = from; i < this.count; i++) {
-      const at = i * RANGES_PER_HEADER;
-      if (equalsIgnoreCase(bytes, ranges[at]!, ranges[at + 1]!, lower)) return i;
-    }
-    return -1;
-  }
-
   /** Forgets everything; parsers do it when they begin a head. */
   reset(): void {
+    this.resetFields();
     this.start = 0;
     this.end = 0;
-    this.fieldsStart = 0;
     this.versionMinor = 0;
-    this.count = 0;
+    this.http2 = false;
+    this.meshFields = MeshFields.DROP;
     this.contentLength = -1;
     this.chunked = false;
     this.hasTransferEncoding = false;
@@ -142,13 +122,6 @@ export class Head {
     for (let i = 0; i < used; i++) this.ranges[i]! += by;
     this.base += by;
   }
-
-  /** Room for one more header line. */
-  growRanges(): void {
-    const grown = new Int32Array(this.ranges.length * 2);
-    grown.set(this.ranges);
-    this.ranges = grown;
-  }
 }
 
 /** Form of a request target (RFC 9112 §3.2). */
@@ -162,29 +135,37 @@ export class RequestHead extends Head {
   method: Method = Method.OTHER;
   methodStart = 0;
   methodEnd = 0;
+  /** `:scheme` of HTTP/2; empty range otherwise. */
+  schemeStart = 0;
+  schemeEnd = 0;
   targetStart = 0;
   targetEnd = 0;
   targetForm: TargetForm = TargetForm.ORIGIN;
   /** Host and port in the target (absolute and authority form), else the Host header; −1: none. */
   authorityStart = -1;
   authorityEnd = -1;
+  /**
+   * The minor version of the HTTP/1 request that a peer's proxy has carried over HTTP/2; −1 when it is
+   * what it looks like.
+   */
+  originalVersion = -1;
 
   constructor() {
     super(true);
   }
 
-  methodText(bytes: Uint8Array): string {
-    return asciiText(bytes, this.methodStart, this.methodEnd);
+  methodText(): string {
+    return asciiText(this.bytes, this.methodStart, this.methodEnd);
   }
 
-  targetText(bytes: Uint8Array): string {
-    return asciiText(bytes, this.targetStart, this.targetEnd);
+  targetText(): string {
+    return asciiText(this.bytes, this.targetStart, this.targetEnd);
   }
 
   /** Empty when there is none. */
-  authorityText(bytes: Uint8Array): string {
+  authorityText(): string {
     if (this.authorityStart < 0) return "";
-    return asciiText(bytes, this.authorityStart, this.authorityEnd);
+    return asciiText(this.bytes, this.authorityStart, this.authorityEnd);
   }
 
   override reset(): void {
@@ -192,6 +173,9 @@ export class RequestHead extends Head {
     this.method = Method.OTHER;
     this.methodStart = 0;
     this.methodEnd = 0;
+    this.schemeStart = 0;
+    this.schemeEnd = 0;
+    this.originalVersion = -1;
     this.targetStart = 0;
     this.targetEnd = 0;
     this.targetForm = TargetForm.ORIGIN;
@@ -230,32 +214,4 @@ export class ResponseHead extends Head {
     super.reset();
     this.status = 0;
   }
-}
-
-/** Notes that `[start, end)` does not hold the whole head; the unfinished line begins at `line`. */
-export function suspendHead(head: Head, start: number, end: number, line: number): number {
-  if (end - start > HEADER_BYTES_MAX) return -Http1Reason.TOO_LARGE;
-  head.scanned = end - start;
-  head.resumeAt = line - start;
-  head.base = start;
-  return 0;
-}
-
-/**
- * Whether parsing can go on after a suspension: a line has been completed by the bytes behind the
- * `scanned` ones. Looking only for its LF keeps delivery byte by byte linear in the head's size.
- */
-export function resumeHead(bytes: Uint8Array, start: number, end: number, head: Head): boolean {
-  let at = start + head.scanned;
-  while (at < end && bytes[at] !== 0x0a) at++;
-  if (at >= end) return false;
-  if (head.base !== start) head.rebase(start - head.base);
-  return true;
-}
-
-/** Notes that even the unfinished line is not complete yet. Offsets stay as they are. */
-export function waitForLine(head: Head, start: number, end: number): number {
-  if (end - start > HEADER_BYTES_MAX) return -Http1Reason.TOO_LARGE;
-  head.scanned = end - start;
-  return 0;
 }

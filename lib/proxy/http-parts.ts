@@ -1,0 +1,116 @@
+/**
+ * The two ends that an exchange joins, whatever protocol each of them speaks, and what pools and
+ * directions see of it. `exchange.ts` is in the middle; `downstream-*.ts` and `upstream-*.ts` implement
+ * the ends.
+ */
+
+import type { CloseReason } from "../host/net.ts";
+import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
+import type { EndpointState } from "./balance.ts";
+import type { ErrorKind } from "./environment.ts";
+import type { Exchange } from "./exchange.ts";
+import type { UpstreamHttp1 } from "./upstream-http1.ts";
+
+/** A response, or a part of one, that goes to the client. Bytes never change. */
+export interface Downstream {
+  /** The client does not take more now: whoever brings the response should wait. */
+  readonly blocked: boolean;
+  /** A head with 1xx, but not 101. The head is good during the call. */
+  interim(head: ResponseHead): void;
+  /** The head, with body bytes that came with it; `last`: that is all. */
+  respond(
+    head: ResponseHead,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    last: boolean,
+  ): void;
+  data(bytes: Uint8Array, start: number, end: number, last: boolean): void;
+  /** The end of the body, with fields that are good during the call. */
+  trailers(fields: FieldLines): void;
+  /** Answers in the proxy's own name; nothing of a response has been sent. */
+  refuse(refusal: Refusal): void;
+  /** The response ends in the middle, and the client must see that. */
+  cutOff(): void;
+  /** The response is complete, whether or not the request is. */
+  done(): void;
+  /** The upstream takes more of the request again. */
+  resumeRequest(): void;
+  /** Everything behind this head is no HTTP: the two connections are joined. */
+  tunnel(head: ResponseHead, upstream: UpstreamHttp1): void;
+}
+
+/** A request on its way to an endpoint. Bytes never change. */
+export interface Upstream {
+  /** The endpoint does not take more now: whoever brings the request should wait. */
+  readonly blocked: boolean;
+  /** The rest of the request is read though the response is complete. */
+  readonly reads: boolean;
+  data(bytes: Uint8Array, start: number, end: number, last: boolean): void;
+  trailers(fields: FieldLines): void;
+  /** The client takes more of the response again. */
+  resumeResponse(): void;
+  /** Nobody waits for the response any more. */
+  cancel(): void;
+}
+
+/** Why a response will not come or not be complete. */
+export interface Loss {
+  /** For the label `error`. */
+  readonly error: string;
+  /** The request was surely not processed: it may be sent again whatever it does. */
+  readonly unprocessed: boolean;
+  /** It may have been lost in the race with the close of a connection that had served before. */
+  readonly raced: boolean;
+}
+
+/** Connections to one endpoint by one protocol. */
+export interface RequestPool {
+  /** The endpoint has a proxy of the mesh, whose `l5d-*` headers count. */
+  readonly meshed: boolean;
+  /** Gives the request a connection: `attached`, `unreachable` or `unsecurable` follows, perhaps at
+   * once. `fresh`: none that has been idle, whose peer may have closed it by now. */
+  attach(exchange: Exchange, fresh: boolean): void;
+  /** The request, which waits for a connection, needs none any more. */
+  cancel(exchange: Exchange): void;
+}
+
+/** A request that is answered by the proxy itself. */
+export interface Refusal {
+  readonly status: number;
+  /** For the header `l5d-proxy-error` and the counter. */
+  readonly kind: ErrorKind;
+  readonly message: string;
+  /** The application behind this proxy cannot be reached, and the request has not been sent. */
+  readonly unsent?: boolean;
+}
+
+/** One direction's part in the exchanges of one client connection. */
+export interface HttpSide {
+  readonly direction: "inbound" | "outbound";
+  /** Fields that forwarded requests get. */
+  readonly added: FieldLines | null;
+  /** The client is a peer's proxy, whose `l5d-*` fields may be believed. */
+  readonly fromMesh: boolean;
+  /** Whether the client may read what exactly went wrong. */
+  readonly explains: boolean;
+  /** Looks at the request's head; null when it may go on. */
+  admit(exchange: Exchange): Refusal | null;
+  /** Calls `exchange.assign` or `exchange.refuse`, now or later. `fresh`: on a new connection. */
+  dispatch(exchange: Exchange, fresh: boolean): void;
+  /** A balancer that `dispatch` waits for has chosen; null: there is nothing to choose. */
+  picked(exchange: Exchange, state: EndpointState | null): void;
+  /** The connection could not be made. null: dispatch again, else what to answer. */
+  unreachable(exchange: Exchange, reason: CloseReason): Refusal | null;
+  /** The peer's proxy cannot reach its application; false when there is nowhere else to go. */
+  avoid(exchange: Exchange): boolean;
+  /** The response's head is here. */
+  answered(exchange: Exchange): void;
+  /** The try is over, answered or not; called after each `dispatch` that led to `assign`, or when the
+   * client has gone before. */
+  settled(exchange: Exchange): void;
+  /** An upgrade or CONNECT has become a tunnel; `abort` ends it. null: it is over. */
+  tunneled(abort: (() => void) | null): void;
+  /** The client's connection is over; called once and last. */
+  closed(): void;
+}

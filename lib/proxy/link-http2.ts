@@ -1,0 +1,182 @@
+// hot
+/**
+ * The socket of an HTTP/2 session, on either side of a proxy: brings what comes to the session and
+ * sends what the session writes.
+ *
+ * When to send is what makes multiplexing pay. While many exchanges are under way, everything that one
+ * turn of the event loop writes leaves together at its end; while there are few, at once, since waiting
+ * for the turn's end would cost more than the write.
+ */
+
+import { Deadline } from "../base/wheel.ts";
+import { ByteBuffer } from "../base/bytes.ts";
+import { NUISANCES_PER_SECOND, SEND_BUFFER_BYTES_MAX } from "../base/limits.ts";
+import type { Conn } from "../host/net.ts";
+import { ErrorCode, type Http2Events, Http2Session } from "../wire/http2/mod.ts";
+import type { PathContext } from "./context.ts";
+import type { TransportMetrics } from "./environment.ts";
+
+/** Up to so many streams, what is written is sent at once (measured: see ARCHITECTURE.md). */
+const AT_ONCE_STREAMS = 2;
+/** How often a connection with streams is looked at; a peer silent for so long is asked for a sign. */
+const CHECK_MS = 10_000;
+/** How long it may take to give one. */
+const SIGN_MS = 5_000;
+/** A send buffer above this size is given back when it is empty. */
+const BUFFER_KEPT_BYTES = 32_768;
+/** Fewer bytes than an idle connection's buffer needs. */
+const BUFFER_FIRST_BYTES = 1_024;
+
+/** Is told of the end. */
+export interface LinkOwner {
+  /** The session has failed, by the peer's mistake or by silence; the connection is being closed. */
+  linkFailed(code: ErrorCode): void;
+}
+
+/** One HTTP/2 connection. `O` is what its user keeps at a stream. */
+export class LinkHttp2<O> {
+  readonly context: PathContext;
+  readonly conn: Conn<unknown>;
+  readonly metrics: TransportMetrics;
+  readonly session: Http2Session<O>;
+  /** What was written waits for the socket's `drain`. */
+  blocked = false;
+  /** Set by the context's list of those that will be sent at the end of the turn. */
+  queued = false;
+  readonly #owner: LinkOwner;
+  readonly #check: Deadline<LinkHttp2<O>>;
+  /** It is in the middle of what came: what that writes is sent behind it. */
+  #receiving = false;
+  #closed = false;
+  #isEnding = false;
+  /** Bytes have come since the last look. */
+  #heard = true;
+  #asked = false;
+  #relaxedAtMs = 0;
+
+  constructor(
+    context: PathContext,
+    conn: Conn<unknown>,
+    metrics: TransportMetrics,
+    isServer: boolean,
+    events: Http2Events<O>,
+    owner: LinkOwner,
+  ) {
+    this.context = context;
+    this.conn = conn;
+    this.metrics = metrics;
+    this.#owner = owner;
+    this.session = new Http2Session<O>(isServer, events);
+    this.#check = new Deadline<LinkHttp2<O>>(this, lookAfter);
+  }
+
+  /** Says hello; `preface` goes before everything else. */
+  start(preface: Uint8Array): void {
+    this.session.sender.out.append(preface, 0, preface.length);
+    this.session.start();
+    this.context.wheel.schedule(this.#check, this.context.nowMs() + CHECK_MS);
+    this.touch();
+  }
+
+  /** Takes bytes that came; they must never change. */
+  received(bytes: Uint8Array, start: number, end: number): void {
+    const { gatherer } = this.context;
+    this.#heard = true;
+    this.#receiving = true;
+    const gathers = gatherer.begin();
+    this.session.receive(bytes, start, end);
+    if (gathers) gatherer.end();
+    this.#receiving = false;
+    if (this.session.nuisances > 0) this.#relax();
+    this.touch();
+  }
+
+  /** Something may have been written: sends it now, or at the end of the turn. */
+  touch(): void {
+    if (this.queued || this.blocked || this.#receiving || this.#closed) return;
+    if (this.session.sender.out.length === 0) return;
+    if (this.session.streams.size <= AT_ONCE_STREAMS || this.session.failed !== null) this.send();
+    else this.context.sendAtTurnsEnd(this);
+  }
+
+  /** Sends what is written, and what then finds room. */
+  send(): void {
+    const { sender } = this.session;
+    while (!this.#closed && !this.blocked && sender.out.length > 0) {
+      const { out } = sender;
+      const took = this.conn.write(out.bytes, out.start, out.length);
+      if (took < 0) break;
+      this.metrics.wrote(took);
+      this.blocked = took < out.length;
+      out.consume(took);
+      if (!this.blocked) sender.sent();
+    }
+    if (this.session.failed !== null) this.#fail(this.session.failed);
+    else if (sender.out.length > SEND_BUFFER_BYTES_MAX) this.#fail(ErrorCode.ENHANCE_YOUR_CALM);
+    else if (sender.out.length === 0 && sender.out.bytes.length > BUFFER_KEPT_BYTES) {
+      sender.out = new ByteBuffer(BUFFER_FIRST_BYTES); // cold: behind a burst
+    }
+  }
+
+  /** The socket takes bytes again. */
+  drained(): void {
+    this.blocked = false;
+    this.send();
+    if (this.#isEnding && !this.blocked) this.conn.shutdown();
+  }
+
+  /** FIN behind what is written. */
+  end(): void {
+    if (this.#closed) return;
+    this.send();
+    this.#isEnding = true;
+    if (!this.blocked) this.conn.shutdown();
+  }
+
+  /** The connection is closed: every stream is lost. */
+  lost(): void {
+    this.#closed = true;
+    this.context.wheel.cancel(this.#check);
+    const { session } = this;
+    session.failed ??= ErrorCode.NO_ERROR;
+    for (const stream of [...session.streams.values()]) { // cold: once per connection
+      session.events.reset(stream, ErrorCode.INTERNAL_ERROR);
+      if (!stream.closed) session.close(stream);
+    }
+  }
+
+  /** Looks whether the peer still lives; the wheel calls it. */
+  lookAfter(): void {
+    const { context, session } = this;
+    if (!this.#heard && this.#asked) {
+      this.#fail(ErrorCode.NO_ERROR);
+      return;
+    }
+    this.#asked = !this.#heard && session.streams.size > 0;
+    if (this.#asked) {
+      session.sender.ping();
+      this.touch();
+    }
+    this.#heard = false;
+    context.wheel.schedule(this.#check, context.nowMs() + (this.#asked ? SIGN_MS : CHECK_MS));
+  }
+
+  #fail(code: ErrorCode): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.conn.destroy();
+    this.#owner.linkFailed(code);
+  }
+
+  /** Time forgives nuisances. */
+  #relax(): void {
+    const now = this.context.nowMs();
+    const forgiven = (now - this.#relaxedAtMs) * NUISANCES_PER_SECOND / 1_000;
+    this.#relaxedAtMs = now;
+    this.session.nuisances = Math.max(0, this.session.nuisances - forgiven);
+  }
+}
+
+function lookAfter(link: { lookAfter(): void }): void {
+  link.lookAfter();
+}

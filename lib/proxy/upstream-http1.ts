@@ -1,0 +1,392 @@
+// hot
+/**
+ * One HTTP/1 connection to an endpoint: carries one request at a time and brings its response.
+ *
+ *     CONNECTING ─▶ BUSY ─response and request done─▶ IDLE ─next request─▶ BUSY
+ *         └────────────┴──── lost, broken, not to be kept ────┴──▶ CLOSED
+ */
+
+import { Deadline } from "../base/wheel.ts";
+import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
+import { type FieldLines, MeshFields, ResponseHead } from "../wire/http/mod.ts";
+import {
+  BodyFramer,
+  BodyMode,
+  CHUNKED_LINE,
+  frameResponse,
+  http1ReasonName,
+  NO_LINES,
+  parseResponseHead,
+  startsTunnel,
+  writeRequestHead,
+} from "../wire/http1/mod.ts";
+import { writeChunk, writeTrailers } from "./body-writer.ts";
+import { errnoOf } from "./errno.ts";
+import type { Exchange } from "./exchange.ts";
+import { connectOptions } from "./hop.ts";
+import type { Upstream } from "./http-parts.ts";
+import { Intake } from "./intake.ts";
+import { Outlet } from "./outlet.ts";
+import type { PoolHttp1 } from "./pool-http1.ts";
+
+const CONNECTING = 0;
+const IDLE = 1;
+const BUSY = 2;
+const CLOSED = 3;
+
+/** One connection of a pool. */
+export class UpstreamHttp1 implements Upstream {
+  readonly pool: PoolHttp1;
+  readonly conn: Conn<UpstreamHttp1>;
+  readonly out: Outlet;
+  readonly intake: Intake = new Intake();
+  /** When connecting began. */
+  readonly beganAtMs: number;
+  paused = false;
+  ended = false;
+  readonly #head = new ResponseHead();
+  readonly #framer = new BodyFramer();
+  /** Requests that were answered on this connection. */
+  #served = 0;
+  /** Some byte of the present response has come. */
+  #responded = false;
+  #exchange: Exchange | null = null;
+  #state = CONNECTING;
+  #prefaced = false;
+  #inBody = false;
+  #requestDone = false;
+  #responseDone = false;
+  /** The request's body is chunked. */
+  #chunked = false;
+  /** The connection may be used again after this response. */
+  #keep = false;
+  readonly #idle: Deadline<UpstreamHttp1>;
+
+  /** Makes a connection for the pool; false when TLS is needed and there is no certificate. */
+  static connect(pool: PoolHttp1): boolean {
+    const { env } = pool.context;
+    const options = connectOptions(pool.hop, env.identity.current());
+    if (options === null) return false;
+    new UpstreamHttp1(pool, (upstream) => env.net.connect(options, UPSTREAM, upstream));
+    return true;
+  }
+
+  private constructor(
+    pool: PoolHttp1,
+    connect: (upstream: UpstreamHttp1) => Conn<UpstreamHttp1>,
+  ) {
+    this.pool = pool;
+    this.beganAtMs = pool.context.nowMs();
+    this.#idle = new Deadline<UpstreamHttp1>(this, idleTooLong);
+    this.conn = connect(this);
+    this.out = new Outlet(this.conn, pool.hop.metrics, pool.context.gatherer);
+  }
+
+  /** The connection can be written to. */
+  ready(): void {
+    this.pool.hop.metrics.opened();
+    this.#state = IDLE;
+    this.pool.ready(this);
+  }
+
+  /** Sends a request on this connection. */
+  attach(exchange: Exchange): void {
+    this.#exchange = exchange;
+    this.#state = BUSY;
+    this.#responded = false;
+    this.#inBody = false;
+    this.#requestDone = false;
+    this.#responseDone = false;
+    this.#keep = false;
+    this.#framer.beginNone();
+    exchange.attached(this);
+    const { gatherer } = this.pool.context;
+    const gathers = gatherer.begin();
+    this.#sendHead(exchange);
+    if (!this.#requestDone) exchange.sendBody(this);
+    if (gathers) gatherer.end();
+  }
+
+  get blocked(): boolean {
+    return this.out.blocked;
+  }
+
+  get reads(): boolean {
+    return this.#keep && !this.ended;
+  }
+
+  data(bytes: Uint8Array, start: number, end: number, last: boolean): void {
+    if (last) this.#requestDone = true;
+    if (this.#chunked) {
+      writeChunk(this.out, bytes, start, end, last, this.pool.context.scratch);
+    } else this.out.write(bytes, start, end, true);
+    if (last) this.#checkDone();
+  }
+
+  trailers(fields: FieldLines): void {
+    this.#requestDone = true;
+    if (this.#chunked) writeTrailers(this.out, fields, this.pool.context.scratch);
+    this.#checkDone();
+  }
+
+  /** The connection is in the middle of something: nobody can use it any more. */
+  cancel(): void {
+    if (this.#exchange === null) return;
+    this.#exchange = null;
+    this.destroy(!this.#responseDone);
+  }
+
+  resumeResponse(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    this.conn.resume();
+  }
+
+  idleUntil(atMs: number): void {
+    this.pool.context.wheel.schedule(this.#idle, atMs);
+  }
+
+  get idle(): boolean {
+    return this.#state === IDLE;
+  }
+
+  destroy(reset = false): void {
+    if (this.#state === CLOSED) return;
+    if (this.#state === IDLE) this.pool.withdraw(this);
+    this.#leavePool();
+    this.conn.destroy(reset);
+  }
+
+  /** The connection becomes a tunnel's: no pool's any more, but open. */
+  release(): void {
+    this.#exchange = null;
+    this.#leavePool();
+  }
+
+  // The connection.
+
+  received(chunk: Uint8Array): void {
+    this.out.metrics.read(chunk.length);
+    this.intake.push(chunk);
+    this.#proceed();
+    if (this.#exchange?.responseBlocked !== true || this.paused) return;
+    this.paused = true;
+    this.conn.pause();
+  }
+
+  drained(): void {
+    this.out.flush();
+    if (!this.out.blocked) this.#exchange?.upstreamDrained();
+  }
+
+  peerEnded(): void {
+    this.ended = true;
+    const exchange = this.#exchange;
+    if (exchange === null) this.destroy();
+    else if (this.#responseDone) this.#stop(exchange);
+    else if (this.#inBody && this.#framer.mode === BodyMode.UNTIL_CLOSE) {
+      exchange.responseData(this.intake.bytes, 0, 0, true);
+      this.#afterResponse(exchange);
+    } else this.#lost("reset");
+  }
+
+  peerClosed(reason: CloseReason): void {
+    if (this.#state === CONNECTING) {
+      this.#leavePool();
+      this.pool.failed(this, reason);
+      return;
+    }
+    this.out.metrics.closed(errnoOf(reason));
+    const exchange = this.#exchange;
+    if (exchange === null) {
+      if (this.#state === IDLE) this.pool.withdraw(this);
+      this.#leavePool();
+    } else if (this.#responseDone) this.#stop(exchange);
+    else this.#lost(reason === "none" ? "reset" : reason);
+  }
+
+  // Requests.
+
+  #sendHead(exchange: Exchange): void {
+    const { hop, context } = this.pool;
+    const { scratch } = context;
+    const { head, body, side } = exchange;
+    scratch.clear();
+    if (!this.#prefaced) {
+      this.#prefaced = true;
+      scratch.append(hop.preface, 0, hop.preface.length);
+    }
+    const empty = body.complete && body.length === 0 && body.trailers === null;
+    // A chunked body may be empty, and must say so; HTTP/2 tells at once that there is none.
+    this.#requestDone = empty && !head.chunked;
+    this.#chunked = !this.#requestDone && head.contentLength < 0;
+    const lines = this.#chunked && !head.chunked ? CHUNKED_LINE : NO_LINES;
+    writeRequestHead(head, lines, side.added, scratch);
+    this.out.write(scratch.bytes, scratch.start, scratch.end, false);
+  }
+
+  // Responses.
+
+  #proceed(): void {
+    const intake = this.intake;
+    while (intake.length > 0) {
+      const exchange = this.#exchange;
+      if (exchange === null || this.#responseDone) {
+        // Nobody asked: what follows cannot be trusted either.
+        this.#keep = false;
+        intake.clear();
+        if (exchange === null) this.destroy(true);
+        return;
+      }
+      this.#responded = true;
+      if (!(this.#inBody ? this.#readBody(exchange) : this.#readHead(exchange))) return;
+    }
+  }
+
+  /** false: no more can be done with these bytes. */
+  #readHead(exchange: Exchange): boolean {
+    const intake = this.intake;
+    const head = this.#head;
+    const length = parseResponseHead(intake.bytes, intake.start, intake.end, head, head.scanned);
+    if (length === 0) return false;
+    if (length < 0) return this.#broken(exchange, http1ReasonName(length));
+    intake.consume(length);
+    if (this.pool.meshed) head.meshFields = MeshFields.KEEP;
+    if (startsTunnel(head, exchange.head.method)) {
+      if (head.status === 101 && !exchange.head.upgrades()) {
+        return this.#broken(exchange, "an upgrade that was not asked for");
+      }
+      exchange.responseTunnel(head, this);
+      return false;
+    }
+    if (head.interim()) {
+      exchange.responseInterim(head);
+      return true;
+    }
+    return this.#beginResponse(exchange);
+  }
+
+  #beginResponse(exchange: Exchange): boolean {
+    const intake = this.intake;
+    const head = this.#head;
+    const framer = this.#framer;
+    frameResponse(framer, head, exchange.head.method);
+    this.#keep = head.persistent() && framer.mode !== BodyMode.UNTIL_CLOSE;
+    this.#inBody = true;
+    const { bytes, start } = intake;
+    let taken = 0;
+    if (!framer.done && intake.length > 0) {
+      taken = framer.advance(bytes, start, intake.end);
+      if (taken < 0) return this.#broken(exchange, http1ReasonName(taken));
+    }
+    intake.consume(taken);
+    const last = framer.done && framer.trailers === null;
+    const from = taken > 0 ? framer.payloadStart : 0;
+    const to = taken > 0 ? framer.payloadEnd : 0;
+    const { meshed } = this.pool;
+    if (!exchange.responseHead(head, meshed, bytes, from, to, last)) return false;
+    this.#afterPart(exchange);
+    return true;
+  }
+
+  #readBody(exchange: Exchange): boolean {
+    const intake = this.intake;
+    const framer = this.#framer;
+    const { bytes } = intake;
+    const taken = framer.advance(bytes, intake.start, intake.end);
+    if (taken < 0) return this.#broken(exchange, http1ReasonName(taken));
+    intake.consume(taken);
+    const { payloadStart, payloadEnd } = framer;
+    const last = framer.done && framer.trailers === null;
+    if (last || payloadEnd > payloadStart) {
+      exchange.responseData(bytes, payloadStart, payloadEnd, last);
+    }
+    this.#afterPart(exchange);
+    return true;
+  }
+
+  /** A run of the body was handed on. */
+  #afterPart(exchange: Exchange): void {
+    const { done, trailers } = this.#framer;
+    if (!done || this.#exchange !== exchange) return;
+    if (trailers !== null) exchange.responseTrailers(trailers);
+    this.#afterResponse(exchange);
+  }
+
+  /** The response is complete; what follows it nobody has asked for. */
+  #afterResponse(exchange: Exchange): void {
+    if (this.#exchange !== exchange) return;
+    this.#responseDone = true;
+    if (this.intake.length > 0) this.#keep = false;
+    // Free before the exchange is told: its client's next request may take this very connection.
+    this.#checkDone();
+    exchange.responseDone();
+  }
+
+  /** Request and response are both complete: the connection is free, or of no use. */
+  #checkDone(): void {
+    if (!this.#responseDone || !this.#requestDone || this.#exchange === null) return;
+    this.#exchange = null;
+    this.#served++;
+    this.resumeResponse();
+    if (this.#keep && !this.ended && !this.out.blocked) {
+      this.#state = IDLE;
+      this.pool.release(this);
+    } else this.destroy();
+  }
+
+  /** The response is complete, but nobody will read the rest of the request. */
+  #stop(exchange: Exchange): void {
+    this.#exchange = null;
+    this.destroy();
+    exchange.lost({ error: "reset", unprocessed: false, raced: false });
+  }
+
+  #lost(error: string): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    this.destroy(true);
+    const raced = this.#served > 0 && !this.#responded;
+    exchange?.lost({ error, unprocessed: false, raced });
+  }
+
+  #broken(exchange: Exchange, cause: string): false {
+    this.#exchange = null;
+    this.destroy(true);
+    exchange.broken(cause);
+    return false;
+  }
+
+  #leavePool(): void {
+    if (this.#state === CLOSED) return;
+    this.#state = CLOSED;
+    this.pool.context.wheel.cancel(this.#idle);
+    this.pool.forget();
+  }
+}
+
+function idleTooLong(upstream: UpstreamHttp1): void {
+  if (upstream.idle) upstream.destroy();
+}
+
+/** The handler of all pooled connections. */
+const UPSTREAM: ConnHandler<UpstreamHttp1> = {
+  open(conn) {
+    if (conn.data.pool.hop.tls === null) conn.data.ready();
+  },
+  secure(conn) {
+    conn.data.ready();
+  },
+  data(conn, chunk) {
+    conn.data.received(chunk);
+  },
+  drain(conn) {
+    conn.data.drained();
+  },
+  end(conn) {
+    conn.data.peerEnded();
+  },
+  close(conn, reason) {
+    conn.data.peerClosed(reason);
+  },
+};

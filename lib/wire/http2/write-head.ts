@@ -1,0 +1,144 @@
+// hot
+/**
+ * Heads as they go on by HTTP/2, whichever protocol they came by. A request of HTTP/1 may be carried to
+ * a peer's proxy, which makes it HTTP/1 again: `l5d-orig-proto` then says what it was.
+ */
+
+import { asciiBytes, equalsIgnoreCase } from "../../base/bytes.ts";
+import { type FieldLines, RANGES_PER_HEADER } from "../http/field-lines.ts";
+import { FieldName } from "../http/field-name.ts";
+import { type Head, type RequestHead, type ResponseHead, TargetForm } from "../http/head.ts";
+import { Method } from "../http/method.ts";
+import { isDropped } from "../http/hop-by-hop.ts";
+import { StaticIndex } from "./hpack/mod.ts";
+import type { Sender } from "./sender.ts";
+
+const SLASH = 0x2f;
+
+const METHOD = asciiBytes(":method");
+const SCHEME = asciiBytes(":scheme");
+const AUTHORITY = asciiBytes(":authority");
+const PATH = asciiBytes(":path");
+const ROOT = asciiBytes("/");
+const ASTERISK = asciiBytes("*");
+const TRAILERS = asciiBytes("trailers");
+const ORIGINAL = asciiBytes("l5d-orig-proto");
+const ORIGINAL_VALUES = ["HTTP/1.0", "HTTP/1.1"].map(asciiBytes);
+const ORIGINAL_ABSOLUTE = ["HTTP/1.0", "HTTP/1.1"].map((version) =>
+  asciiBytes(`${version}; absolute-form`)
+);
+
+/** Writes the block of a request between `beginHeaders` and `endHeaders`. */
+export function encodeRequest<O>(
+  sender: Sender<O>,
+  head: RequestHead,
+  added: FieldLines | null,
+): void {
+  const { encoder, out } = sender;
+  const { bytes } = head;
+  if (head.method === Method.GET) encoder.indexedStatic(StaticIndex.METHOD_GET, out);
+  else if (head.method === Method.POST) encoder.indexedStatic(StaticIndex.METHOD_POST, out);
+  else sender.field(METHOD, bytes, head.methodStart, head.methodEnd);
+  if (head.method !== Method.CONNECT) {
+    if (head.schemeEnd - head.schemeStart > 4) {
+      sender.field(SCHEME, bytes, head.schemeStart, head.schemeEnd);
+    } else encoder.indexedStatic(StaticIndex.SCHEME_HTTP, out);
+    encodePath(sender, head);
+  }
+  if (head.authorityStart >= 0) {
+    sender.field(AUTHORITY, bytes, head.authorityStart, head.authorityEnd);
+  }
+  encodeFields(sender, head);
+  if (!head.http2) {
+    const values = head.targetForm === TargetForm.ABSOLUTE ? ORIGINAL_ABSOLUTE : ORIGINAL_VALUES;
+    const value = values[head.versionMinor]!;
+    sender.field(ORIGINAL, value, 0, value.length);
+  }
+  if (added !== null) encodeAdded(sender, added);
+}
+
+/** Writes the block of a response, or of a head with 1xx. */
+export function encodeResponse<O>(
+  sender: Sender<O>,
+  head: ResponseHead,
+): void {
+  sender.encoder.status(head.status, sender.out);
+  encodeFields(sender, head);
+}
+
+function encodePath<O>(sender: Sender<O>, head: RequestHead): void {
+  const { bytes, targetForm } = head;
+  let start = head.targetStart;
+  const end = head.targetEnd;
+  if (targetForm === TargetForm.ABSOLUTE && !head.http2) start = head.authorityEnd;
+  if (targetForm === TargetForm.ASTERISK) sender.field(PATH, ASTERISK, 0, 1);
+  else if (start === end) {
+    const path = head.method === Method.OPTIONS ? ASTERISK : ROOT;
+    sender.field(PATH, path, 0, 1);
+  } else if (bytes[start] !== SLASH) {
+    // Only a query stands behind the authority.
+    const { scratch } = sender;
+    scratch.clear();
+    scratch.append(PATH, 0, PATH.length);
+    scratch.append(ROOT, 0, 1);
+    scratch.append(bytes, start, end);
+    const name = PATH.length;
+    sender.encoder.field(scratch.bytes, 0, name, name, scratch.end, false, sender.out);
+  } else if (end - start === 1) sender.encoder.indexedStatic(StaticIndex.PATH_SLASH, sender.out);
+  else sender.field(PATH, bytes, start, end);
+}
+
+/** The regular fields that go on. */
+function encodeFields<O>(sender: Sender<O>, head: Head): void {
+  const { encoder, out } = sender;
+  const { bytes, ranges } = head;
+  for (let i = head.firstRegular; i < head.count; i++) {
+    const name = head.name(i);
+    if (name !== FieldName.OTHER || head.connectionNames) {
+      if (isDropped(head, i, false) || !goesOn(head, i, name)) continue;
+    }
+    const at = i * RANGES_PER_HEADER;
+    encoder.field(
+      bytes,
+      ranges[at]!,
+      ranges[at + 1]!,
+      ranges[at + 2]!,
+      ranges[at + 3]!,
+      head.isNeverIndexed(i),
+      out,
+    );
+  }
+}
+
+/** What HTTP/2 says in another way, or not at all. */
+function goesOn(head: Head, i: number, name: FieldName): boolean {
+  switch (name) {
+    case FieldName.TRANSFER_ENCODING:
+      return false;
+    case FieldName.HOST:
+      return !head.isRequest;
+    case FieldName.TE: {
+      const at = i * RANGES_PER_HEADER;
+      const { bytes, ranges } = head;
+      return equalsIgnoreCase(bytes, ranges[at + 2]!, ranges[at + 3]!, TRAILERS);
+    }
+    default:
+      return true;
+  }
+}
+
+function encodeAdded<O>(sender: Sender<O>, added: FieldLines): void {
+  const { bytes, ranges } = added;
+  for (let i = 0; i < added.count; i++) {
+    const at = i * RANGES_PER_HEADER;
+    sender.encoder.field(
+      bytes,
+      ranges[at]!,
+      ranges[at + 1]!,
+      ranges[at + 2]!,
+      ranges[at + 3]!,
+      false,
+      sender.out,
+    );
+  }
+}
