@@ -48,41 +48,41 @@ function script(...mounts: readonly Partial<Mount>[]): string {
 describe("mounts", () => {
   test("over what exists need nothing else", () => {
     const text = script({ kind: "file", target: "/etc/hosts", source: "/pod/hosts" });
-    expect(text).toContain("mount --rbind /pod/hosts /etc/hosts\n");
+    expect(text).toContain("mount -n --rbind /pod/hosts /etc/hosts\n");
     expect(text).not.toContain("pivot_root");
     expect(text.match(/-t tmpfs/g)).toHaveLength(2);
   });
 
   test("over a link go to where it leads", () => {
     const text = script({ kind: "file", target: "/etc/resolv.conf", source: "/pod/r" });
-    expect(text).toContain("mount --rbind /pod/r /run/resolve/stub.conf\n");
+    expect(text).toContain("mount -n --rbind /pod/r /run/resolve/stub.conf\n");
   });
 
   test("below a folder that exists cover it and show its entries again", () => {
     const text = script({ target: "/etc/web/conf" });
     const lines = text.split("\n");
-    expect(lines).toContain("mount --rbind /etc /work/stage0");
-    expect(lines).toContain("mount -t tmpfs -o mode=0755 malla /etc");
+    expect(lines).toContain("mount -n --rbind /etc /work/stage0");
+    expect(lines).toContain("mount -n -t tmpfs -o mode=0755 malla /etc");
     expect(lines).toContain("mkdir /etc/ssl");
     expect(lines).toContain("/work/stage0/ssl /etc/ssl none rbind 0 0");
     expect(lines).toContain("ln -s ../run/resolve/stub.conf /etc/resolv.conf");
-    expect(lines.at(-3)).toBe("mount --rbind /pod/v /etc/web/conf");
+    expect(lines.at(-3)).toBe("mount -n --rbind /pod/v /etc/web/conf");
     expect(text).not.toContain("pivot_root");
   });
 
   test("below the root build a new one and make it the root at the end", () => {
     const lines = script({ target: "/data" }, { target: "/etc/hosts", kind: "file" }).split("\n");
-    expect(lines).toContain("mount -t tmpfs -o mode=0755 malla /work/root");
+    expect(lines).toContain("mount -n -t tmpfs -o mode=0755 malla /work/root");
     expect(lines).toContain("ln -s usr/bin /work/root/bin");
     expect(lines).toContain(
       "mkdir /work/root/etc /work/root/run /work/root/usr '/work/root/my files'",
     );
     expect(lines).toContain("/my\\040files /work/root/my\\040files none rbind 0 0");
-    expect(lines).toContain("mount --rbind /pod/v /work/root/data");
+    expect(lines).toContain("mount -n --rbind /pod/v /work/root/data");
     expect(lines.slice(-5)).toEqual([
       "cd /work/root",
       "pivot_root . .",
-      "umount -l .",
+      "umount -n -l .",
       "cd /",
       "",
     ]);
@@ -97,15 +97,22 @@ describe("mounts", () => {
 
   test("hide the mesh's own folder, last of all", () => {
     expect(script({}).split("\n").at(-2)).toBe(
-      "mount -t tmpfs -o mode=0500,size=4k malla /run/mesh",
+      "mount -n -t tmpfs -o mode=0500,size=4k malla /run/mesh",
     );
     expect(script({ target: "/data" })).toContain(
-      "mount -t tmpfs -o mode=0500,size=4k malla /work/root/run/mesh\ncd /work/root\n",
+      "mount -n -t tmpfs -o mode=0500,size=4k malla /work/root/run/mesh\ncd /work/root\n",
     );
   });
 
   test("read-only volumes are remounted so", () => {
-    expect(script({ readOnly: true })).toContain("mount -o remount,bind,ro /etc/ssl");
+    expect(script({ readOnly: true })).toContain("mount -n -o remount,bind,ro /etc/ssl");
+  });
+
+  test("none is noted on the machine", () => {
+    const text = script({ readOnly: true }, { target: "/data" }, { target: "/etc/new" });
+    const mounts = text.split("\n").filter((line) => /^u?mount /.test(line));
+    expect(mounts.length).toBeGreaterThan(6);
+    expect(mounts.filter((line) => !/^u?mount -n /.test(line))).toEqual([]);
   });
 
   test("names for the shell and the table are quoted", () => {

@@ -6,6 +6,8 @@
  * A path that does not exist gets its nearest existing folder replaced by an empty one (tmpfs) into
  * which everything that was there is mounted again. The root itself cannot be covered like that, so
  * then the whole tree is built beside it and made the root.
+ *
+ * All mounts are made with `-n`: what `mount` notes of its own in `/run/mount` would stay on the machine.
  */
 
 import { assert } from "../base/assert.ts";
@@ -51,21 +53,21 @@ export function mountScript(
     // Parents first, so that a mount below another one is not hidden by it.
     .sort((a, b) => depth(a.target) - depth(b.target));
   const covers = coveredFolders(wanted, tree);
-  const lines = ["set -e", `mount -t tmpfs -o mode=0755 malla ${quote(work)}`];
+  const lines = ["set -e", `mount -n -t tmpfs -o mode=0755 malla ${quote(work)}`];
   const newRoot = covers.includes("/") ? `${work}/${ROOT}` : "";
   if (newRoot !== "") lines.push(...rebuildRoot(tree, newRoot));
   covers.filter((folder) => folder !== "/").forEach((folder, index) => {
     lines.push(...cover(folder, `${work}/${STAGE}${index}`, newRoot, tree));
   });
   lines.push(...placeAll(wanted, newRoot));
-  lines.push(`mount -t tmpfs -o mode=0500,size=4k malla ${quote(`${newRoot}${hidden}`)}`);
+  lines.push(`mount -n -t tmpfs -o mode=0500,size=4k malla ${quote(`${newRoot}${hidden}`)}`);
   // What was mounted is a copy by now: the sources' folder stays visible, it is ours anyway.
   if (newRoot !== "") {
     lines.push(
       `cd ${quote(newRoot)}`,
       "pivot_root . .",
       // The old root lies under the new one now: off with it.
-      "umount -l .",
+      "umount -n -l .",
       "cd /",
     );
   }
@@ -122,7 +124,7 @@ function coveredFolders(mounts: readonly Mount[], tree: HostTree): string[] {
 function rebuildRoot(tree: HostTree, newRoot: string): string[] {
   return [
     `mkdir ${quote(newRoot)}`,
-    `mount -t tmpfs -o mode=0755 malla ${quote(newRoot)}`,
+    `mount -n -t tmpfs -o mode=0755 malla ${quote(newRoot)}`,
     ...showAgain("/", "", newRoot, tree),
   ];
 }
@@ -131,8 +133,8 @@ function cover(folder: string, stage: string, newRoot: string, tree: HostTree): 
   const place = `${newRoot}${folder}`;
   return [
     `mkdir ${quote(stage)}`,
-    `mount --rbind ${quote(place)} ${quote(stage)}`,
-    `mount -t tmpfs -o mode=0755 malla ${quote(place)}`,
+    `mount -n --rbind ${quote(place)} ${quote(stage)}`,
+    `mount -n -t tmpfs -o mode=0755 malla ${quote(place)}`,
     ...showAgain(folder, stage, newRoot, tree),
   ];
 }
@@ -176,7 +178,7 @@ function mountAll(table: readonly string[], file: string): string[] {
     `cat > ${quote(file)} <<'${TABLE_END}'`,
     ...table,
     TABLE_END,
-    `mount --all --fstab ${quote(file)} 2>/dev/null || true`,
+    `mount -n --all --fstab ${quote(file)} 2>/dev/null || true`,
   ];
 }
 
@@ -196,10 +198,10 @@ function placeAll(mounts: readonly Mount[], newRoot: string): string[] {
     const make = mount.kind === "folder"
       ? `[ -d ${target} ] || mkdir -p ${target}`
       : `[ -e ${target} ] || { mkdir -p ${folder} && : > ${target}; }`;
-    const lines = [make, `mount --rbind ${quote(mount.source)} ${target}`];
+    const lines = [make, `mount -n --rbind ${quote(mount.source)} ${target}`];
     // A read-only remount of a foreign file system may be refused: then the volume stays writable
     // for those who may write to its source anyway.
-    if (mount.readOnly) lines.push(`mount -o remount,bind,ro ${target} 2>/dev/null || true`);
+    if (mount.readOnly) lines.push(`mount -n -o remount,bind,ro ${target} 2>/dev/null || true`);
     return lines;
   });
 }

@@ -77,7 +77,7 @@ export async function makePodNetwork(
 export async function removePodNetwork(network: PodNetwork, index: number): Promise<void> {
   // The veth goes with either end; deleting this one does not wait for the last process inside.
   await execute(["ip", "link", "delete", `pod${index}`]);
-  await execute(["umount", "-l", network.namespace]);
+  await execute(["umount", "-n", "-l", network.namespace]);
   removeTree(network.namespace);
 }
 

@@ -26,7 +26,8 @@ export async function maskNameServices(): Promise<void> {
 }
 
 async function mount(words: readonly string[]): Promise<void> {
-  const { code, stderr } = await execute(["mount", ...words]);
+  // -n: what `mount` notes in /run/mount would stay on the machine.
+  const { code, stderr } = await execute(["mount", "-n", ...words]);
   if (code === 0) return;
   throw new Fault("failed_precondition", `Cannot mount "${words.at(-1)}": ${stderr.trim()}`);
 }

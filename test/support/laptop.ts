@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePorts, MALLA, until } from "./malla.ts";
+import { freePorts, MALLA, ORDINARY_PATH, until } from "./malla.ts";
 
 /** By then a mesh is ready or never will be, also on a loaded machine. */
 const READY_MS = 40_000;
@@ -40,6 +40,7 @@ export class Laptop {
   readonly app = join(this.home, "app");
   readonly #state = join(this.home, "state");
   readonly #user: User;
+  readonly #started: Bun.Subprocess[] = [];
   #up: Bun.Subprocess | null = null;
   output = "";
 
@@ -84,6 +85,7 @@ export class Laptop {
       stdout: "pipe",
       stderr: "pipe",
     });
+    this.#started.push(child);
     for (const stream of [child.stdout, child.stderr]) {
       void (async () => {
         const decoder = new TextDecoder();
@@ -152,9 +154,9 @@ export class Laptop {
 
   /** Ends everything, also after a failed test, and removes the folder. */
   async clean(): Promise<void> {
-    if (this.#up !== null && this.#up.exitCode === null) {
-      this.#up.kill("SIGKILL");
-      await this.#up.exited;
+    for (const child of this.#started) {
+      child.kill("SIGKILL");
+      await child.exited;
     }
     rmSync(this.home, { recursive: true, force: true });
   }
@@ -168,10 +170,7 @@ export class Laptop {
 
   #env(): Record<string, string> {
     return {
-      // As ordinary users have it on Debian: without sbin.
-      PATH: (process.env["PATH"] ?? "").split(":").filter((part) => !part.endsWith("sbin")).join(
-        ":",
-      ),
+      PATH: ORDINARY_PATH,
       HOME: this.home,
       XDG_RUNTIME_DIR: this.#state,
     };

@@ -11,6 +11,10 @@ export const MALLA: readonly string[] = process.env["MALLA_COMMAND"]?.split(" ")
     ? [`${top}dist/malla`]
     : [process.execPath, `${top}cmd/malla.ts`]);
 
+/** PATH as ordinary users have it on Debian: without sbin. */
+export const ORDINARY_PATH = (process.env["PATH"] ?? "").split(":")
+  .filter((part) => !part.endsWith("sbin")).join(":");
+
 /** A mode that was started; its output is kept. */
 export class Mode {
   readonly process: Bun.Subprocess<"ignore", "pipe", "pipe">;
