@@ -19,6 +19,8 @@ test.each([
   ["timeout", "time-out"],
   ["quite-another", undefined],
   ["x", undefined],
+  ["dz", "ds"],
+  ["dxy", undefined],
   ["", undefined],
 ])("%s means %s", (word: string | undefined, expected) => {
   expect(nearest(word ?? "", ["log-level", "time-out", "ds"])).toBe(expected);

@@ -3,8 +3,10 @@
 /** The candidate closest to the word by edit distance; undefined when none is near enough to help. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
-  // A third of the word may be wrong, at least two letters, never all: more is another word.
-  let bestDistance = Math.min(Math.max(2, Math.floor(word.length / 3)) + 1, word.length);
+  // A third of the word may be wrong, at least two letters, but no more than half of it: such a one
+  // is another word.
+  const wrongMax = Math.min(Math.max(2, Math.floor(word.length / 3)), Math.floor(word.length / 2));
+  let bestDistance = wrongMax + 1;
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {

@@ -3,10 +3,10 @@
 import { describeError } from "../base/fault.ts";
 import { oneOf } from "../config/mod.ts";
 import { readText } from "../host/files.ts";
-import { environment, execute, findProgram, ownIds, signalProcess } from "../host/process.ts";
+import { environment, findProgram, ownIds, signalProcess } from "../host/process.ts";
 import type { Terminal } from "../host/terminal.ts";
 import { serveWeb } from "../host/web-server.ts";
-import { NAMESPACES, PROGRAMS } from "../local/outer.ts";
+import { executeInNamespaces, PROGRAMS } from "../local/outer.ts";
 import { type MeshState, meshStatePath } from "../local/state.ts";
 import {
   type Category,
@@ -87,7 +87,7 @@ function thisMachine(): Machine {
       }
     },
     hasProgram: (name) => findProgram(name, path) !== null,
-    inNamespaces: (command) => execute([...NAMESPACES, ...command]),
+    inNamespaces: executeInNamespaces,
     async whyPortTaken(port) {
       try {
         await serveWeb({ ip: "127.0.0.1", port, handler: () => new Response("") }).stop();

@@ -1,8 +1,12 @@
 /** `deploy`, `deploy/web`, `deploy web`: what the verbs take as a resource. */
 
 import { Fault } from "../base/fault.ts";
-import { nearest } from "../base/nearest.ts";
-import { RESOURCE_WORDS, type ResourceKind, resourceKind } from "../viz/resource.ts";
+import {
+  RESOURCE_WORDS,
+  type ResourceKind,
+  resourceKind,
+  unknownResource,
+} from "../viz/resource.ts";
 
 /** How a verb may answer. */
 export const OUTPUT_FORMATS = ["table", "wide", "json"] as const;
@@ -20,12 +24,7 @@ export function knownResource(
   const kind = resourceKind(word);
   const isPossible = possible.some((candidate) => resourceKind(candidate) === kind);
   if (kind === undefined || !isPossible) {
-    const meant = kind === undefined ? nearest(word, possible) : undefined;
-    throw new Fault(
-      "invalid_argument",
-      `Unknown resource "${word}"${meant === undefined ? "" : `, did you mean "${meant}"?`}: ` +
-        `expected one of ${possible.join(", ")}`,
-    );
+    throw new Fault("invalid_argument", unknownResource(word, possible));
   }
   if (more.length > 0 || inline === "" || (inline !== undefined && name !== undefined)) {
     throw new Fault(

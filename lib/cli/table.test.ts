@@ -121,7 +121,7 @@ describe("resources", () => {
   );
 
   test.each([
-    ["depoly", undefined, 'Unknown resource "depoly", did you mean "deploy"?: expected one of'],
+    ["depoly", undefined, 'ns; did you mean "deploy"?'],
     ["toString", undefined, 'Unknown resource "toString": expected one of deploy, sts'],
     ["deploy/a/b", undefined, 'Cannot read "deploy/a/b": expected deploy/NAME or deploy NAME'],
     ["deploy/", undefined, 'Cannot read "deploy/"'],

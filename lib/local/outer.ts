@@ -8,7 +8,14 @@
 
 import { Fault } from "../base/fault.ts";
 import { makeFolder } from "../host/directory.ts";
-import { type Child, environment, execute, findProgram, spawn } from "../host/process.ts";
+import {
+  type Child,
+  environment,
+  execute,
+  findProgram,
+  type Outcome,
+  spawn,
+} from "../host/process.ts";
 import { innerFolder, type NodeSpec } from "./node-spec.ts";
 
 /** The programs that the mesh is made with, and the Debian packages that hold them. */
@@ -23,7 +30,7 @@ export const PROGRAMS: Readonly<Record<string, string>> = {
 };
 
 /** The namespaces of the mesh. One command for root and for everybody else. */
-export const NAMESPACES: readonly string[] = [
+const NAMESPACES: readonly string[] = [
   "unshare",
   "--user",
   "--map-root-user",
@@ -47,13 +54,17 @@ export async function checkMachine(path: string | undefined): Promise<void> {
       `Cannot find the program "${program}": install it, for example with "apt install ${holder}"`,
     );
   }
-  const env = systemEnvironment();
-  const { code, stderr } = await execute([...NAMESPACES, "true"], { env });
+  const { code, stderr } = await executeInNamespaces(["true"]);
   if (code === 0) return;
   throw new Fault(
     "failed_precondition",
     `Cannot make namespaces as this user (${stderr.trim()}): ${await namespaceAdvice()}`,
   );
+}
+
+/** Runs a short command in fresh namespaces like those of a mesh, with the mesh's environment. */
+export function executeInNamespaces(command: readonly string[]): Promise<Outcome> {
+  return execute([...NAMESPACES, ...command], { env: systemEnvironment() });
 }
 
 /** Starts the node in its namespaces. Its log lines go to `output`. */

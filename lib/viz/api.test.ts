@@ -99,7 +99,7 @@ describe("questions", () => {
 
   test.each([
     ["/api/stat", 'Unknown resource "": expected one of deploy, sts, ds, job, rs, pod, svc, ns'],
-    ["/api/stat?resource=depoy", 'Unknown resource "depoy": did you mean "deploy"?'],
+    ["/api/stat?resource=depoy", 'ns; did you mean "deploy"?'],
     ["/api/stat?resource=constructor", 'Unknown resource "constructor"'],
     ["/api/edges?resource=ns", 'Edges have no resource "namespace": expected one of deploy, pod'],
     ["/api/stat?resource=pod&window=10", 'Cannot use the window "10": expected a duration from 1s'],

@@ -2,7 +2,6 @@
 
 import { type Context, Hono } from "hono";
 import { PAGE_LISTENERS_MAX } from "../base/limits.ts";
-import { nearest } from "../base/nearest.ts";
 import { duration } from "../config/mod.ts";
 import type { Clock } from "../host/clock.ts";
 import { isIp } from "../mesh/address.ts";
@@ -12,7 +11,7 @@ import { Feed } from "./feed.ts";
 import { graph } from "./graph.ts";
 import type { Health } from "./health.ts";
 import { type History, HISTORY_MS } from "./history.ts";
-import { RESOURCE_WORDS, type ResourceKind, resourceKind } from "./resource.ts";
+import { RESOURCE_WORDS, type ResourceKind, resourceKind, unknownResource } from "./resource.ts";
 import { stat } from "./stat.ts";
 
 /** What the API answers from. */
@@ -140,11 +139,7 @@ function resourceOf(context: Context): ResourceKind {
   const word = context.req.query("resource") ?? "";
   const kind = resourceKind(word);
   if (kind !== undefined) return kind;
-  const meant = nearest(word, RESOURCE_WORDS);
-  throw new BadQuestion(
-    `Unknown resource "${word}": ${meant ? `did you mean "${meant}"? E` : "e"}xpected one of ` +
-      RESOURCE_WORDS.join(", "),
-  );
+  throw new BadQuestion(unknownResource(word, RESOURCE_WORDS));
 }
 
 function edgeKindOf(kind: ResourceKind): EdgeKind {

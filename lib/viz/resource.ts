@@ -1,5 +1,7 @@
 /** The kinds of resource that one may ask for, and the words that people use for them. */
 
+import { nearest } from "../base/nearest.ts";
+
 /** What figures can be asked of. */
 export type ResourceKind =
   | "deployment"
@@ -44,4 +46,11 @@ export const RESOURCE_WORDS = ["deploy", "sts", "ds", "job", "rs", "pod", "svc",
 export function resourceKind(word: string): ResourceKind | undefined {
   const lower = word.toLowerCase();
   return Object.hasOwn(WORDS, lower) ? WORDS[lower] : undefined;
+}
+
+/** What to tell who used a word that is no resource, or none of the possible ones. */
+export function unknownResource(word: string, possible: readonly string[]): string {
+  const meant = resourceKind(word) === undefined ? nearest(word, possible) : undefined;
+  return `Unknown resource "${word}": expected one of ${possible.join(", ")}` +
+    (meant === undefined ? "" : `; did you mean "${meant}"?`);
 }

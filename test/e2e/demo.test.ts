@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePorts, MALLA, until } from "../support/malla.ts";
+import { freePorts, MALLA, ORDINARY_PATH, until } from "../support/malla.ts";
 
 const START_MS = 120_000;
 const NOBODY = 65_534;
@@ -44,7 +44,7 @@ function start(asNobody: boolean, args: readonly string[]) {
   const user = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
   return Bun.spawn([...asNobody ? user : [], ...words, ...args], {
     env: {
-      PATH: process.env["PATH"] ?? "",
+      PATH: ORDINARY_PATH,
       TMPDIR: folder,
       XDG_RUNTIME_DIR: folder,
       MALLA_STATE: `${folder}/state/mesh.json`,
