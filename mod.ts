@@ -14,7 +14,7 @@
  * @module
  */
 
-import { currentDirectory, environment, spawn } from "./lib/host/process.ts";
+import { currentDirectory, environment, sourceCommand, spawn } from "./lib/host/process.ts";
 import { parsePublication, startMesh as startLocalMesh } from "./lib/local/mod.ts";
 
 export { Fault, type FaultCode, type FaultOptions, type FaultSource } from "./lib/base/fault.ts";
@@ -85,7 +85,7 @@ export interface MeshSettings {
   readonly publish?: readonly string[];
   /** What to run for a workload or container, in place of its command, by its name. */
   readonly commands?: Readonly<Record<string, string>>;
-  /** Port of the live page on 127.0.0.1; default 8084. */
+  /** Port of the live page on 127.0.0.1; 0: any free one; default 8084. */
   readonly pagePort?: number;
   /** Takes the log lines of all containers; default: they go to standard output. */
   readonly log?: (chunk: Uint8Array) => void;
@@ -95,7 +95,9 @@ export interface MeshSettings {
 
 /** A running mesh. */
 export interface Mesh {
-  /** Resolves when every pod is ready; rejects when the mesh ends before. */
+  /** Where the live page is. */
+  readonly pageUrl: string;
+  /** Resolves when every pod is ready and published ports lead to them; rejects when it ends before. */
   readonly ready: Promise<void>;
   /** Resolves with the exit code when everything has ended and nothing is left. */
   readonly ended: Promise<number>;
@@ -138,10 +140,11 @@ export async function startMesh(settings: MeshSettings): Promise<Mesh> {
     logLevel: "warn",
     proxyLogLevel: "warn",
     graceMs: 5_000,
-    executable: settings.executable ?? sourceCommand(),
+    executable: settings.executable ?? ownSource(),
     output: settings.log ?? "inherit",
   });
   return {
+    pageUrl: mesh.pageUrl,
     ready: mesh.ready,
     ended: mesh.ended,
     stop() {
@@ -154,7 +157,7 @@ export async function startMesh(settings: MeshSettings): Promise<Mesh> {
 /** Starts one mode as a process, with its log on this process's standard error. */
 export function startMode(mode: ServingMode, settings: ModeSettings = {}): Mode {
   const child = spawn({
-    command: [...settings.executable ?? sourceCommand(), mode, ...settings.args ?? []],
+    command: [...settings.executable ?? ownSource(), mode, ...settings.args ?? []],
     env: { ...environment(), ...settings.env },
     cwd: currentDirectory(),
     stdout: "inherit",
@@ -171,6 +174,6 @@ export function startMode(mode: ServingMode, settings: ModeSettings = {}): Mode 
   };
 }
 
-function sourceCommand(): readonly string[] {
-  return ["bun", new URL("cmd/malla.ts", import.meta.url).pathname];
+function ownSource(): readonly string[] {
+  return sourceCommand(decodeURIComponent(new URL("cmd/malla.ts", import.meta.url).pathname));
 }

@@ -15,7 +15,6 @@ import { port } from "../lib/config/mod.ts";
 import { sleep, systemClock } from "../lib/host/clock.ts";
 import { environment, execute, findProgram, onSignals, ownCommand } from "../lib/host/process.ts";
 import { processTerminal, type Terminal } from "../lib/host/terminal.ts";
-import { serveWeb } from "../lib/host/web-server.ts";
 import { type RunningMesh, startMesh } from "../lib/local/mod.ts";
 import type { Graph } from "../lib/viz/graph.ts";
 import manifest from "./demo/manifest.yaml" with { type: "text" };
@@ -56,9 +55,6 @@ export function run(args: readonly string[]): Promise<number> {
 
 async function runMesh(folder: string, flags: DemoFlags, terminal: Terminal): Promise<number> {
   const log = new TailText(LOG_BYTES_MAX);
-  await checkPort(flags.pagePort);
-  const pageUrl = `http://127.0.0.1:${flags.pagePort}`;
-  terminal.write("Starting the demo: 6 pods, each in a network of its own, each with a proxy\n");
   const mesh = await startMesh({
     places: [folder],
     namespace: "default",
@@ -71,6 +67,8 @@ async function runMesh(folder: string, flags: DemoFlags, terminal: Terminal): Pr
     graceMs: GRACE_MS,
     output: flags.logs === true ? "inherit" : (chunk) => log.push(chunk),
   });
+  terminal.write("Starting the demo: 6 pods, each in a network of its own, each with a proxy\n");
+  const { pageUrl } = mesh;
   let isOver = false;
   let isStopping = false;
   const off = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], () => {
@@ -106,20 +104,6 @@ async function runMesh(folder: string, flags: DemoFlags, terminal: Terminal): Pr
   const code = await ended;
   if (!isStopping) terminal.writeError(`${log.text()}The mesh ended by itself\n`);
   return isStopping ? code : code || 1;
-}
-
-/** A port that is taken should be told before anything starts, with the flag that mends it. */
-async function checkPort(pagePort: number): Promise<void> {
-  try {
-    await serveWeb({ ip: "127.0.0.1", port: pagePort, handler: () => new Response("") }).stop();
-  } catch (cause) {
-    throw new Fault(
-      "failed_precondition",
-      `Cannot show the live page on port ${pagePort}: is another mesh running? ` +
-        "End what uses the port, or choose another one with --page-port",
-      { cause },
-    );
-  }
 }
 
 function introduction(pageUrl: string): string {

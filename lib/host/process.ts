@@ -201,6 +201,11 @@ export function ownCommand(): readonly string[] {
   return compiled ? [process.execPath] : [process.execPath, Bun.main];
 }
 
+/** The words that run a source file of Malla: by the Bun that runs this program, else by the one in PATH. */
+export function sourceCommand(file: string): readonly string[] {
+  return [process.versions.bun === undefined ? "bun" : process.execPath, file];
+}
+
 /** The path of a program, looked up in PATH and the directories of system programs; null: missing. */
 export function findProgram(name: string, path: string | undefined): string | null {
   return Bun.which(name, { PATH: `${path ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/bin` });

@@ -11,18 +11,29 @@ import { type Manifest, readWorkload, type Workload } from "./workloads.ts";
 /** What `malla run` asks for. */
 export type RunRequest = Extract<NodeRequest, { readonly type: "run" }>;
 
+/** What a process is added to. */
+export interface AddedProcessPlace {
+  readonly mesh: Mesh;
+  readonly objects: MeshObjects;
+  /** Its caller, who is told of it. */
+  readonly peer: LinePeer;
+  /** Whether Services lead to the ready pod of this address already. */
+  readonly isReachable: (ip: string) => boolean;
+}
+
 /** The process at work; it goes when its caller goes. */
 export class AddedProcess {
   readonly #mesh: Mesh;
   readonly #objects: MeshObjects;
   readonly #peer: LinePeer;
+  readonly #isReachable: (ip: string) => boolean;
   readonly #workload: Workload;
   readonly #service: readonly Manifest[];
   #told = false;
   #over = false;
 
   /** Adds it. Throws `already_exists` when the name is taken. */
-  constructor(request: RunRequest, mesh: Mesh, objects: MeshObjects, peer: LinePeer) {
+  constructor(request: RunRequest, { mesh, objects, peer, isReachable }: AddedProcessPlace) {
     const { name, namespace, port } = request;
     for (const kind of ["Pod", "Deployment", "StatefulSet", "DaemonSet", "Job", "Service"]) {
       if (!objects.has(kind, namespace, name)) continue;
@@ -38,6 +49,7 @@ export class AddedProcess {
     this.#mesh = mesh;
     this.#objects = objects;
     this.#peer = peer;
+    this.#isReachable = isReachable;
     this.#workload = workload;
     this.#service = [pod, ...(port === null ? [] : [serviceManifest(name, namespace, port)])];
     objects.add(this.#service);
@@ -70,7 +82,7 @@ export class AddedProcess {
     const [run] = this.#mesh.podsOf(this.#workload);
     if (run === undefined || this.#over) return;
     const shot = run.snapshot();
-    if (!this.#told && isPodReady(shot)) {
+    if (!this.#told && isPodReady(shot) && this.#isReachable(shot.ip)) {
       this.#told = true;
       this.#send({ type: "running", ip: shot.ip });
     }

@@ -114,6 +114,11 @@ export class Mesh {
     return { wanted: plans.length, ready, failed };
   }
 
+  /** The addresses of the pods that are ready. */
+  readyAddresses(): readonly string[] {
+    return [...this.#running.values()].filter(({ run }) => run.ready).map(({ run }) => run.task.ip);
+  }
+
   /** What the mesh still waits for: a sentence for each pod that is not ready. */
   waitingFor(): readonly string[] {
     return this.#plans().flatMap(({ key, name }) => {

@@ -27,8 +27,8 @@ export interface NodeSpec {
   /** The level of the proxies' logs. */
   readonly proxyLogLevel: string;
   readonly graceMs: number;
-  /** For the summary line; null: there is no page on the machine. */
-  readonly pageUrl: string | null;
+  /** For the summary line. */
+  readonly pageUrl: string;
   readonly published: readonly Publication[];
   /** When `malla up` was started, for the summary line. */
   readonly startedAtMs: number;

@@ -15,7 +15,7 @@ import { AddedProcess, type RunRequest } from "./added-process.ts";
 import { applicationEnvironment, ownEnvironment } from "./application-environment.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { Gateway } from "./gateway.ts";
-import { feedGateway } from "./gateway-feed.ts";
+import { GatewayFeed } from "./gateway-feed.ts";
 import { injectOptions, preparePod } from "./injection.ts";
 import { LogPrinter } from "./log-lines.ts";
 import { ManifestWatch } from "./manifest-watch.ts";
@@ -66,8 +66,10 @@ class Node {
   readonly #watchers = new Set<LinePeer>();
   readonly #machine: PodHost["machine"];
   readonly #ended = Promise.withResolvers<number>();
+  readonly #isReachable = (ip: string): boolean => this.#feed?.knowsReady(ip) === true;
   #mesh: Mesh | null = null;
   #control: ControlPlane | null = null;
+  #feed: GatewayFeed | null = null;
   #stopping = false;
   #told = false;
 
@@ -129,7 +131,8 @@ class Node {
       insidePath: insideSocketPath(this.#spec.folder),
       lockPath: `${inner}/xtables.lock`,
     });
-    await feedGateway(gateway, `${inner}/objects`, this.#clock);
+    this.#feed = await GatewayFeed.start(gateway, `${inner}/objects`, this.#clock);
+    this.#feed.changes.listen(() => this.#mesh?.changes.ring());
   }
 
   #makeMesh(
@@ -256,7 +259,7 @@ class Node {
     peer: LinePeer,
   ): AddedProcess | null {
     try {
-      return new AddedProcess(request, mesh, objects, peer);
+      return new AddedProcess(request, { mesh, objects, peer, isReachable: this.#isReachable });
     } catch (error) {
       const failed: NodeEvent = { type: "failed", message: describeError(error) };
       peer.send(failed);
@@ -281,10 +284,11 @@ class Node {
   #tellProgress(): void {
     const { wanted, ready, failed } = this.#mesh?.progress() ?? { wanted: 0, ready: 0, failed: 0 };
     if (this.#told || ready < wanted || failed > 0) return;
+    // Published ports and service addresses work from here on.
+    if (this.#mesh?.readyAddresses().every(this.#isReachable) !== true) return;
     this.#told = true;
     const seconds = ((this.#clock.nowMs() - this.#spec.startedAtMs) / 1_000).toFixed(1);
-    const page = this.#spec.pageUrl === null ? "" : `, page ${this.#spec.pageUrl}`;
-    this.#log.say(`mesh ready in ${seconds} s: ${wanted} pods${page}`);
+    this.#log.say(`mesh ready in ${seconds} s: ${wanted} pods, page ${this.#spec.pageUrl}`);
     for (const { service, namespace, port, hostPort } of this.#spec.published) {
       this.#log.say(`${service}.${namespace}:${port} is published on 127.0.0.1:${hostPort}`);
     }

@@ -46,6 +46,7 @@ export interface MeshOptions {
   readonly namespace: string;
   readonly overrides: ReadonlyMap<string, string>;
   readonly published: readonly Publication[];
+  /** Port of the live page on 127.0.0.1; 0: any free one. */
   readonly pagePort: number;
   readonly colours: boolean;
   readonly logLevel: NodeSpec["logLevel"];
@@ -61,7 +62,9 @@ export interface MeshOptions {
 /** A mesh that was started. */
 export interface RunningMesh {
   readonly folder: string;
-  /** Resolves when every pod is ready; rejects when the mesh ends before. */
+  /** Where the live page is. */
+  readonly pageUrl: string;
+  /** Resolves when every pod is ready and published ports lead to them; rejects when the mesh ends before. */
   readonly ready: Promise<void>;
   /** Resolves with the exit code when everything has ended and is cleaned up. */
   readonly ended: Promise<number>;
@@ -94,8 +97,8 @@ export async function startMesh(options: MeshOptions): Promise<RunningMesh> {
   checkManifests(options);
   await checkMachine(env["PATH"]);
   const folder = makeMeshFolder(env, uid);
-  const stopListening = listenOutside(folder, options);
-  const pageUrl = `http://127.0.0.1:${options.pagePort}`;
+  const outside = listenOutside(folder, options);
+  const { pageUrl } = outside;
   const workingDir = currentDirectory();
   const child = startNode({
     folder,
@@ -123,8 +126,8 @@ export async function startMesh(options: MeshOptions): Promise<RunningMesh> {
     controlSocket: controlSocketPath(folder),
   });
   await writeTextAtomic(statePath, state, 0o600);
-  return new Handle(child, folder, async () => {
-    stopListening();
+  return new Handle(child, { folder, pageUrl }, async () => {
+    outside.stop();
     // Another mesh of this user may have left its note there in the meantime.
     if (textAt(statePath) === state) await removeFile(statePath);
     removeTree(folder);
@@ -132,8 +135,14 @@ export async function startMesh(options: MeshOptions): Promise<RunningMesh> {
   });
 }
 
+/** The machine's side of the mesh. */
+interface Outside {
+  readonly pageUrl: string;
+  stop(): void;
+}
+
 /** What the machine's side of the mesh listens on: sockets for the node, ports for the user. */
-function listenOutside(folder: string, options: MeshOptions): () => void {
+function listenOutside(folder: string, options: MeshOptions): Outside {
   const net = createBunNet();
   const clock = systemClock;
   const stops: (() => void)[] = [];
@@ -154,35 +163,41 @@ function listenOutside(folder: string, options: MeshOptions): () => void {
     });
     stops.push(() => outside.stop());
     const relayPath = insideSocketPath(folder);
-    for (const publication of [page, ...options.published]) {
-      const listener = publishNamed(publication, { net, clock, log: silentLogger, relayPath });
+    const publishOptions = { net, clock, log: silentLogger, relayPath };
+    const pageListener = publishPage(page, publishOptions);
+    stops.push(() => pageListener.stop());
+    for (const publication of options.published) {
+      const listener = publish(publication, publishOptions);
       stops.push(() => listener.stop());
     }
+    return {
+      pageUrl: `http://127.0.0.1:${pageListener.address.port}`,
+      stop: () => stops.forEach((stop) => stop()),
+    };
   } catch (error) {
     for (const stop of stops) stop();
     removeTree(folder);
     removeEmptyFolder(splitPath(folder).folder);
     throw error;
   }
-  return () => stops.forEach((stop) => stop());
 }
 
-function publishNamed(publication: Publication, options: PublishOptions): Listener {
+function publishPage(page: Publication, options: PublishOptions): Listener {
   try {
-    return publish(publication, options);
+    return publish(page, options);
   } catch (cause) {
-    if (publication.service !== PAGE_SERVICE.name) throw cause;
-    const { hostPort } = publication;
     throw new Fault(
       "unavailable",
-      `Cannot serve the live page on 127.0.0.1:${hostPort}: the port is in use, perhaps by another ` +
-        `mesh; choose another one with --page-port ${hostPort + 10}`,
+      `Cannot serve the live page on 127.0.0.1:${page.hostPort}: is the port in use, perhaps by ` +
+        "another mesh? End what uses it, or choose another one with --page-port",
+      { cause },
     );
   }
 }
 
 class Handle implements RunningMesh {
   readonly folder: string;
+  readonly pageUrl: string;
   readonly ready: Promise<void>;
   readonly ended: Promise<number>;
   readonly #child: Child;
@@ -192,9 +207,14 @@ class Handle implements RunningMesh {
   #isOver = false;
   #stops = 0;
 
-  constructor(child: Child, folder: string, cleanUp: () => Promise<void>) {
+  constructor(
+    child: Child,
+    { folder, pageUrl }: Pick<RunningMesh, "folder" | "pageUrl">,
+    cleanUp: () => Promise<void>,
+  ) {
     this.#child = child;
     this.folder = folder;
+    this.pageUrl = pageUrl;
     this.ended = child.exited.then(async ({ code }) => {
       this.#isOver = true;
       this.#changes.ring();

@@ -234,6 +234,11 @@ export interface Pod {
   readonly status: PodStatus;
 }
 
+/** Whether a pod says of itself that it takes connections. */
+export function isReady({ status }: Pod): boolean {
+  return status.conditions.some(({ type, status: value }) => type === "Ready" && value === "True");
+}
+
 /** The pod that a workload makes copies of. */
 export interface PodTemplate {
   readonly metadata: TemplateMetadata;

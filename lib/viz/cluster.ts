@@ -4,6 +4,7 @@
  */
 
 import {
+  isReady,
   labelsMatch,
   type MeshObject,
   type ObjectRef,
@@ -130,17 +131,15 @@ export class ClusterView implements SourceWatcher {
     return this.#index;
   }
 
-  #podFacts({ metadata, spec, status }: Pod): PodFacts {
-    const isReady = status.conditions.some(({ type, status }) =>
-      type === "Ready" && status === "True"
-    );
+  #podFacts(pod: Pod): PodFacts {
+    const { metadata, spec, status } = pod;
     const containers = [...spec.containers, ...spec.initContainers];
     return {
       namespace: metadata.namespace,
       name: metadata.name,
       ip: status.podIP ?? status.podIPs[0]?.ip ?? "",
       running: status.phase === "Running",
-      ready: isReady,
+      ready: isReady(pod),
       meshed: containers.some(({ name }) => PROXY_CONTAINERS.has(name)),
       workload: this.#ownerOf(metadata),
       serviceAccount: spec.serviceAccountName ?? "default",

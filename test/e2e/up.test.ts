@@ -392,7 +392,7 @@ describe.skipIf(reason !== undefined)("malla up refuses", () => {
     laptop.write("client.yaml", CLIENT);
     using server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     expect(await refused("--page-port", String(server.port))).toMatch(
-      /^1 Cannot serve the live page on 127\.0\.0\.1:\d+: the port is in use.*--page-port/,
+      /^1 Cannot serve the live page on 127\.0\.0\.1:\d+: is the port in use.*--page-port/,
     );
     expect(await refused("--page-port", "0", "--publish", `web:80=${server.port}`)).toMatch(
       /^1 Cannot publish web\.default:80 on 127\.0\.0\.1:\d+/,

@@ -5,6 +5,7 @@
 
 import {
   type EndpointSlice,
+  isReady,
   labelsMatch,
   type Pod,
   type PortReference,
@@ -109,10 +110,6 @@ function sliceEndpoint(service: Service, pod: Pod, family: Family): SliceEndpoin
 /** A pod that has ended has no endpoint, ready or not. */
 function takesTraffic(pod: Pod): boolean {
   return pod.status.phase !== "Succeeded" && pod.status.phase !== "Failed";
-}
-
-function isReady(pod: Pod): boolean {
-  return pod.status.conditions.some(({ type, status }) => type === "Ready" && status === "True");
 }
 
 function familiesOf(service: Service): readonly Family[] {
