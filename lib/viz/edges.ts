@@ -205,10 +205,14 @@ function clientOf(pod: PodFacts, seen: ReadonlySet<string> | undefined): string 
   return "";
 }
 
-/** Who calls under an identity: the workload, where just one runs as that service account. */
+/**
+ * Who calls under an identity: the workload, where just one runs as that service account. The account
+ * that pods have when they name none tells nothing: its other users may be gone by now.
+ */
 function callerOf(view: ClusterView, clientId: string): EdgeEnd {
   if (clientId === "") return { kind: "unmeshed", namespace: "", name: "unmeshed" };
   const [account = "", namespace = ""] = clientId.split(".");
+  if (account === "default") return { kind: "serviceaccount", namespace, name: account };
   const workloads = new Map<string, Workload>();
   for (const pod of view.pods()) {
     if (pod.serviceAccount === account && pod.namespace === namespace) {

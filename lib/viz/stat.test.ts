@@ -200,6 +200,17 @@ describe("edges", () => {
     ]);
   });
 
+  test("the account of all who name none is nobody's, also where one workload alone is left", () => {
+    world.addPod({ name: "lone", ip: "10.0.0.9" });
+    world.scrape("api-1", "");
+    world.nowMs += 1_000;
+    const caller = `direction="inbound",tls="true",client_id="${identityOf("default")}"`;
+    world.scrape("api-1", httpLines(caller, 5, 0, 1));
+    expect(found().map(({ source }) => source)).toEqual([
+      { kind: "serviceaccount", namespace: "shop", name: "default" },
+    ]);
+  });
+
   test("opaque TCP is an edge while a connection is open", () => {
     world.scrape("web-1", `tcp_open_connections{${TO_API_1}} 2\n`);
     expect(found()[0]).toMatchObject({ tcpConnections: 2, rps: null });
