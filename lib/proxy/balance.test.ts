@@ -1,16 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { seededRandom } from "../base/prng.ts";
 import type { Endpoint } from "../mesh/endpoint.ts";
 import { HandClock } from "../../test/support/path-environment.ts";
 import { Balancer, type EndpointState, FAILFAST_MS } from "./balance.ts";
-
-/** Numbers in [0, 1) from a seed: the same in every run. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 function endpoint(last: number, more: Partial<Endpoint> = {}): Endpoint {
   return {
@@ -24,7 +17,12 @@ function endpoint(last: number, more: Partial<Endpoint> = {}): Endpoint {
 
 function setUp(count: number) {
   const clock = new HandClock();
-  const balancer = new Balancer({ clock, random: seeded(7), defaultRttMs: 30, decayMs: 10_000 });
+  const balancer = new Balancer({
+    clock,
+    random: seededRandom(7),
+    defaultRttMs: 30,
+    decayMs: 10_000,
+  });
   const endpoints = Array.from({ length: count }, (_, index) => endpoint(index + 1));
   if (count > 0) balancer.update({ kind: "add", endpoints, labels: { service: "web" } });
   return { clock, balancer };
@@ -59,6 +57,47 @@ describe("choosing", () => {
   test("equal replicas get equal shares", () => {
     const served = serve(setUp(4), 4_000, () => 5);
     for (const count of served.values()) expect(count).toBeWithin(700, 1_300);
+  });
+
+  test("fresh endpoints are equal, whenever each of them came", () => {
+    const gap = fc.oneof(fc.constant(0), fc.double({ min: 0, max: 30_000, noNaN: true }));
+    fc.assert(fc.property(fc.integer(), fc.array(gap, { minLength: 2, maxLength: 8 }), (
+      seed,
+      gaps,
+    ) => {
+      const clock = new HandClock();
+      // No two looks at a real clock are the same.
+      const tick = clock.monotonicMs;
+      clock.monotonicMs = () => {
+        clock.advance(0.001);
+        return tick();
+      };
+      const options = { clock, random: seededRandom(seed), defaultRttMs: 30, decayMs: 10_000 };
+      const balancer = new Balancer(options);
+      const endpoints = gaps.map((_, index) => endpoint(index + 1));
+      const half = Math.floor(gaps.length / 2);
+      balancer.update({ kind: "add", endpoints: endpoints.slice(0, half), labels: {} });
+      for (const [index, gapMs] of gaps.slice(half).entries()) {
+        clock.advance(gapMs);
+        balancer.update({ kind: "add", endpoints: [endpoints[half + index]!], labels: {} });
+      }
+      const picked = new Map<EndpointState, number>();
+      for (let i = 0; i < 400 * gaps.length; i++) {
+        const state = balancer.pick(clock.monotonicMs())!;
+        picked.set(state, (picked.get(state) ?? 0) + 1);
+      }
+      expect(picked.size).toBe(gaps.length);
+      // Six standard deviations and more.
+      for (const count of picked.values()) expect(count).toBeWithin(270, 530);
+    }));
+  });
+
+  test("of fresh endpoints the one with less under way is taken", () => {
+    const { clock, balancer } = setUp(2);
+    clock.advance(5);
+    const busy = balancer.pick(clock.monotonicMs())!;
+    busy.began();
+    for (let i = 0; i < 20; i++) expect(balancer.pick(clock.monotonicMs())).not.toBe(busy);
   });
 
   test("a replica that is 50 ms slower gets a small share", () => {

@@ -55,6 +55,8 @@ export class EndpointState {
   removed = false;
   /** Requests or connections under way. */
   pending = 0;
+  /** It has answered; until then its latency is an assumption that fades with its age. */
+  isMeasured = false;
   readonly #latency: PeakEwma;
   #failures = 0;
   #avoidUntilMs = 0;
@@ -78,6 +80,7 @@ export class EndpointState {
   /** It was answered after `latencyMs`. A peak counts at once, an improvement bit by bit. */
   measured(latencyMs: number, nowMs: number): void {
     this.#failures = 0;
+    this.isMeasured = true;
     this.#latency.observe(latencyMs, nowMs);
   }
 
@@ -101,8 +104,12 @@ export class EndpointState {
 
   /** Lower is better. The estimate fades, so that a slow endpoint is tried again some time. */
   load(nowMs: number): number {
-    const weight = Math.max(1, this.endpoint.weight) / USUAL_WEIGHT;
-    return this.#latency.value(nowMs) * (this.pending + 1) / weight;
+    return this.#latency.value(nowMs) * this.share();
+  }
+
+  /** Lower is better: what is under way, by weight, whatever the latency. */
+  share(): number {
+    return (this.pending + 1) * USUAL_WEIGHT / Math.max(1, this.endpoint.weight);
   }
 }
 
@@ -163,7 +170,10 @@ export class Balancer {
     const b = states[second]!;
     if (a.avoided(nowMs)) return b.avoided(nowMs) ? this.#pickAny(first, nowMs) : b;
     if (b.avoided(nowMs)) return a;
-    return a.load(nowMs) <= b.load(nowMs) ? a : b;
+    if (a.isMeasured || b.isMeasured) return a.load(nowMs) <= b.load(nowMs) ? a : b;
+    // Nothing is known of either: which of them came first must not decide. The first of two random
+    // ones is random itself, so equals are drawn fairly.
+    return a.share() <= b.share() ? a : b;
   }
 
   /**
