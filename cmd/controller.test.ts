@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { listen } from "../test/support/control.ts";
+import { freePorts, Mode, SOURCE } from "../test/support/malla.ts";
 import { Channel } from "../lib/contract/channel.ts";
 import { createDiscovery } from "../lib/contract/client.ts";
 import { createBunNet } from "../lib/host/bun-net.ts";
@@ -14,7 +15,6 @@ import { parseAddress, type SocketAddress } from "../lib/mesh/address.ts";
 import type { EndpointUpdate } from "../lib/mesh/endpoint.ts";
 import { authorityPem, makeAuthorities } from "../lib/pki/issuer.ts";
 
-const MAIN = join(import.meta.dir, "malla.ts");
 const CONTROLLER = "malla-controller.malla.serviceaccount.identity.malla.cluster.local";
 const DAY_MS = 86_400_000;
 
@@ -30,50 +30,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A mode under test and the lines that it logs. */
-class Running {
-  readonly #process;
-  #log = "";
-  #wake: (() => void)[] = [];
-
-  constructor(args: readonly string[]) {
-    this.#process = Bun.spawn([process.execPath, MAIN, ...args], {
-      env: { PATH: process.env["PATH"] ?? "" },
-      stdout: "ignore",
-      stderr: "pipe",
-    });
-    void this.#read();
-    ends.push(async () => {
-      this.#process.kill("SIGKILL");
-      await this.#process.exited;
-    });
-  }
-
-  /** The first group of the pattern, once a line of the log matches. */
-  async logged(pattern: RegExp): Promise<string> {
-    while (true) {
-      const found = pattern.exec(this.#log);
-      if (found !== null) return found[1] ?? "";
-      if (this.#process.exitCode !== null) throw new Error(`ended: ${this.#log}`);
-      await new Promise<void>((resolve) => void this.#wake.push(resolve));
-    }
-  }
-
-  async ended(signal?: NodeJS.Signals): Promise<{ code: number; log: string }> {
-    if (signal !== undefined) this.#process.kill(signal);
-    const code = await this.#process.exited;
-    return { code, log: this.#log };
-  }
-
-  async #read(): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const chunk of this.#process.stderr) {
-      this.#log += decoder.decode(chunk, { stream: true });
-      for (const wake of this.#wake.splice(0)) wake();
-    }
-    await this.#process.exited;
-    for (const wake of this.#wake.splice(0)) wake();
-  }
+function start(args: readonly string[]): Mode {
+  const mode = new Mode(args, {}, SOURCE);
+  ends.push(() => mode.stop("SIGKILL"));
+  return mode;
 }
 
 const WEB = `apiVersion: v1
@@ -90,12 +50,6 @@ function webPod(name: string, ip: string): string {
     spec: { containers: [{ name: "app" }] },
     status: { podIP: ip, conditions: [{ type: "Ready", status: "True" }] },
   });
-}
-
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  listener.stop(true);
-  return listener.port;
 }
 
 /** Makes an authority, tokens and manifests; returns the trust anchors. */
@@ -143,27 +97,27 @@ test(
   "is not ready without a certificate, then serves with its own and follows its source",
   async () => {
     const trustAnchors = await prepare();
-    const identityPort = freePort();
-    const controller = new Running(controllerArgs(
+    const [identityPort = 0] = await freePorts(1);
+    const controller = start(controllerArgs(
       ...["--identity-addr", `127.0.0.1:${identityPort}`],
       ...["--token-file", join(folder, "token")],
       ...["--trust-anchors-file", join(folder, "anchors.pem")],
     ));
-    const admin = await controller.logged(/admin endpoints address=(\S+)/);
-    await controller.logged(/(cannot get a certificate)/);
-    await controller.logged(/(source is read)/);
+    const admin = await controller.says(/admin endpoints address=(\S+)/);
+    await controller.says(/(cannot get a certificate)/);
+    await controller.says(/(source is read)/);
     const waiting = await fetch(`http://${admin}/ready`);
     expect([waiting.status, await waiting.text()]).toEqual([503, "waiting for a certificate\n"]);
     expect((await fetch(`http://${admin}/live`)).status).toBe(200);
 
-    new Running([
+    start([
       "identity",
       ...["--listen", `127.0.0.1:${identityPort}`, "--admin-listen", "127.0.0.1:0"],
       ...["--issuer-dir", join(folder, "issuer"), "--token-key-file", join(folder, "token.pub")],
       ...["--trust-anchors-file", join(folder, "anchors.pem")],
     ]);
-    const address = parseAddress(await controller.logged(/listening address=(\S+)/));
-    await controller.logged(/listening address=\S+[^]*listening address=(\S+)/);
+    const address = parseAddress(await controller.says(/listening address=(\S+)/));
+    await controller.says(/listening address=\S+[^]*listening address=(\S+)/);
     expect((await fetch(`http://${admin}/ready`)).status).toBe(200);
 
     const heard = followWeb(address, trustAnchors);
@@ -186,7 +140,7 @@ test(
     const metrics = await (await fetch(`http://${admin}/metrics`)).text();
     expect(metrics).toContain('malla_control_objects{kind="Pod"} 1\n');
     expect(metrics).toContain("malla_control_watches 1\n");
-    expect((await controller.ended("SIGTERM")).code).toBe(0);
+    expect(await controller.stop()).toBe(0);
   },
   20_000,
 );
@@ -219,7 +173,7 @@ test.each([
   [["--plaintext", "--source", "files:/nowhere/at/all"], 1, "no such file or folder"],
 ])("ends by itself where it cannot work: %p", async (more, code, message) => {
   await mkdir(join(folder, "state"));
-  const ended = await new Running(controllerArgs(...more)).ended();
-  expect(ended.code).toBe(code);
-  expect(ended.log).toContain(message);
+  const controller = start(controllerArgs(...more));
+  expect(await controller.exited()).toBe(code);
+  expect(controller.output).toContain(message);
 });

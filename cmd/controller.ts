@@ -40,7 +40,8 @@ import { formatAddress, isLoopback, type SocketAddress } from "../lib/mesh/addre
 import { identityName } from "../lib/mesh/identity.ts";
 import { startCertificateLoop } from "../lib/pki/certificate-loop.ts";
 import type { SourceWatcher } from "../lib/source/mod.ts";
-import { openSource, type SourceWish } from "../lib/source/open.ts";
+import { openSource } from "../lib/source/open.ts";
+import { problemLog } from "../lib/source/problem-log.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
 import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
@@ -53,12 +54,6 @@ export const controllerSettings = defineSettings("controller", {
   ...meshSettings,
   ...logSettings,
   ...sourceSettings,
-  kubeconfig: {
-    env: "KUBECONFIG",
-    flag: "kubeconfig",
-    type: filePath(),
-    help: "How to reach the cluster; without it the pod's own service account is used.",
-  },
   destinationListen: {
     env: "MALLA_DESTINATION_LISTEN_ADDR",
     flag: "destination-listen",
@@ -191,7 +186,7 @@ async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
     ends.push(() => admin.stop());
     const { ip } = settings.adminListen;
     log.info("admin endpoints", { address: formatAddress({ ip, port: admin.port }) });
-    const source = await openSource(wishOf(settings));
+    const source = await openSource({ ...settings, env: environment(), random: Math.random });
     const watch = await source.watch(new Set(INDEXED_KINDS), watcherOf(control, log, source.name));
     ends.push(() => watch.stop());
     const certificate = openCertificate(settings, log);
@@ -238,14 +233,7 @@ function serveAdmin(
   return serveWeb({ ip: address.ip, port: address.port, handler });
 }
 
-function wishOf({ source, kubeconfig }: ControllerSettings): SourceWish {
-  if (source.kind === "files") return source;
-  const given = kubeconfig === undefined ? {} : { kubeconfig };
-  return { kind: "kube", env: environment(), random: Math.random, ...given };
-}
-
 function watcherOf(control: Control, log: Logger, name: string): SourceWatcher {
-  let known: ReadonlySet<string> = new Set();
   return {
     applied: (object) => control.applied(object),
     deleted: (ref) => control.deleted(ref),
@@ -253,16 +241,7 @@ function watcherOf(control: Control, log: Logger, name: string): SourceWatcher {
       control.synced();
       log.info("source is read", { source: name, ...control.sizes().objects });
     },
-    problems(problems) {
-      // Told whole at each change; the log wants each problem once, when it appears.
-      for (const { severity, message } of problems) {
-        if (known.has(message)) continue;
-        if (severity === "error") log.error("source has a problem", { problem: message });
-        else log.info("source note", { note: message });
-      }
-      if (problems.length === 0) log.info("source has no problem any more", { source: name });
-      known = new Set(problems.map(({ message }) => message));
-    },
+    problems: problemLog(log, name),
   };
 }
 

@@ -1,18 +1,11 @@
 /** `malla viz`: the metrics API and the live page of a mesh. */
 
 import { readFileSync } from "node:fs";
-import { describeError, Fault } from "../lib/base/fault.ts";
-import {
-  exitCodeOf,
-  helpText,
-  loadSettings,
-  type SourcePlace,
-  wantsHelp,
-} from "../lib/config/mod.ts";
+import { describeError } from "../lib/base/fault.ts";
+import { exitCodeOf, helpText, loadSettings, wantsHelp } from "../lib/config/mod.ts";
 import { systemClock } from "../lib/host/clock.ts";
 import { environment, onSignals } from "../lib/host/process.ts";
-import { filesSource } from "../lib/source/files/mod.ts";
-import type { Source } from "../lib/source/mod.ts";
+import { openSource } from "../lib/source/open.ts";
 import { createLogger } from "../lib/telemetry/logger.ts";
 import { startViz } from "../lib/viz/server.ts";
 import { vizSettings } from "../lib/viz/settings.ts";
@@ -31,7 +24,7 @@ export async function run(args: readonly string[]): Promise<number> {
       warn: (message) => void process.stderr.write(`${message}\n`),
     });
     const log = createLogger({ level: settings.logLevel, format: settings.logFormat, name: "viz" });
-    const source = openSource(settings.source);
+    const source = await openSource({ ...settings, env: environment(), random: Math.random });
     const viz = await startViz({ settings, source, clock: systemClock, log });
     await new Promise<void>((resolve) => void onSignals(["SIGTERM", "SIGINT"], () => resolve()));
     await viz.stop();
@@ -40,12 +33,4 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(`${describeError(error)}\n`);
     return exitCodeOf(error);
   }
-}
-
-function openSource(place: SourcePlace): Source {
-  if (place.kind === "files") return filesSource(place.path, systemClock);
-  throw new Fault(
-    "unimplemented",
-    "Cannot read the cluster yet: expected --source files:FOLDER",
-  );
 }

@@ -1,6 +1,6 @@
 /** Settings that several modes share; a mode spreads them into its own schema. */
 
-import { nonEmpty, oneOf, reading, type SettingType, typeOf } from "./type.ts";
+import { filePath, nonEmpty, oneOf, reading, type SettingType, typeOf } from "./type.ts";
 
 /** How a process of the control plane or the command line logs. */
 export const logSettings = {
@@ -50,7 +50,7 @@ export type SourcePlace = { readonly kind: "files"; readonly path: string } | {
   readonly kind: "kube";
 };
 
-/** The objects of the mesh: a folder of manifests, or the cluster that the process runs in. */
+/** The objects of the mesh: a folder of manifests, or a cluster. */
 export const sourceSettings = {
   source: {
     env: "MALLA_SOURCE",
@@ -58,6 +58,12 @@ export const sourceSettings = {
     type: sourcePlace(),
     default: "kube",
     help: "Where the mesh's objects are read.",
+  },
+  kubeconfig: {
+    env: "KUBECONFIG",
+    flag: "kubeconfig",
+    type: filePath(),
+    help: "How to reach the cluster; without it the pod's own service account is used.",
   },
 } as const;
 

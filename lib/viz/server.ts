@@ -5,7 +5,8 @@ import type { HostPort } from "../config/mod.ts";
 import type { Clock } from "../host/clock.ts";
 import { httpGet } from "../host/http-get.ts";
 import { serveWeb, type WebServer } from "../host/web-server.ts";
-import type { Source } from "../source/mod.ts";
+import type { Source, SourceWatcher } from "../source/mod.ts";
+import { problemLog } from "../source/problem-log.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { createApi } from "./api.ts";
 import { addPage } from "./assets.ts";
@@ -59,7 +60,7 @@ export async function startViz({ settings, source, clock, log }: VizOptions): Pr
     adminPort: settings.adminPort,
   });
   const servers: WebServer[] = [];
-  const watch = await source.watch(VIEW_KINDS, view);
+  const watch = await source.watch(VIEW_KINDS, watcherOf(view, log, source.name));
   try {
     servers.push(serveWeb({ ...settings.apiListen, handler: (request) => apiApp.fetch(request) }));
     servers.push(
@@ -80,6 +81,22 @@ export async function startViz({ settings, source, clock, log }: VizOptions): Pr
       scraper.stop();
       watch.stop();
       for (const server of servers) await server.stop();
+    },
+  };
+}
+
+function watcherOf(view: ClusterView, log: Logger, name: string): SourceWatcher {
+  const logProblems = problemLog(log, name);
+  return {
+    applied: (object) => view.applied(object),
+    deleted: (ref) => view.deleted(ref),
+    synced() {
+      view.synced();
+      log.info("source is read", { source: name, pods: view.pods().length });
+    },
+    problems(problems) {
+      view.problems(problems);
+      logProblems(problems);
     },
   };
 }

@@ -5,7 +5,6 @@ import type { Server } from "bun";
 /** An object as JSON; its version is set by the server. */
 export interface FakeObject {
   readonly metadata: { readonly name: string; readonly namespace?: string };
-  readonly [field: string]: unknown;
 }
 
 /** A running server. */
@@ -34,12 +33,30 @@ export class FakeApi {
     return this.#server.port ?? 0;
   }
 
+  /** A kubeconfig whose only context leads here; with an authority by TLS, as `localhost`. */
+  kubeconfig(user: Readonly<Record<string, string>> = {}, authorityPem?: string): string {
+    const cluster = authorityPem === undefined
+      ? { "server": `http://127.0.0.1:${this.port}`, "insecure-skip-tls-verify": true }
+      : {
+        "server": `https://localhost:${this.port}/`,
+        "certificate-authority-data": btoa(authorityPem),
+      };
+    return JSON.stringify({
+      "apiVersion": "v1",
+      "kind": "Config",
+      "current-context": "here",
+      "contexts": [{ name: "here", context: { cluster: "c", user: "u" } }],
+      "clusters": [{ name: "c", cluster }],
+      "users": [{ name: "u", user }],
+    });
+  }
+
   get watches(): number {
     return this.#watches.size;
   }
 
   /** Creates or changes an object; `quietly` leaves it for the next list to tell. */
-  put(path: string, object: FakeObject, quietly = false): void {
+  put<T extends FakeObject>(path: string, object: T, quietly = false): void {
     const objects = this.#objects.get(path) ?? new Map<string, FakeObject>();
     this.#objects.set(path, objects);
     const known = objects.has(object.metadata.name);

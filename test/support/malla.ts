@@ -5,11 +5,12 @@ import { createServer } from "node:net";
 
 const top = new URL("../..", import.meta.url).pathname;
 
+/** The words that start the program from its source: for fast tests, which must not see an old build. */
+export const SOURCE: readonly string[] = [process.execPath, `${top}cmd/malla.ts`];
+
 /** The words that start the program under test. `MALLA_COMMAND` names another one. */
 export const MALLA: readonly string[] = process.env["MALLA_COMMAND"]?.split(" ") ??
-  (existsSync(`${top}dist/malla`)
-    ? [`${top}dist/malla`]
-    : [process.execPath, `${top}cmd/malla.ts`]);
+  (existsSync(`${top}dist/malla`) ? [`${top}dist/malla`] : SOURCE);
 
 /** PATH as ordinary users have it on Debian: without sbin. */
 export const ORDINARY_PATH = (process.env["PATH"] ?? "").split(":")
@@ -21,8 +22,12 @@ export class Mode {
   #output = "";
   readonly #read: Promise<unknown>;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
-    this.process = Bun.spawn([...MALLA, ...args], {
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    command: readonly string[] = MALLA,
+  ) {
+    this.process = Bun.spawn([...command, ...args], {
       env: { PATH: process.env["PATH"] ?? "", ...env },
       stdout: "pipe",
       stderr: "pipe",
@@ -48,13 +53,20 @@ export class Mode {
     return await this.exited();
   }
 
-  /** Waits until its output holds the text; rejects with the output when it ends before. */
-  async says(text: string): Promise<void> {
+  /**
+   * Waits until its output holds the text or matches the pattern, whose first group it resolves to;
+   * rejects with the output when it ends before.
+   */
+  async says(wanted: string | RegExp): Promise<string> {
+    let found: RegExpExecArray | null = null;
     await until(() => {
-      if (this.#output.includes(text)) return true;
+      if (typeof wanted === "string" && this.#output.includes(wanted)) return true;
+      if (typeof wanted !== "string") found = wanted.exec(this.#output);
+      if (found !== null) return true;
       if (this.process.exitCode === null) return false;
-      throw new Error(`ended with ${this.process.exitCode} without "${text}":\n${this.#output}`);
+      throw new Error(`ended with ${this.process.exitCode} without "${wanted}":\n${this.#output}`);
     });
+    return (found as RegExpExecArray | null)?.[1] ?? "";
   }
 
   async #keep(stream: ReadableStream<Uint8Array>): Promise<void> {

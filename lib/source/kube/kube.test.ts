@@ -294,28 +294,22 @@ describe("access", () => {
       key: server?.privateKey ?? "",
     });
     ends.push(() => secure.stop());
-    const cluster = {
-      "server": `https://localhost:${secure.port}/`,
-      "certificate-authority-data": btoa(server?.trustAnchors ?? ""),
-    };
     const file = join(folder, "config");
-    const config = {
-      "apiVersion": "v1",
-      "kind": "Config",
-      "current-context": "here",
-      "contexts": [{ name: "here", context: { cluster: "c", user: "u" } }],
-      "clusters": [{ name: "c", cluster }],
-      "users": [{ name: "u", user: { token: "open sesame" } }],
-    };
-    await writeFile(file, JSON.stringify(config));
+    const config = secure.kubeconfig({ token: "open sesame" }, server?.trustAnchors ?? "");
+    await writeFile(file, config);
     secure.put(PODS, pod("a"));
     const follower = await follow(["Pod"], await kubeconfigAccess(file));
     await follower.until(() => follower.objects.has("a"));
     expect(secure.requests[0]?.headers.get("authorization")).toBe("Bearer open sesame");
-    await writeFile(file, JSON.stringify({ ...config, "current-context": "nowhere" }));
-    expect(kubeconfigAccess(file)).rejects.toThrow(
+    await writeFile(
+      file,
+      config.replace('"current-context":"here"', '"current-context":"nowhere"'),
+    );
+    await expect(kubeconfigAccess(file)).rejects.toThrow(
       'its current context "nowhere" names no cluster',
     );
-    expect(kubeconfigAccess(join(folder, "none"))).rejects.toThrow("Cannot read the kubeconfig");
+    await expect(kubeconfigAccess(join(folder, "none"))).rejects.toThrow(
+      "Cannot read the kubeconfig",
+    );
   });
 });
