@@ -10,6 +10,8 @@ import { vizSettings } from "../lib/viz/settings.ts";
 import { controllerSettings } from "./controller.ts";
 import { identitySettings } from "./identity.ts";
 import { initSettings } from "./init.ts";
+import { injectModeSettings } from "./inject.ts";
+import { injectorSettings } from "./injector.ts";
 
 /** Where the page lies. */
 export const REFERENCE_PATH = new URL("../docs/configuration.md", import.meta.url).pathname;
@@ -21,7 +23,9 @@ export function configurationPage(): string {
     identitySettings,
     controllerSettings,
     vizSettings,
+    injectorSettings,
     initSettings,
+    injectModeSettings,
   ]);
 }
 

@@ -32,6 +32,7 @@ import {
   startIdentityService,
   type TokenReviewer,
 } from "../lib/identity/mod.ts";
+import { inClusterAccess } from "../lib/source/kube/access.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
 import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
@@ -156,7 +157,9 @@ function serveAdmin(settings: IdentitySettings, service: IdentityService, regist
 
 async function reviewerOf(settings: IdentitySettings): Promise<TokenReviewer> {
   const { tokenKeyFile } = settings;
-  if (tokenKeyFile === undefined) return createTokenReviewer(clusterTokenReview(environment()));
+  if (tokenKeyFile === undefined) {
+    return createTokenReviewer(clusterTokenReview(inClusterAccess(environment())));
+  }
   return await createLocalReviewer(await readText(tokenKeyFile), systemClock);
 }
 

@@ -31,7 +31,8 @@ import { checkMetadata } from "../lib/inject/object.ts";
 import { type Manifest, parseManifests } from "../lib/source/files/manifest.ts";
 import { formatManifests } from "../lib/source/files/manifest-text.ts";
 
-const settingsOfInject = defineSettings("inject", {
+/** What `malla inject` is told. */
+export const injectModeSettings = defineSettings("inject", {
   ...injectSettings,
   namespace: {
     flag: "namespace",
@@ -57,13 +58,13 @@ const SHORT_FLAGS: Readonly<Record<string, string>> = { "-o": "--output", "-n": 
 /** Runs the mode; resolves to 0, 1 (nothing written) or 64 (wrong flags). */
 export async function run(args: readonly string[]): Promise<number> {
   if (wantsHelp(args)) {
-    process.stdout.write(USAGE + helpText(settingsOfInject).split("\n").slice(1).join("\n"));
+    process.stdout.write(USAGE + helpText(injectModeSettings).split("\n").slice(1).join("\n"));
     return 0;
   }
   try {
     const { places, flags } = splitWords(args);
     const sources = { args: flags, env: environment(), readFile: readSync };
-    const settings = loadSettings(settingsOfInject, sources);
+    const settings = loadSettings(injectModeSettings, sources);
     if (places.length === 0) throw new ConfigFault("inject", ["expected FILE, DIR or -"]);
     const options = injectOptionsOf(settings, true, readSync);
     const manifests = (await Promise.all(places.map(readPlace))).flat();
@@ -90,7 +91,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function splitWords(args: readonly string[]): { places: string[]; flags: string[] } {
   const places: string[] = [];
   const flags: string[] = [];
-  const settings: readonly Setting[] = Object.values(settingsOfInject.settings);
+  const settings: readonly Setting[] = Object.values(injectModeSettings.settings);
   const switches = new Set(
     settings.filter(({ type }) => type.isBoolean)
       .flatMap(({ flag }) => [`--${flag}`, `--no-${flag}`]),

@@ -6,16 +6,15 @@
 import { readFileSync } from "node:fs";
 import { describeError, Fault } from "../lib/base/fault.ts";
 import {
-  ConfigFault,
   defineSettings,
   exitCodeOf,
   filePath,
   helpText,
   loadSettings,
   logSettings,
-  nonEmpty,
   type Settings,
   socketAddress,
+  sourceSettings,
   wantsHelp,
 } from "../lib/config/mod.ts";
 import { systemClock } from "../lib/host/clock.ts";
@@ -26,20 +25,17 @@ import { type InjectNamespace, injectOptionsOf, injectSettings } from "../lib/in
 import { clusterNamespaces, type FindNamespace } from "../lib/inject/namespaces.ts";
 import { type Admission, webhookApp } from "../lib/inject/webhook.ts";
 import { filesSource } from "../lib/source/files/mod.ts";
+import { clusterAccess } from "../lib/source/kube/access.ts";
+import { problemLog } from "../lib/source/problem-log.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
 import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
 
-const injectorSettings = defineSettings("injector", {
+/** What the injector is told. */
+export const injectorSettings = defineSettings("injector", {
   ...injectSettings,
   ...logSettings,
-  source: {
-    env: "MALLA_SOURCE",
-    flag: "source",
-    type: nonEmpty(),
-    default: "kube",
-    help: "Where namespaces come from: kube, or files:DIR for a folder of manifests.",
-  },
+  ...sourceSettings,
   listen: {
     env: "MALLA_INJECTOR_LISTEN_ADDR",
     flag: "listen",
@@ -176,29 +172,22 @@ interface Namespaces {
 }
 
 async function openNamespaces(settings: InjectorSettings, log: Logger): Promise<Namespaces> {
-  const { source } = settings;
-  if (source === "kube") {
-    const find = clusterNamespaces(environment(), systemClock);
-    return { find, synced: () => true, stop() {} };
-  }
-  if (!source.startsWith("files:")) {
-    throw new ConfigFault("injector", [`--source "${source}": expected kube or files:DIR`]);
+  if (settings.source.kind === "kube") {
+    // Asked, not watched: a namespace that is minutes or milliseconds old counts with its first pod.
+    const access = await clusterAccess(settings.kubeconfig, environment());
+    return { find: clusterNamespaces(access, systemClock), synced: () => true, stop() {} };
   }
   const known = new Map<string, InjectNamespace>();
   let synced = false;
-  const watch = await filesSource(source.slice("files:".length), systemClock).watch(
-    new Set(["Namespace"]),
-    {
-      applied({ metadata: { name, annotations } }) {
-        known.set(name, { name, annotations });
-      },
-      deleted: ({ name }) => void known.delete(name),
-      synced: () => void (synced = true),
-      problems(problems) {
-        for (const { message } of problems) log.warn("problem of the source", { problem: message });
-      },
+  const source = filesSource(settings.source.path, systemClock);
+  const watch = await source.watch(new Set(["Namespace"]), {
+    applied({ metadata: { name, annotations } }) {
+      known.set(name, { name, annotations });
     },
-  );
+    deleted: ({ name }) => void known.delete(name),
+    synced: () => void (synced = true),
+    problems: problemLog(log, source.name),
+  });
   return {
     find: (name) => Promise.resolve(known.get(name) ?? { name, annotations: {} }),
     synced: () => synced,

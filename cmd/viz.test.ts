@@ -48,7 +48,7 @@ test("shows the pods of a cluster and follows them", async () => {
   ends.push(() => api.stop());
   api.put(PODS, podObject({ name: "web-1", ip: "127.0.0.1", deployment: "web" }));
   api.put(SERVICES, serviceObject("web", "web", "10.43.0.1"));
-  await writeFile(join(folder, "config"), api.kubeconfig());
+  await writeFile(join(folder, "config"), api.kubeconfig({}));
   const [pagePort = 0, apiPort = 0] = await freePorts(2);
   const viz = start([
     "--source=kube",

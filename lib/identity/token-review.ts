@@ -1,14 +1,14 @@
 /** Looks at tokens through the cluster's TokenReview API. */
 
 import { Fault } from "../base/fault.ts";
-import { readText } from "../host/files.ts";
-import { postJson } from "../host/https-json.ts";
+import { KUBE_OBJECT_BYTES_MAX } from "../base/limits.ts";
+import { postJson } from "../host/http-json.ts";
 import { TOKEN_AUDIENCE } from "../mesh/identity.ts";
+import type { KubeAccess } from "../source/kube/access.ts";
 import { parseUsername, type TokenReviewer } from "./token.ts";
 
-const FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
 const PATH = "/apis/authentication.k8s.io/v1/tokenreviews";
-const TIMEOUT_MS = 5_000;
+const BOUNDS = { idleMs: 5_000, bytesMax: KUBE_OBJECT_BYTES_MAX };
 
 /** What a TokenReview answers; every field may be missing. */
 export interface TokenReviewStatus {
@@ -44,42 +44,19 @@ export function createTokenReviewer(ask: ReviewToken): TokenReviewer {
   };
 }
 
-/**
- * Asks the API server of the cluster that this process runs in, as its own service account. Throws
- * `failed_precondition` outside of a cluster.
- */
-export function clusterTokenReview(
-  env: Readonly<Record<string, string | undefined>>,
-  folder: string = FOLDER,
-): ReviewToken {
-  const host = env["KUBERNETES_SERVICE_HOST"];
-  const port = env["KUBERNETES_SERVICE_PORT"] ?? "443";
-  if (!host) {
-    throw new Fault(
-      "failed_precondition",
-      "Cannot review tokens: KUBERNETES_SERVICE_HOST is not set, expected to run in a cluster",
-    );
-  }
-  const url = `https://${host.includes(":") ? `[${host}]` : host}:${port}${PATH}`;
+/** Asks a cluster's API server. */
+export function clusterTokenReview(access: KubeAccess): ReviewToken {
   return async (token, audience) => {
     const review = {
       apiVersion: "authentication.k8s.io/v1",
       kind: "TokenReview",
       spec: { token, audiences: [audience] },
     };
-    // Both files are rotated by the kubelet, so they are read each time.
-    const [bearer, ca] = await readOwn(folder);
-    const answer = await postJson({ url, body: review, bearer, ca, timeoutMs: TIMEOUT_MS });
-    return (answer as { status?: TokenReviewStatus }).status ?? {};
+    try {
+      const answer = await postJson(await access.target(PATH), review, BOUNDS);
+      return (answer as { status?: TokenReviewStatus }).status ?? {};
+    } catch (cause) {
+      throw new Fault("internal", "Cannot have the token reviewed", { source: "upstream", cause });
+    }
   };
-}
-
-async function readOwn(folder: string): Promise<readonly [string, string]> {
-  try {
-    return [(await readText(`${folder}/token`)).trim(), await readText(`${folder}/ca.crt`)];
-  } catch (cause) {
-    throw new Fault("internal", "Cannot review tokens: our own service account is not mounted", {
-      cause,
-    });
-  }
 }

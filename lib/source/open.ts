@@ -19,9 +19,6 @@ export interface SourceWish {
 /** Makes the source; it touches nothing before it is watched, except the kubeconfig. */
 export async function openSource(wish: SourceWish): Promise<Source> {
   if (wish.source.kind === "files") return filesSource(wish.source.path, systemClock);
-  const { inClusterAccess, kubeconfigAccess, kubeSource } = await import("./kube/mod.ts");
-  const access = wish.kubeconfig === undefined
-    ? inClusterAccess(wish.env)
-    : await kubeconfigAccess(wish.kubeconfig);
-  return kubeSource(access, systemClock, wish.random);
+  const { clusterAccess, kubeSource } = await import("./kube/mod.ts");
+  return kubeSource(await clusterAccess(wish.kubeconfig, wish.env), systemClock, wish.random);
 }

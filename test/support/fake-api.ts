@@ -34,7 +34,7 @@ export class FakeApi {
   }
 
   /** A kubeconfig whose only context leads here; with an authority by TLS, as `localhost`. */
-  kubeconfig(user: Readonly<Record<string, string>> = {}, authorityPem?: string): string {
+  kubeconfig(user: Readonly<Record<string, string>>, authorityPem?: string): string {
     const cluster = authorityPem === undefined
       ? { "server": `http://127.0.0.1:${this.port}`, "insecure-skip-tls-verify": true }
       : {

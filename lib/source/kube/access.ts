@@ -2,7 +2,7 @@
 
 import { Fault } from "../../base/fault.ts";
 import { joinPath, readText } from "../../host/files.ts";
-import type { HttpTarget } from "../../host/http-lines.ts";
+import type { HttpTarget } from "../../host/http-json.ts";
 
 /** A way to a cluster's API. */
 export interface KubeAccess {
@@ -15,6 +15,14 @@ export interface KubeAccess {
 /** Where the kubelet puts what a pod needs to reach the API. */
 const SERVICE_ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+/** The way that a kubeconfig describes, else the pod's own. Throws as the two below. */
+export async function clusterAccess(
+  kubeconfig: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<KubeAccess> {
+  return kubeconfig === undefined ? inClusterAccess(env) : await kubeconfigAccess(kubeconfig);
+}
+
 /** The pod's own way. Throws `failed_precondition` outside of a cluster. */
 export function inClusterAccess(
   env: Readonly<Record<string, string | undefined>>,
@@ -26,13 +34,14 @@ export function inClusterAccess(
     throw new Fault(
       "failed_precondition",
       "Cannot reach the cluster: KUBERNETES_SERVICE_HOST is not set, expected to run in a pod; " +
-        "elsewhere give --kubeconfig FILE or --source files:FOLDER",
+        "--help tells of other ways",
     );
   }
   const server = `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
   return {
     server,
     async target(path) {
+      // Both files are rotated by the kubelet, so they are read each time.
       const token = (await readText(joinPath(folder, "token"))).trim();
       const ca = await readText(joinPath(folder, "ca.crt"));
       return { url: server + path, headers: { authorization: `Bearer ${token}` }, ca };

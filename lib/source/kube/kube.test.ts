@@ -284,7 +284,7 @@ describe("access", () => {
   });
 
   test("outside of a pod is refused with what to do", () => {
-    expect(() => inClusterAccess({})).toThrow("give --kubeconfig FILE or --source files:FOLDER");
+    expect(() => inClusterAccess({})).toThrow("KUBERNETES_SERVICE_HOST is not set");
   });
 
   test("by a kubeconfig uses its context's server, authority and user", async () => {

@@ -6,7 +6,7 @@ import type { Kind } from "../objects.ts";
 import type { KubeAccess } from "./access.ts";
 import { Reflector } from "./reflector.ts";
 
-export { inClusterAccess, type KubeAccess, kubeconfigAccess } from "./access.ts";
+export { clusterAccess, inClusterAccess, type KubeAccess, kubeconfigAccess } from "./access.ts";
 
 /** Makes a source of a cluster. `random` spreads the retries of many replicas. */
 export function kubeSource(access: KubeAccess, clock: Clock, random: () => number): Source {

@@ -17,7 +17,7 @@ import {
   KUBE_WATCH_SECONDS,
 } from "../../base/limits.ts";
 import { type Clock, sleep } from "../../host/clock.ts";
-import { getJson, getLines, HttpRefusal } from "../../host/http-lines.ts";
+import { getJson, getLines, HttpRefusal } from "../../host/http-json.ts";
 import { type Kind, type MeshObject, type ObjectRef, refKey, refOf } from "../objects.ts";
 import { describeIssue, formatPath, isRecord, readShape } from "../shape.ts";
 import { API_VERSIONS, shapeOf } from "../shapes.ts";

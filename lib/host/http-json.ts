@@ -1,4 +1,4 @@
-/** HTTP(S) GETs of JSON: a whole answer, or an endless one line by line. For the cluster's API. */
+/** JSON over HTTP(S): a whole answer, or an endless one line by line. For the cluster's API. */
 
 import { Fault } from "../base/fault.ts";
 
@@ -21,7 +21,8 @@ export interface HttpBounds {
   /** How long nothing may come; also for the answer's head. */
   readonly idleMs: number;
   readonly bytesMax: number;
-  readonly signal: AbortSignal;
+  /** Ends it from outside. */
+  readonly signal?: AbortSignal;
 }
 
 /** An answer whose status is not 2xx, or that is no JSON. */
@@ -35,9 +36,22 @@ export class HttpRefusal extends Fault {
 }
 
 /** Gets and parses a whole answer. Rejects with `HttpRefusal`, `unavailable` or `resource_exhausted`. */
-export async function getJson(target: HttpTarget, bounds: HttpBounds): Promise<unknown> {
+export function getJson(target: HttpTarget, bounds: HttpBounds): Promise<unknown> {
+  return exchange(target, bounds, undefined);
+}
+
+/** Posts JSON and parses the answer. Rejects as `getJson` does. */
+export function postJson(target: HttpTarget, body: unknown, bounds: HttpBounds): Promise<unknown> {
+  return exchange(target, bounds, JSON.stringify(body));
+}
+
+async function exchange(
+  target: HttpTarget,
+  bounds: HttpBounds,
+  body: string | undefined,
+): Promise<unknown> {
   const parts: string[] = [];
-  await pump(target, bounds, (text) => void parts.push(text));
+  await pump(target, bounds, (text) => void parts.push(text), body);
   try {
     return JSON.parse(parts.join("")) as unknown;
   } catch (cause) {
@@ -70,14 +84,19 @@ async function pump(
   target: HttpTarget,
   bounds: HttpBounds,
   take: (text: string) => void,
+  body?: string,
 ): Promise<void> {
   const idle = new AbortController();
   let timer = setTimeout(() => idle.abort(), bounds.idleMs);
   try {
     const response = await fetch(target.url, {
-      headers: target.headers,
+      ...(body === undefined ? {} : { method: "POST", body }),
+      headers: {
+        ...target.headers,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
       redirect: "error",
-      signal: AbortSignal.any([bounds.signal, idle.signal]),
+      signal: AbortSignal.any([idle.signal, ...bounds.signal ? [bounds.signal] : []]),
       tls: tlsOf(target),
     });
     if (!response.ok) throw await refusalOf(target, response);
@@ -97,10 +116,10 @@ async function pump(
     }
     take(decoder.decode());
   } catch (thrown) {
-    if (bounds.signal.aborted) return;
+    if (bounds.signal?.aborted) return;
     if (thrown instanceof Fault) throw thrown;
     const why = idle.signal.aborted ? `nothing came for ${bounds.idleMs} ms` : undefined;
-    throw new Fault("unavailable", `Cannot get ${target.url}${why ? `: ${why}` : ""}`, {
+    throw new Fault("unavailable", `Cannot ask ${target.url}${why ? `: ${why}` : ""}`, {
       source: "upstream",
       ...(why === undefined ? { cause: thrown } : {}),
     });
@@ -124,6 +143,6 @@ async function refusalOf(target: HttpTarget, response: Response): Promise<HttpRe
   const text = (await response.text()).slice(0, 200);
   return new HttpRefusal(
     response.status,
-    `Cannot get ${target.url}: the server answers ${response.status} ${text}`.trim(),
+    `Cannot ask ${target.url}: the server answers ${response.status} ${text}`.trim(),
   );
 }
