@@ -1,8 +1,8 @@
 /** A laptop mesh under test: `malla up` as root or as an ordinary user, in a folder of its own. */
 
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
-import { readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
+import { readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePorts, MALLA, ORDINARY_PATH, until } from "./malla.ts";
@@ -13,8 +13,13 @@ const READY_MS = 40_000;
 /** The ordinary user's id in tests that run as root. */
 const ORDINARY = "1000";
 
-/** Why no mesh can be made here, or undefined. */
-export function whyNoMesh(): string | undefined {
+const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
+const SBIN = `${process.env["PATH"]}:/usr/sbin:/sbin`;
+
+/** Why no mesh with these programs in it can be made here, or undefined. */
+export function whyNoMesh(...programs: readonly string[]): string | undefined {
+  const missing = programs.filter((name) => Bun.which(name, { PATH: SBIN }) === null);
+  if (missing.length > 0) return `not installed: ${missing.join(", ")}`;
   const tried = spawnSync("unshare", [
     "--user",
     "--map-root-user",
@@ -55,6 +60,11 @@ export class Laptop {
   /** Writes or replaces a manifest. */
   write(name: string, text: string): void {
     writeFileSync(join(this.app, name), text);
+  }
+
+  /** Copies the files of a fixture to where the manifests are. */
+  copy(fixture: string): void {
+    cpSync(`${FIXTURES}${fixture}`, this.app, { recursive: true });
   }
 
   remove(name: string): void {
@@ -130,19 +140,53 @@ export class Laptop {
     return await this.#up?.exited ?? 0;
   }
 
+  /** Processes of this mesh whose command line, words joined by blanks, is matched. */
+  processes(command: RegExp): number[] {
+    return numbersIn("/proc").filter((pid) =>
+      command.test(read(`/proc/${pid}/cmdline`).replaceAll("\0", " ")) && this.#owns(pid)
+    );
+  }
+
+  /**
+   * The one process of this mesh that is matched. Throws when there is none or are several: a signal to
+   * process 0 would be one to the tests themselves.
+   */
+  process(command: RegExp): number {
+    const [pid, ...others] = this.processes(command);
+    if (pid === undefined || others.length > 0) {
+      throw new Error(`${pid === undefined ? 0 : others.length + 1} processes match ${command}`);
+    }
+    return pid;
+  }
+
+  /** The first process inside the mesh's namespaces. */
+  node(): number {
+    // `unshare`, which stays outside, has the same words behind its own.
+    return this.process(/^(?!unshare ).* up --node $/);
+  }
+
+  /** Runs a command in the mesh's own network, beside the control plane; what it writes. */
+  inside(...command: readonly string[]): string {
+    const words = ["-t", String(this.node()), "-U", "--preserve-credentials", "-n", "--"];
+    const { stdout } = spawnSync("nsenter", [...words, ...command], { env: { PATH: SBIN } });
+    return String(stdout);
+  }
+
+  /** The address of a pod, as soon as it has one. */
+  podIp(name: string): string | undefined {
+    const state = join(this.#state, "malla");
+    const [mesh] = readdirSync(state).filter((each) => each.startsWith("mesh-"));
+    const objects = `/proc/${this.node()}/root${state}/${mesh}/inner/objects`;
+    const pods = readdirSync(objects).map((file) => read(`${objects}/${file}`))
+      .filter((text) => text !== "").map((text) => JSON.parse(text));
+    return pods.find(({ kind, metadata }) => kind === "Pod" && metadata.name === name)?.status
+      ?.podIP;
+  }
+
   /** What is left of the mesh on this machine: processes, mounts, files. */
   leftovers(): string[] {
-    const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-      const mine = [
-        read(`/proc/${pid}/cmdline`),
-        link(`/proc/${pid}/cwd`),
-        read(`/proc/${pid}/environ`),
-      ]
-        .some((text) => text.includes(this.home));
-      return mine && Number(pid) !== process.pid
-        ? [`process ${pid} ${read(`/proc/${pid}/cmdline`)}`]
-        : [];
-    });
+    const processes = numbersIn("/proc").filter((pid) => pid !== process.pid && this.#owns(pid))
+      .map((pid) => `process ${pid} ${read(`/proc/${pid}/cmdline`)}`);
     const mounts = read("/proc/self/mounts").split("\n").filter((line) => line.includes(this.home));
     const files = readdirSync(this.#state, { recursive: true }).map(String);
     return [
@@ -161,6 +205,11 @@ export class Laptop {
     rmSync(this.home, { recursive: true, force: true });
   }
 
+  #owns(pid: number): boolean {
+    const traces = [read(`/proc/${pid}/cmdline`), link(`/proc/${pid}/cwd`)];
+    return [...traces, read(`/proc/${pid}/environ`)].some((text) => text.includes(this.home));
+  }
+
   #words(args: readonly string[]): string[] {
     const user = this.#user === "ordinary"
       ? ["setpriv", "--reuid", ORDINARY, "--regid", ORDINARY, "--clear-groups", "--"]
@@ -175,6 +224,10 @@ export class Laptop {
       XDG_RUNTIME_DIR: this.#state,
     };
   }
+}
+
+function numbersIn(folder: string): number[] {
+  return readdirSync(folder).filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
 function read(path: string): string {
