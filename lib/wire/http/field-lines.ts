@@ -59,7 +59,7 @@ export class FieldLines {
   malformed = false;
   /** HTTP/2: there are more or longer fields than are taken; those are left out. */
   tooLarge = false;
-  /** HTTP/2: bytes of all fields as SETTINGS_MAX_HEADER_LIST_SIZE counts, until they were too many. */
+  /** HTTP/2: bytes of all fields as SETTINGS_MAX_HEADER_LIST_SIZE counts, up to the one that was too much. */
   listBytes = 0;
 
   /** The code of field `i`. */
@@ -145,11 +145,12 @@ export class FieldLines {
   /** Counts a field, and says whether it is to be kept. */
   admits(length: number, mark: number): boolean {
     if (this.tooLarge) return false;
-    this.listBytes += length + LINE_OVERHEAD;
-    if (this.listBytes > HEADER_BYTES_MAX || this.count === COUNT_MAX) {
+    const listBytes = this.listBytes + length + LINE_OVERHEAD;
+    if (listBytes > HEADER_BYTES_MAX || this.count === COUNT_MAX) {
       this.tooLarge = true;
       return false;
     }
+    this.listBytes = listBytes;
     if ((mark & (NAME_MALFORMED | VALUE_MALFORMED)) !== 0) {
       this.malformed = true;
       return false;

@@ -121,12 +121,12 @@ export function fieldName(bytes: Uint8Array, start: number, end: number): FieldN
 /** The code of an HTTP/2 field's name, with `NAME_MALFORMED` where it may not stand in a message. */
 export function nameMark(bytes: Uint8Array, start: number, end: number): number {
   if (start === end) return NAME_MALFORMED;
-  if (bytes[start] === COLON) {
-    const code = fieldName(bytes, start, end);
-    return code === FieldName.OTHER ? NAME_MALFORMED : code;
+  const pseudo = bytes[start] === COLON;
+  for (let i = pseudo ? start + 1 : start; i < end; i++) {
+    if (NAME_BYTE[bytes[i]!] !== 1) return NAME_MALFORMED;
   }
-  for (let i = start; i < end; i++) if (NAME_BYTE[bytes[i]!] !== 1) return NAME_MALFORMED;
-  return fieldName(bytes, start, end);
+  const code = fieldName(bytes, start, end);
+  return pseudo && code === FieldName.OTHER ? NAME_MALFORMED : code;
 }
 
 /** Whether a name begins with `l5d-`, in any case. */

@@ -20,6 +20,7 @@ import {
   ENTRY_NAME,
   ENTRY_START,
   ENTRY_TAG,
+  INITIAL_TABLE_BYTES,
   LINE_OVERHEAD,
 } from "./dynamic-table.ts";
 import {
@@ -33,9 +34,6 @@ import type { FieldLines } from "../../http/field-lines.ts";
 import { decodeHuffman, huffmanBound, huffmanLength } from "./huffman.ts";
 import { HpackReason } from "./reason.ts";
 import { STATIC_BYTES, STATIC_COUNT, STATIC_ENTRIES } from "./static-table.ts";
-
-/** Table size that both sides begin with (RFC 9113 §6.5.2). */
-const INITIAL_TABLE_BYTES = 4_096;
 
 const TAB = 0x09;
 const SPACE = 0x20;
@@ -64,7 +62,10 @@ export class HpackDecoder {
     this.#maxTableBytes = maxTableBytes;
   }
 
-  /** Decodes one whole block `bytes[start, end)` into `fields`, which are empty. Returns 0 or a negated `HpackReason`. */
+  /**
+   * Decodes one whole block `bytes[start, end)` into `fields`, which are empty. Returns 0 or a negated
+   * `HpackReason`.
+   */
   decode(bytes: Uint8Array, start: number, end: number, fields: FieldLines): number {
     let at = start;
     while (at < end && (bytes[at]! & 0xe0) === 0x20) {

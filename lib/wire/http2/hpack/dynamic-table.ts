@@ -10,6 +10,9 @@
 
 import { copyBytes } from "../../../base/bytes.ts";
 
+/** Table size that both sides begin with (RFC 9113 §6.5.2). */
+export const INITIAL_TABLE_BYTES = 4_096;
+
 /** Numbers of an entry, at these offsets. */
 export const ENTRY_INTS = 4;
 /** Where the line begins. */

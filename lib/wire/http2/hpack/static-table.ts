@@ -45,6 +45,9 @@ const SLOT_SHIFT = 25;
 /** First index of the name whose hash has these upper 7 bits, 0 for none. */
 const INDEX_OF_SLOT = new Uint8Array(1 << (32 - SLOT_SHIFT));
 
+/** By index: the first index of the same name; one more place, so that a search ends there. */
+const FIRST_OF_NAME = new Uint8Array(STATIC_COUNT + 2);
+
 fillEntries();
 
 /** The first index of that name, in any case, 0 when the table has none. `hash` is its `nameHash`. */
@@ -70,15 +73,12 @@ export function staticValue(
   start: number,
   end: number,
 ): number {
-  const length = end - start;
-  const name = STATIC_ENTRIES[first * ENTRY_INTS + ENTRY_TAG];
-  const nameLength = STATIC_ENTRIES[first * ENTRY_INTS + ENTRY_NAME]!;
-  for (let index = first; index <= STATIC_COUNT; index++) {
-    const entry = index * ENTRY_INTS;
-    if (STATIC_ENTRIES[entry + ENTRY_TAG] !== name) return 0;
-    if (STATIC_ENTRIES[entry + ENTRY_NAME] !== nameLength) return 0;
-    if (STATIC_ENTRIES[entry + ENTRY_LENGTH] !== nameLength + 2 + length) continue;
-    const value = STATIC_ENTRIES[entry + ENTRY_START]! + nameLength + 2;
+  const entry = first * ENTRY_INTS;
+  const nameLength = STATIC_ENTRIES[entry + ENTRY_NAME]!;
+  const length = nameLength + 2 + end - start;
+  for (let index = first; FIRST_OF_NAME[index] === first; index++) {
+    if (STATIC_ENTRIES[index * ENTRY_INTS + ENTRY_LENGTH] !== length) continue;
+    const value = STATIC_ENTRIES[index * ENTRY_INTS + ENTRY_START]! + nameLength + 2;
     if (equalsAt(bytes, start, end, STATIC_BYTES, value)) return index;
   }
   return 0;
@@ -107,20 +107,17 @@ function fillEntries(): void {
     STATIC_ENTRIES[entry + ENTRY_NAME] = nameEnd - start;
     STATIC_ENTRIES[entry + ENTRY_LENGTH] = end - start;
     STATIC_ENTRIES[entry + ENTRY_TAG] = nameMark(bytes, start, nameEnd);
-    noteSlot(index, start, nameEnd);
+    noteName(index, start, nameEnd);
     start = end + 2;
   }
   assert(start === bytes.length, "the static table has 61 entries");
 }
 
-function noteSlot(index: number, start: number, nameEnd: number): void {
+function noteName(index: number, start: number, nameEnd: number): void {
   const hash = nameHash(STATIC_BYTES, start, nameEnd);
-  const first = INDEX_OF_SLOT[hash >>> SLOT_SHIFT]!;
-  if (first === 0) INDEX_OF_SLOT[hash >>> SLOT_SHIFT] = index;
-  else {
-    assert(
-      staticName(STATIC_BYTES, start, nameEnd, hash) === first,
-      "names of the static table must keep apart: change the factor of nameHash",
-    );
-  }
+  const slot = hash >>> SLOT_SHIFT;
+  if (INDEX_OF_SLOT[slot] === 0) INDEX_OF_SLOT[slot] = index;
+  const first = staticName(STATIC_BYTES, start, nameEnd, hash);
+  assert(first !== 0, "names of the static table must keep apart: change the factor of nameHash");
+  FIRST_OF_NAME[index] = first;
 }
