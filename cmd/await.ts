@@ -4,17 +4,10 @@
  */
 
 import { describeError } from "../lib/base/fault.ts";
-import {
-  defineSettings,
-  duration,
-  exitCodeOf,
-  helpText,
-  loadSettings,
-  port,
-  wantsHelp,
-} from "../lib/config/mod.ts";
+import { defineSettings, duration, port } from "../lib/config/mod.ts";
 import { sleep, systemClock } from "../lib/host/clock.ts";
 import { httpGet } from "../lib/host/http-get.ts";
+import { runMode } from "./settings-mode.ts";
 
 const awaitSettings = defineSettings("await", {
   port: {
@@ -36,27 +29,19 @@ const PERIOD_MS = 100;
 const ANSWER_BYTES_MAX = 65_536;
 
 /** Runs the mode; resolves to 0 (ready), 1 (not in time) or 64 (wrong flags). */
-export async function run(args: readonly string[]): Promise<number> {
-  if (wantsHelp(args)) {
-    process.stdout.write(helpText(awaitSettings));
-    return 0;
-  }
-  try {
-    const settings = loadSettings(awaitSettings, { args });
-    const url = `http://127.0.0.1:${settings.port}/ready`;
-    const endMs = systemClock.monotonicMs() + settings.timeout;
+export function run(args: readonly string[]): Promise<number> {
+  return runMode(awaitSettings, args, async ({ port, timeout }) => {
+    const url = `http://127.0.0.1:${port}/ready`;
+    const endMs = systemClock.monotonicMs() + timeout;
     let last = "";
-    for (let leftMs = settings.timeout; leftMs > 0; leftMs = endMs - systemClock.monotonicMs()) {
+    for (let leftMs = timeout; leftMs > 0; leftMs = endMs - systemClock.monotonicMs()) {
       last = await ask(url, leftMs);
       if (last === "") return 0;
       await sleep(systemClock, PERIOD_MS);
     }
     process.stderr.write(`malla await: the proxy is not ready in time: ${last}\n`);
     return 1;
-  } catch (cause) {
-    process.stderr.write(`malla await: ${describeError(cause)}\n`);
-    return exitCodeOf(cause);
-  }
+  });
 }
 
 /** Empty when the proxy is ready, else why it is not. */

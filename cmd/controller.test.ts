@@ -169,7 +169,7 @@ function followWeb(address: SocketAddress, trustAnchors: string) {
 test.each([
   [["--source", "elsewhere"], 64, 'Cannot use "elsewhere" for --source'],
   [["--plaintext", "--policy-listen", "0.0.0.0:0"], 64, "expected loopback addresses only"],
-  [[], 64, "expected the mesh's trust anchors, found neither"],
+  [[], 64, "expected the mesh's trust anchors in PEM"],
   [["--plaintext", "--source", "files:/nowhere/at/all"], 1, "no such file or folder"],
 ])("ends by itself where it cannot work: %p", async (more, code, message) => {
   await mkdir(join(folder, "state"));

@@ -3,32 +3,29 @@
  * proxies over gRPC, with a certificate that it gets from the identity service as they do.
  */
 
-import { readFileSync } from "node:fs";
 import { describeError } from "../lib/base/fault.ts";
 import {
   boolean,
   ConfigFault,
   defineSettings,
-  exitCodeOf,
   filePath,
-  helpText,
   hostPort,
-  loadSettings,
+  inboundPolicySettings,
   logSettings,
   meshSettings,
-  networks,
+  networkSettings,
   nonEmpty,
-  oneOf,
-  pemText,
+  ports,
+  readTrustAnchors,
   type Settings,
   socketAddress,
   sourceSettings,
-  wantsHelp,
+  trustAnchorSettings,
 } from "../lib/config/mod.ts";
 import { Channel } from "../lib/contract/channel.ts";
 import { createCertifier } from "../lib/contract/client.ts";
 import { type ControlServer, serveControl } from "../lib/contract/server.ts";
-import { Control, DEFAULT_OPAQUE_PORTS, INDEXED_KINDS, parsePorts } from "../lib/control/mod.ts";
+import { Control, INDEXED_KINDS } from "../lib/control/mod.ts";
 import { createBunNet } from "../lib/host/bun-net.ts";
 import { systemClock } from "../lib/host/clock.ts";
 import { resolveHost } from "../lib/host/dns.ts";
@@ -43,8 +40,10 @@ import type { SourceWatcher } from "../lib/source/mod.ts";
 import { openSource } from "../lib/source/open.ts";
 import { problemLog } from "../lib/source/problem-log.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
-import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
+import { type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
+import { DEFAULT_OPAQUE_PORTS } from "../lib/mesh/port-range.ts";
+import { loggerOf, readSettingsText, runMode } from "./settings-mode.ts";
 
 /** The identity service's port where no address is given. */
 const IDENTITY_PORT = 8080;
@@ -75,31 +74,12 @@ export const controllerSettings = defineSettings("controller", {
     default: "0.0.0.0:9996",
     help: "Where /live, /ready and /metrics are served.",
   },
-  clusterNetworks: {
-    env: "MALLA_CLUSTER_NETWORKS",
-    flag: "cluster-networks",
-    type: networks(),
-    default: "10.0.0.0/8,100.64.0.0/10,172.16.0.0/12,192.168.0.0/16,fd00::/8",
-    help: "The networks of pods, services and nodes.",
-  },
-  defaultInboundPolicy: {
-    env: "MALLA_DEFAULT_INBOUND_POLICY",
-    flag: "default-inbound-policy",
-    type: oneOf([
-      "all-unauthenticated",
-      "all-authenticated",
-      "cluster-unauthenticated",
-      "cluster-authenticated",
-      "deny",
-      "audit",
-    ]),
-    default: "all-unauthenticated",
-    help: "Whom a port admits where no annotation and no object says it.",
-  },
+  ...networkSettings,
+  ...inboundPolicySettings,
   defaultOpaquePorts: {
     env: "MALLA_DEFAULT_OPAQUE_PORTS",
     flag: "default-opaque-ports",
-    type: nonEmpty(),
+    type: ports(),
     default: DEFAULT_OPAQUE_PORTS,
     help: "Ports whose protocol is not looked at where no annotation says it.",
   },
@@ -122,17 +102,7 @@ export const controllerSettings = defineSettings("controller", {
     default: "/var/run/secrets/tokens/linkerd-identity-token",
     help: "The token that proves who this process is; read again for each certificate.",
   },
-  trustAnchors: {
-    env: "MALLA_IDENTITY_TRUST_ANCHORS",
-    type: pemText(),
-    help: "The certificates that all identities of the mesh chain to.",
-  },
-  trustAnchorsFile: {
-    env: "MALLA_IDENTITY_TRUST_ANCHORS_FILE",
-    flag: "trust-anchors-file",
-    type: filePath(),
-    help: "A file with the trust anchors, where they are not in the environment.",
-  },
+  ...trustAnchorSettings,
   plaintext: {
     env: "MALLA_PLAINTEXT",
     flag: "plaintext",
@@ -145,29 +115,12 @@ export const controllerSettings = defineSettings("controller", {
 type ControllerSettings = Settings<typeof controllerSettings.settings>;
 
 /** Runs the mode until SIGTERM or SIGINT; resolves to 0, 1 (could not start) or 64 (wrong settings). */
-export async function run(args: readonly string[]): Promise<number> {
-  if (wantsHelp(args)) {
-    process.stdout.write(helpText(controllerSettings));
-    return 0;
-  }
-  try {
-    const settings = loadSettings(controllerSettings, {
-      args,
-      env: environment(),
-      readFile: (path) => readFileSync(path, "utf8"),
-    });
+export function run(args: readonly string[]): Promise<number> {
+  return runMode(controllerSettings, args, async (settings) => {
     checkPlaintext(settings);
-    const log = createLogger({
-      level: settings.logLevel,
-      format: settings.logFormat,
-      name: "controller",
-    });
-    await serve(settings, log);
+    await serve(settings, loggerOf(controllerSettings, settings));
     return 0;
-  } catch (thrown) {
-    process.stderr.write(`malla controller: ${describeError(thrown)}\n`);
-    return exitCodeOf(thrown);
-  }
+  });
 }
 
 async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
@@ -177,10 +130,7 @@ async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
     onSignals(["SIGTERM", "SIGINT"], (signal) => stopping.resolve(signal)),
   ];
   try {
-    const control = new Control(
-      { ...settings, defaultOpaquePorts: parsePorts(settings.defaultOpaquePorts) },
-      (call) => systemClock.afterTurn(call),
-    );
+    const control = new Control(settings, (call) => systemClock.afterTurn(call));
     const servers: ControlServer[] = [];
     const admin = serveAdmin(settings.adminListen, control, servers);
     ends.push(() => admin.stop());
@@ -268,7 +218,7 @@ function openCertificate(settings: ControllerSettings, log: Logger): Certificate
     return { first: Promise.resolve("plaintext"), onChange() {}, stop() {} };
   }
   const { controlPlaneNamespace: namespace, trustDomain, clusterDomain, tokenFile } = settings;
-  const trustAnchors = trustAnchorsOf(settings);
+  const trustAnchors = readTrustAnchors("controller", settings, readSettingsText);
   const nameOf = (serviceAccount: string): string =>
     identityName({ serviceAccount, namespace, controlPlaneNamespace: namespace, trustDomain });
   const { host, port } = settings.identityAddr ??
@@ -307,13 +257,4 @@ function openCertificate(settings: ControllerSettings, log: Logger): Certificate
       channel.close();
     },
   };
-}
-
-function trustAnchorsOf({ trustAnchors, trustAnchorsFile }: ControllerSettings): string {
-  if (trustAnchors !== undefined) return trustAnchors;
-  if (trustAnchorsFile !== undefined) return readFileSync(trustAnchorsFile, "utf8");
-  throw new ConfigFault("controller", [
-    "MALLA_IDENTITY_TRUST_ANCHORS or --trust-anchors-file: expected the mesh's trust anchors, " +
-    "found neither",
-  ]);
 }

@@ -3,22 +3,16 @@
  * checks them with the key of a laptop mesh) and signs what they may have with the issuer in a folder.
  */
 
-import { readFileSync } from "node:fs";
-import { describeError } from "../lib/base/fault.ts";
 import {
-  ConfigFault,
   defineSettings,
   duration,
-  exitCodeOf,
   filePath,
-  helpText,
-  loadSettings,
   logSettings,
   meshSettings,
-  pemText,
+  readTrustAnchors,
   type Settings,
   socketAddress,
-  wantsHelp,
+  trustAnchorSettings,
 } from "../lib/config/mod.ts";
 import { systemClock } from "../lib/host/clock.ts";
 import { readText } from "../lib/host/files.ts";
@@ -34,8 +28,9 @@ import {
 } from "../lib/identity/mod.ts";
 import { inClusterAccess } from "../lib/source/kube/access.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
-import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
+import { type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
+import { loggerOf, readSettingsText, runMode } from "./settings-mode.ts";
 
 /** What the identity service is told. */
 export const identitySettings = defineSettings("identity", {
@@ -62,17 +57,7 @@ export const identitySettings = defineSettings("identity", {
     default: "/var/run/malla/identity/issuer",
     help: "Folder with tls.crt and tls.key, or crt.pem and key.pem; read again when it changes.",
   },
-  trustAnchors: {
-    env: "MALLA_IDENTITY_TRUST_ANCHORS",
-    type: pemText(),
-    help: "The certificates that all identities of the mesh chain to.",
-  },
-  trustAnchorsFile: {
-    env: "MALLA_IDENTITY_TRUST_ANCHORS_FILE",
-    flag: "trust-anchors-file",
-    type: filePath(),
-    help: "A file with the trust anchors, where they are not in the environment.",
-  },
+  ...trustAnchorSettings,
   lifetime: {
     env: "MALLA_IDENTITY_LIFETIME",
     flag: "lifetime",
@@ -91,28 +76,11 @@ export const identitySettings = defineSettings("identity", {
 type IdentitySettings = Settings<typeof identitySettings.settings>;
 
 /** Runs the mode until SIGTERM or SIGINT; resolves to 0, 1 (could not start) or 64 (wrong settings). */
-export async function run(args: readonly string[]): Promise<number> {
-  if (wantsHelp(args)) {
-    process.stdout.write(helpText(identitySettings));
+export function run(args: readonly string[]): Promise<number> {
+  return runMode(identitySettings, args, async (settings) => {
+    await serve(settings, loggerOf(identitySettings, settings));
     return 0;
-  }
-  try {
-    const settings = loadSettings(identitySettings, {
-      args,
-      env: environment(),
-      readFile: (path) => readFileSync(path, "utf8"),
-    });
-    const log = createLogger({
-      level: settings.logLevel,
-      format: settings.logFormat,
-      name: "identity",
-    });
-    await serve(settings, log);
-    return 0;
-  } catch (thrown) {
-    process.stderr.write(`malla identity: ${describeError(thrown)}\n`);
-    return exitCodeOf(thrown);
-  }
+  });
 }
 
 async function serve(settings: IdentitySettings, log: Logger): Promise<void> {
@@ -123,7 +91,7 @@ async function serve(settings: IdentitySettings, log: Logger): Promise<void> {
     address: settings.listen,
     issuerFolder: settings.issuerFolder,
     reviewer: await reviewerOf(settings),
-    trustAnchors: await trustAnchorsOf(settings),
+    trustAnchors: readTrustAnchors("identity", settings, readSettingsText),
     controlPlaneNamespace: settings.controlPlaneNamespace,
     trustDomain: settings.trustDomain,
     lifetimeMs: settings.lifetime,
@@ -161,14 +129,4 @@ async function reviewerOf(settings: IdentitySettings): Promise<TokenReviewer> {
     return createTokenReviewer(clusterTokenReview(inClusterAccess(environment())));
   }
   return await createLocalReviewer(await readText(tokenKeyFile), systemClock);
-}
-
-async function trustAnchorsOf(settings: IdentitySettings): Promise<string> {
-  const { trustAnchors, trustAnchorsFile } = settings;
-  if (trustAnchors !== undefined) return trustAnchors;
-  if (trustAnchorsFile !== undefined) return await readText(trustAnchorsFile);
-  throw new ConfigFault("identity", [
-    "MALLA_IDENTITY_TRUST_ANCHORS or --trust-anchors-file: expected the mesh's trust anchors, " +
-    "found neither",
-  ]);
 }

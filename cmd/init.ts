@@ -4,24 +4,21 @@
  */
 
 import { writeFile } from "node:fs/promises";
-import { describeError, Fault } from "../lib/base/fault.ts";
+import { Fault } from "../lib/base/fault.ts";
 import {
   boolean,
+  ConfigFault,
   defineSettings,
-  EXIT_USAGE,
-  exitCodeOf,
-  helpText,
   integer,
-  loadSettings,
   networks,
   nonEmpty,
   port,
   ports,
   type Settings,
-  wantsHelp,
 } from "../lib/config/mod.ts";
 import { environment, execute } from "../lib/host/process.ts";
 import { applyRedirect, type ProxyExemption, type RedirectOptions } from "../lib/inject/mod.ts";
+import { runMode } from "./settings-mode.ts";
 
 /** What the redirect is told. */
 export const initSettings = defineSettings("init", {
@@ -105,35 +102,22 @@ type InitSettings = Settings<typeof initSettings.settings>;
 const CLOSE_WAIT_FILE = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait";
 
 /** Runs the mode; resolves to 0, 1 (could not install) or 64 (wrong flags). */
-export async function run(args: readonly string[]): Promise<number> {
-  if (wantsHelp(args)) {
-    process.stdout.write(helpText(initSettings));
+export function run(args: readonly string[]): Promise<number> {
+  return runMode(initSettings, args, async (settings) => {
+    await install(settings, { ...settings, exemption: exemptionOf(settings) });
     return 0;
-  }
-  try {
-    const settings = loadSettings(initSettings, { args });
-    const exemption = exemptionOf(settings);
-    if (exemption === undefined) {
-      process.stderr.write(
-        "malla init: give --proxy-uid or --proxy-mark (one of them), else the proxy's own " +
-          "connections would be redirected to itself\n",
-      );
-      return EXIT_USAGE;
-    }
-    await install(settings, { ...settings, exemption });
-    return 0;
-  } catch (cause) {
-    process.stderr.write(`malla init: ${describeError(cause)}\n`);
-    return exitCodeOf(cause);
-  }
+  });
 }
 
-function exemptionOf({ uid, gid, mark }: InitSettings): ProxyExemption | undefined {
-  if (mark !== undefined) {
-    return uid === undefined && gid === undefined ? { kind: "mark", mark } : undefined;
+function exemptionOf({ uid, gid, mark }: InitSettings): ProxyExemption {
+  if (mark !== undefined && uid === undefined && gid === undefined) return { kind: "mark", mark };
+  if (mark === undefined && uid !== undefined) {
+    return { kind: "uid", uid, ...(gid === undefined ? {} : { gid }) };
   }
-  if (uid === undefined) return undefined;
-  return { kind: "uid", uid, ...(gid === undefined ? {} : { gid }) };
+  throw new ConfigFault("init", [
+    "give --proxy-uid or --proxy-mark (one of them), else the proxy's own connections would be " +
+    "redirected to itself",
+  ]);
 }
 
 async function install(settings: InitSettings, options: RedirectOptions): Promise<void> {

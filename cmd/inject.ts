@@ -3,7 +3,7 @@
  * was done to which object on standard error. For `kubectl apply -f -`.
  */
 
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError, Fault } from "../lib/base/fault.ts";
@@ -30,6 +30,7 @@ import {
 import { checkMetadata } from "../lib/inject/object.ts";
 import { type Manifest, parseManifests } from "../lib/source/files/manifest.ts";
 import { formatManifests } from "../lib/source/files/manifest-text.ts";
+import { readSettingsText } from "./settings-mode.ts";
 
 /** What `malla inject` is told. */
 export const injectModeSettings = defineSettings("inject", {
@@ -63,10 +64,10 @@ export async function run(args: readonly string[]): Promise<number> {
   }
   try {
     const { places, flags } = splitWords(args);
-    const sources = { args: flags, env: environment(), readFile: readSync };
+    const sources = { args: flags, env: environment(), readFile: readSettingsText };
     const settings = loadSettings(injectModeSettings, sources);
     if (places.length === 0) throw new ConfigFault("inject", ["expected FILE, DIR or -"]);
-    const options = injectOptionsOf(settings, true, readSync);
+    const options = injectOptionsOf(settings, true, readSettingsText);
     const manifests = (await Promise.all(places.map(readPlace))).flat();
     const namespaces = namespacesOf(manifests, settings.namespace);
     const injected = manifests.map((manifest) => {
@@ -161,8 +162,4 @@ function report({ object, outcome, reason, warnings }: ObjectReport): void {
 
 function asList(items: readonly unknown[]): string {
   return `${JSON.stringify({ apiVersion: "v1", kind: "List", items }, null, 2)}\n`;
-}
-
-function readSync(path: string): string {
-  return readFileSync(path, "utf8");
 }

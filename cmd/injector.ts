@@ -3,19 +3,14 @@
  * namespace, are created with a proxy. Its certificate is read from files and again when they change.
  */
 
-import { readFileSync } from "node:fs";
 import { describeError, Fault } from "../lib/base/fault.ts";
 import {
   defineSettings,
-  exitCodeOf,
   filePath,
-  helpText,
-  loadSettings,
   logSettings,
   type Settings,
   socketAddress,
   sourceSettings,
-  wantsHelp,
 } from "../lib/config/mod.ts";
 import { systemClock } from "../lib/host/clock.ts";
 import { watchFolder } from "../lib/host/files.ts";
@@ -28,8 +23,9 @@ import { filesSource } from "../lib/source/files/mod.ts";
 import { clusterAccess } from "../lib/source/kube/access.ts";
 import { problemLog } from "../lib/source/problem-log.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
-import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
+import { type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
+import { loggerOf, readSettingsText, runMode } from "./settings-mode.ts";
 
 /** What the injector is told. */
 export const injectorSettings = defineSettings("injector", {
@@ -65,21 +61,11 @@ type InjectorSettings = Settings<typeof injectorSettings.settings>;
 const SETTLE_MS = 1_000;
 
 /** Runs the mode until SIGTERM or SIGINT; resolves to 0, 1 (could not start) or 64 (wrong settings). */
-export async function run(args: readonly string[]): Promise<number> {
-  if (wantsHelp(args)) {
-    process.stdout.write(helpText(injectorSettings));
+export function run(args: readonly string[]): Promise<number> {
+  return runMode(injectorSettings, args, async (settings) => {
+    await serve(settings, loggerOf(injectorSettings, settings));
     return 0;
-  }
-  try {
-    const env = environment();
-    const settings = loadSettings(injectorSettings, { args, env, readFile });
-    const { logLevel: level, logFormat: format } = settings;
-    await serve(settings, createLogger({ level, format, name: "injector" }));
-    return 0;
-  } catch (cause) {
-    process.stderr.write(`malla injector: ${describeError(cause)}\n`);
-    return exitCodeOf(cause);
-  }
+  });
 }
 
 async function serve(settings: InjectorSettings, log: Logger): Promise<void> {
@@ -90,7 +76,7 @@ async function serve(settings: InjectorSettings, log: Logger): Promise<void> {
   );
   const namespaces = await openNamespaces(settings, log);
   const app = webhookApp({
-    inject: injectOptionsOf(settings, false, readFile),
+    inject: injectOptionsOf(settings, false, readSettingsText),
     namespace: namespaces.find,
     decided(admission) {
       const { resource, namespace, outcome } = admission;
@@ -158,7 +144,7 @@ function serveWebhook(
 
 function readTls(folder: string, name: string): string {
   try {
-    return readFile(`${folder}/${name}`);
+    return readSettingsText(`${folder}/${name}`);
   } catch (cause) {
     throw new Fault("failed_precondition", `Cannot read ${folder}/${name} (--tls-dir)`, { cause });
   }
@@ -193,8 +179,4 @@ async function openNamespaces(settings: InjectorSettings, log: Logger): Promise<
     synced: () => synced,
     stop: () => watch.stop(),
   };
-}
-
-function readFile(path: string): string {
-  return readFileSync(path, "utf8");
 }

@@ -3,7 +3,6 @@
  * second signal ends it at once. Exit codes: 0 after a drain, 64 for wrong settings, 1 for the rest.
  */
 
-import { readFileSync } from "node:fs";
 import { describeError, Fault } from "../lib/base/fault.ts";
 import { COMMIT, VERSION } from "../lib/base/version.ts";
 import { exitCodeOf, helpText, wantsHelp } from "../lib/config/mod.ts";
@@ -18,6 +17,7 @@ import { startBytePath } from "../lib/proxy/path.ts";
 import { Proxy } from "../lib/proxy/proxy.ts";
 import { type LoadedSettings, loadProxySettings, proxySettings } from "../lib/proxy/settings.ts";
 import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
+import { readSettingsText } from "./settings-mode.ts";
 
 const SIGNAL_NUMBERS: Readonly<Partial<Record<Signal, number>>> = { SIGINT: 2, SIGTERM: 15 };
 
@@ -33,7 +33,7 @@ export async function run(args: readonly string[]): Promise<number> {
     loaded = loadProxySettings({
       env,
       args,
-      readFile: (path) => readFileSync(path, "utf8"),
+      readFile: readSettingsText,
       warn: (message) => void process.stderr.write(`malla proxy: ${message}\n`),
     });
   } catch (thrown) {

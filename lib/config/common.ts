@@ -1,5 +1,7 @@
 /** Settings that several modes share; a mode spreads them into its own schema. */
 
+import { INBOUND_POLICIES } from "../mesh/policy.ts";
+import { networks } from "./net-type.ts";
 import { filePath, nonEmpty, oneOf, reading, type SettingType, typeOf } from "./type.ts";
 
 /** How a process of the control plane or the command line logs. */
@@ -42,6 +44,28 @@ export const meshSettings = {
     type: nonEmpty(),
     default: "cluster.local",
     help: "The last part of every service's DNS name.",
+  },
+} as const;
+
+/** Which addresses are the mesh's own. */
+export const networkSettings = {
+  clusterNetworks: {
+    env: "MALLA_CLUSTER_NETWORKS",
+    flag: "cluster-networks",
+    type: networks(),
+    default: "10.0.0.0/8,100.64.0.0/10,172.16.0.0/12,192.168.0.0/16,fd00::/8",
+    help: "The networks of pods, services and nodes.",
+  },
+} as const;
+
+/** Whom ports admit by default. */
+export const inboundPolicySettings = {
+  defaultInboundPolicy: {
+    env: "MALLA_DEFAULT_INBOUND_POLICY",
+    flag: "default-inbound-policy",
+    type: oneOf(INBOUND_POLICIES),
+    default: "all-unauthenticated",
+    help: "Whom a port admits where no annotation and no object says it.",
   },
 } as const;
 

@@ -136,6 +136,8 @@ const SERVICE_LINK =
   /_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
 
 function* unknownVariables(settings: Schema, env: Environment): Generator<string> {
+  // A mode that is told by flags alone has no say in the environment.
+  if (Object.values(settings).every((setting) => envNames(setting).length === 0)) return;
   const known = new Set([CONFIG_ENV, ...Object.values(settings).flatMap(envNames)]);
   for (const name of Object.keys(env).sort()) {
     if (!name.startsWith("MALLA_") || known.has(name) || SERVICE_LINK.test(name)) continue;

@@ -1,6 +1,13 @@
 /** The config library: one schema per mode, read from defaults, a file, the environment and flags. */
 
-export { logSettings, meshSettings, type SourcePlace, sourceSettings } from "./common.ts";
+export {
+  inboundPolicySettings,
+  logSettings,
+  meshSettings,
+  networkSettings,
+  type SourcePlace,
+  sourceSettings,
+} from "./common.ts";
 export {
   defineSettings,
   type Definition,
@@ -11,18 +18,10 @@ export {
 } from "./definition.ts";
 export { ConfigFault, EXIT_USAGE, exitCodeOf } from "./fault.ts";
 export { helpText, wantsHelp } from "./help.ts";
+export { readTrustAnchors, trustAnchorSettings } from "./trust-anchors.ts";
 export { referencePage } from "./reference.ts";
 export { type Environment, loadSettings, type SettingSources } from "./load.ts";
-export {
-  type HostPort,
-  hostPort,
-  networks,
-  port,
-  type PortRange,
-  ports,
-  portsContain,
-  socketAddress,
-} from "./net-type.ts";
+export { type HostPort, hostPort, networks, port, ports, socketAddress } from "./net-type.ts";
 export {
   boolean,
   duration,

@@ -2,6 +2,7 @@
 
 import * as v from "valibot";
 import { type Network, parseAddress, parseNetwork, type SocketAddress } from "../mesh/address.ts";
+import { isPort, type PortRange, portRange } from "../mesh/port-range.ts";
 import { list, reading, type SettingType, typeOf } from "./type.ts";
 
 /** A host's name or IP address, and a port. */
@@ -10,12 +11,6 @@ export interface HostPort {
   readonly host: string;
   /** The TCP port. */
   readonly port: number;
-}
-
-/** Ports from `first` to `last`, both included. */
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
 }
 
 /** `ip:port`; names are refused. */
@@ -44,7 +39,7 @@ export function hostPort(): SettingType<HostPort> {
 export function port(): SettingType<number> {
   return typeOf(
     { expected: "a port from 1 to 65535", placeholder: "PORT" },
-    v.pipe(v.string(), v.trim(), v.check(isPort), v.transform(Number)),
+    v.pipe(v.string(), v.trim(), v.check(isPortText), v.transform(Number)),
   );
 }
 
@@ -66,27 +61,20 @@ export function ports(): SettingType<readonly PortRange[]> {
   return list(range);
 }
 
-/** Whether one of the ranges holds the port. */
-export function portsContain(ranges: readonly PortRange[], wanted: number): boolean {
-  return ranges.some(({ first, last }) => wanted >= first && wanted <= last);
-}
-
 function readHostPort(text: string): HostPort {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9_.-]+)):(\d{1,5})$/.exec(text);
   const host = match?.[1] ?? match?.[2];
   const portText = match?.[3] ?? "";
-  if (host === undefined || host === "." || !isPort(portText)) throw new TypeError(text);
+  if (host === undefined || host === "." || !isPortText(portText)) throw new TypeError(text);
   return { host, port: Number(portText) };
 }
 
 function readPortRange(text: string): PortRange {
-  const [first = "", last = first, ...more] = text.split("-").map((part) => part.trim());
-  if (more.length > 0 || !isPort(first) || !isPort(last) || Number(first) > Number(last)) {
-    throw new TypeError(text);
-  }
-  return { first: Number(first), last: Number(last) };
+  const range = portRange(text);
+  if (range === undefined) throw new TypeError(text);
+  return range;
 }
 
-function isPort(text: string): boolean {
-  return /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535;
+function isPortText(text: string): boolean {
+  return /^\d{1,5}$/.test(text) && isPort(Number(text));
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { sourceSettings } from "./common.ts";
 import { defineSettings } from "./definition.ts";
 import { helpText, wantsHelp } from "./help.ts";
-import { hostPort, port, ports, portsContain, socketAddress } from "./net-type.ts";
+import { hostPort, port, ports, socketAddress } from "./net-type.ts";
 import { referencePage } from "./reference.ts";
 import {
   boolean,
@@ -90,12 +90,6 @@ const CASES: readonly (readonly [string, SettingType<unknown>, string, unknown?]
 test.each(CASES.map((row) => [row] as const))("%p", ([, type, text, ...value]) => {
   const parsed = type.parse(text);
   expect(parsed).toEqual(value.length === 0 ? { ok: false } : { ok: true, value: value[0] });
-});
-
-test("ports: both ends of a range are in it", () => {
-  const ranges = [{ first: 80, last: 80 }, { first: 90, last: 92 }];
-  const inside = [79, 80, 81, 89, 90, 92, 93].filter((one) => portsContain(ranges, one));
-  expect(inside).toEqual([80, 90, 92]);
 });
 
 describe("help and reference", () => {

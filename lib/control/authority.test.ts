@@ -2,7 +2,6 @@
 
 import { describe, expect, test } from "bun:test";
 import { addressIn, parseAsker, parseServiceAuthority } from "./authority.ts";
-import { parsePorts, portsHave } from "./ports.ts";
 
 describe("a service's authority", () => {
   test.each([
@@ -59,15 +58,4 @@ test.each([
   ["[1]", "", "", ""],
 ])("the asker in %s", (text, namespace, name, nodeName) => {
   expect(parseAsker(text)).toEqual({ namespace, name, nodeName });
-});
-
-test.each([
-  ["25, 587,4000-4100", [25, 587, 4000, 4050, 4100], [24, 26, 3999, 4101]],
-  ["http,80", [8080, 80], [81]],
-  ["nope,80,70000,9-8,0,-1,1-", [80], [0, 1, 8, 9, 70000]],
-  ["", [], [80, 8080]],
-])("ports %p", (text, inside, outside) => {
-  const ranges = parsePorts(text, new Map([["http", 8080], ["", 8080]]));
-  for (const port of inside) expect(portsHave(ranges, port)).toBe(true);
-  for (const port of outside) expect(portsHave(ranges, port)).toBe(false);
 });

@@ -13,7 +13,7 @@ import type {
 import { serviceFqdn, type ServiceTarget } from "./authority.ts";
 import type { ServiceFacts } from "./facts.ts";
 import type { View } from "./index.ts";
-import { portsHave } from "./ports.ts";
+import { portsContain } from "../mesh/port-range.ts";
 import { isServicePortOpaque } from "./profile.ts";
 import type { ControlSettings } from "./settings.ts";
 import type { Question } from "./topics.ts";
@@ -112,7 +112,7 @@ function egressPolicy(address: SocketAddress, settings: ControlSettings): Client
   const resource = defaultResource("egress-fallback");
   const endpoint = { address, weight: FORWARD_WEIGHT, labels: {}, hint: "unknown" } as const;
   const backend: Backend = { resource, target: { kind: "forward", endpoint }, weight: 1 };
-  const opaque = portsHave(settings.defaultOpaquePorts, address.port);
+  const opaque = portsContain(settings.defaultOpaquePorts, address.port);
   return policy(
     opaque ? "opaque" : "detect",
     resource,

@@ -4,7 +4,7 @@ import type { Endpoint } from "../mesh/endpoint.ts";
 import { identityName } from "../mesh/identity.ts";
 import type { PodFacts } from "./facts.ts";
 import type { View } from "./index.ts";
-import { type PortRange, portsHave } from "./ports.ts";
+import { type PortRange, portsContain } from "../mesh/port-range.ts";
 import type { ControlSettings } from "./settings.ts";
 
 /** The weight of every endpoint, until zones or overrides weigh otherwise. */
@@ -27,7 +27,7 @@ export function endpointAt(place: Place, view: View, settings: ControlSettings):
   const { ip, port, pod } = place;
   const address = { ip, port };
   const labels = { ...podLabels(pod, settings), ...zoneLabels(place) };
-  if (pod === undefined || !isMeshed(pod, settings) || portsHave(pod.skippedPorts, port)) {
+  if (pod === undefined || !isMeshed(pod, settings) || portsContain(pod.skippedPorts, port)) {
     return { address, weight: WEIGHT, labels, hint: "unknown" };
   }
   // The admin port is outside the redirect and speaks plain HTTP: promise no TLS there.
@@ -43,7 +43,7 @@ export function endpointAt(place: Place, view: View, settings: ControlSettings):
   if (port === pod.controlPort) {
     return { address, weight: WEIGHT, labels, identity, hint: "unknown" };
   }
-  const opaque = portsHave(podOpaquePorts(pod, view, settings), port);
+  const opaque = portsContain(podOpaquePorts(pod, view, settings), port);
   return {
     address,
     weight: WEIGHT,

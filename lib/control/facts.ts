@@ -11,8 +11,8 @@ import {
   type Service,
   SERVICE_NAME_LABEL,
 } from "../source/objects.ts";
-import { parsePorts, type PortRange } from "./ports.ts";
-import { type InboundPolicy, inboundPolicy } from "./settings.ts";
+import { knownPortRanges, type PortRange } from "../mesh/port-range.ts";
+import { type InboundPolicy, inboundPolicy } from "../mesh/policy.ts";
 
 const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
 const SKIP_INBOUND_PORTS = "config.linkerd.io/skip-inbound-ports";
@@ -120,9 +120,9 @@ export function podFacts(pod: Pod): PodFacts {
     ...present("zone", labels[ZONE_LABEL]),
     ...present("controlPlane", meshed),
     ...proxyPorts(pod),
-    ...present("opaquePorts", opaque === undefined ? undefined : parsePorts(opaque, named)),
-    skippedPorts: parsePorts(annotations[SKIP_INBOUND_PORTS] ?? "", named),
-    identityPorts: parsePorts(annotations[REQUIRE_IDENTITY_PORTS] ?? "", named),
+    ...present("opaquePorts", opaque === undefined ? undefined : knownPortRanges(opaque, named)),
+    skippedPorts: knownPortRanges(annotations[SKIP_INBOUND_PORTS] ?? "", named),
+    identityPorts: knownPortRanges(annotations[REQUIRE_IDENTITY_PORTS] ?? "", named),
     ...present("inboundPolicy", inboundPolicy(annotations[DEFAULT_INBOUND_POLICY])),
     probes: probeFacts(pod, named),
     createdAt: pod.metadata.creationTimestamp ?? "",
@@ -149,7 +149,7 @@ export function serviceFacts(service: Service): ServiceFacts {
     external: spec.type === "ExternalName",
     clusterIps: [...ips].filter((ip) => ip !== "" && ip !== "None"),
     ports,
-    ...present("opaquePorts", opaque === undefined ? undefined : parsePorts(opaque, named)),
+    ...present("opaquePorts", opaque === undefined ? undefined : knownPortRanges(opaque, named)),
     localOnly: spec.internalTrafficPolicy === "Local",
   };
 }
@@ -185,7 +185,7 @@ export function namespaceFacts(namespace: Namespace): NamespaceFacts {
   const opaque = annotations[OPAQUE_PORTS];
   return {
     name,
-    ...present("opaquePorts", opaque === undefined ? undefined : parsePorts(opaque)),
+    ...present("opaquePorts", opaque === undefined ? undefined : knownPortRanges(opaque)),
     ...present("inboundPolicy", inboundPolicy(annotations[DEFAULT_INBOUND_POLICY])),
   };
 }

@@ -2,5 +2,4 @@
 
 export { Control, type ControlSizes } from "./discovery.ts";
 export { INDEXED_KINDS } from "./index.ts";
-export { DEFAULT_OPAQUE_PORTS, parsePorts, type PortRange } from "./ports.ts";
-export { type ControlSettings, INBOUND_POLICIES, type InboundPolicy } from "./settings.ts";
+export type { ControlSettings } from "./settings.ts";

@@ -14,7 +14,7 @@ import type { SocketAddress } from "../mesh/address.ts";
 import type { ClientPolicy, Profile, ServerPolicy } from "../mesh/policy.ts";
 import type { MeshObject } from "../source/objects.ts";
 import type { Control } from "./discovery.ts";
-import type { InboundPolicy } from "./settings.ts";
+import type { InboundPolicy } from "../mesh/policy.ts";
 
 const OPAQUE = "config.linkerd.io/opaque-ports";
 const web = service("shop/web", [80], { clusterIP: "10.43.0.1" });

@@ -7,7 +7,7 @@ import { serviceFqdn, type ServiceTarget } from "./authority.ts";
 import { endpointAt, podOpaquePorts } from "./endpoint.ts";
 import type { ServiceFacts } from "./facts.ts";
 import type { View } from "./index.ts";
-import { portsHave } from "./ports.ts";
+import { portsContain } from "../mesh/port-range.ts";
 import type { ControlSettings } from "./settings.ts";
 import type { Question } from "./topics.ts";
 
@@ -58,7 +58,7 @@ export function isServicePortOpaque(
 ): boolean {
   const ranges = service.opaquePorts ?? view.namespace(service.namespace)?.opaquePorts ??
     settings.defaultOpaquePorts;
-  return portsHave(ranges, port);
+  return portsContain(ranges, port);
 }
 
 function serviceProfile(
@@ -88,7 +88,7 @@ function podProfile(
   const endpoint = endpointAt({ ...address, pod, askerZone }, view, settings);
   return {
     fullyQualifiedName: "",
-    opaque: portsHave(podOpaquePorts(pod, view, settings), address.port),
+    opaque: portsContain(podOpaquePorts(pod, view, settings), address.port),
     // A single endpoint is not part of a set that would name its namespace.
     endpoint: { ...endpoint, labels: { namespace: pod.namespace, ...endpoint.labels } },
   };
@@ -96,5 +96,5 @@ function podProfile(
 
 /** Servers that speak first are as common outside of the mesh: the default opaque ports hold there. */
 function unknownProfile(port: number, settings: ControlSettings): Profile {
-  return { fullyQualifiedName: "", opaque: portsHave(settings.defaultOpaquePorts, port) };
+  return { fullyQualifiedName: "", opaque: portsContain(settings.defaultOpaquePorts, port) };
 }

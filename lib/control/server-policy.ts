@@ -7,8 +7,9 @@ import { DETECT_TIMEOUT_MS } from "./client-policy.ts";
 import { podOpaquePorts } from "./endpoint.ts";
 import type { PodFacts } from "./facts.ts";
 import type { View } from "./index.ts";
-import { portsHave } from "./ports.ts";
-import type { ControlSettings, InboundPolicy } from "./settings.ts";
+import { portsContain } from "../mesh/port-range.ts";
+import type { InboundPolicy } from "../mesh/policy.ts";
+import type { ControlSettings } from "./settings.ts";
 import type { Question } from "./topics.ts";
 
 const ALL_NETWORKS: readonly Network[] = [parseNetwork("0.0.0.0/0"), parseNetwork("::/0")];
@@ -52,8 +53,8 @@ function portPolicy(
 ): ServerPolicy {
   const named = pod.inboundPolicy ?? view.namespace(pod.namespace)?.inboundPolicy ??
     settings.defaultInboundPolicy;
-  const chosen = portsHave(pod.identityPorts, port) ? authenticated(named) : named;
-  const opaque = portsHave(podOpaquePorts(pod, view, settings), port);
+  const chosen = portsContain(pod.identityPorts, port) ? authenticated(named) : named;
+  const opaque = portsContain(podOpaquePorts(pod, view, settings), port);
   const probePaths = pod.probes.filter((probe) => probe.port === port).map(({ path }) => path);
   return {
     protocol: opaque ? "opaque" : "detect",

@@ -1,26 +1,8 @@
-/** What the control plane is told about the mesh, and the default inbound policies by name. */
+/** What the control plane is told about the mesh. */
 
 import type { Network } from "../mesh/address.ts";
-import type { PortRange } from "./ports.ts";
-
-/** How a port takes connections when no object configures it. */
-export type InboundPolicy =
-  | "all-unauthenticated"
-  | "all-authenticated"
-  | "cluster-unauthenticated"
-  | "cluster-authenticated"
-  | "deny"
-  | "audit";
-
-/** The default inbound policies. */
-export const INBOUND_POLICIES: readonly InboundPolicy[] = [
-  "all-unauthenticated",
-  "all-authenticated",
-  "cluster-unauthenticated",
-  "cluster-authenticated",
-  "deny",
-  "audit",
-];
+import type { InboundPolicy } from "../mesh/policy.ts";
+import type { PortRange } from "../mesh/port-range.ts";
 
 /** The mesh that an index answers for. */
 export interface ControlSettings {
@@ -32,9 +14,4 @@ export interface ControlSettings {
   readonly clusterNetworks: readonly Network[];
   readonly defaultInboundPolicy: InboundPolicy;
   readonly defaultOpaquePorts: readonly PortRange[];
-}
-
-/** Reads the name of a policy from an annotation; undefined when it is none. */
-export function inboundPolicy(text: string | undefined): InboundPolicy | undefined {
-  return INBOUND_POLICIES.find((policy) => policy === text);
 }

@@ -6,7 +6,8 @@
 import { Fault } from "../base/fault.ts";
 import { parseNetwork } from "../mesh/address.ts";
 import { isObject, type StringMap } from "./object.ts";
-import { isPort, parsePortRanges, PORTS_EXPECTED } from "./ports.ts";
+import { INBOUND_POLICIES } from "../mesh/policy.ts";
+import { isPort, parsePortRanges, PORTS_EXPECTED } from "../mesh/port-range.ts";
 import type { EnvVar, ProxyConfig } from "./proxy-config.ts";
 
 /** The prefix of the annotations that configure proxies. */
@@ -21,16 +22,6 @@ interface ReaderContext {
 
 /** Thrown by readers: the text says what was expected. */
 class Expected extends Error {}
-
-/** Whom a port may admit where nothing else says it. */
-export const INBOUND_POLICIES = [
-  "all-unauthenticated",
-  "all-authenticated",
-  "cluster-unauthenticated",
-  "cluster-authenticated",
-  "deny",
-  "audit",
-] as const;
 
 const READERS: Readonly<Record<string, Reader>> = {
   "proxy-image": (value) => ({ image: word(value, "the name of an image") }),

@@ -4,7 +4,7 @@ import { TOKEN_AUDIENCE } from "../mesh/identity.ts";
 import { IDENTITY_DIR, proxyEnvironment, TOKEN_DIR, TOKEN_NAME } from "./environment.ts";
 import type { JsonObject } from "./json-patch.ts";
 import type { InjectOptions } from "./options.ts";
-import { formatPortRanges } from "./ports.ts";
+import { formatPortRanges } from "../mesh/port-range.ts";
 import { imageReference, type ProxyConfig } from "./proxy-config.ts";
 
 /** The name of the container that installs the redirect. */

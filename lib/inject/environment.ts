@@ -5,7 +5,7 @@
 
 import type { JsonObject } from "./json-patch.ts";
 import type { InjectOptions } from "./options.ts";
-import { formatPortRanges } from "./ports.ts";
+import { formatPortRanges } from "../mesh/port-range.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
 
 /** Where the proxy finds (or leaves) its key material. */

@@ -4,7 +4,7 @@
  */
 
 import type { Network } from "../mesh/address.ts";
-import type { PortRange } from "./ports.ts";
+import type { PortRange } from "../mesh/port-range.ts";
 
 /** An environment variable with a plain value. */
 export interface EnvVar {

@@ -11,7 +11,7 @@
 
 import type { Network } from "../mesh/address.ts";
 import type { IpVersion } from "./firewall.ts";
-import type { PortRange } from "./ports.ts";
+import type { PortRange } from "../mesh/port-range.ts";
 
 /** How the proxy's own connections are told from the application's. */
 export type ProxyExemption =

@@ -3,20 +3,20 @@
 import { VERSION } from "../base/version.ts";
 import {
   boolean,
-  ConfigFault,
-  filePath,
+  inboundPolicySettings,
   meshSettings,
   networks,
+  networkSettings,
   nonEmpty,
   oneOf,
-  pemText,
   port,
   ports,
+  readTrustAnchors,
   type Settings,
+  trustAnchorSettings,
 } from "../config/mod.ts";
-import { INBOUND_POLICIES } from "./annotations.ts";
 import { controlServices, type InjectOptions } from "./options.ts";
-import { formatPortRanges } from "./ports.ts";
+import { formatPortRanges } from "../mesh/port-range.ts";
 import { DEFAULT_PROXY_CONFIG } from "./proxy-config.ts";
 
 const DEFAULTS = DEFAULT_PROXY_CONFIG;
@@ -37,24 +37,8 @@ export const injectSettings = {
     type: oneOf(["Always", "IfNotPresent", "Never"]),
     help: "When nodes fetch the image.",
   },
-  trustAnchors: {
-    env: ["MALLA_IDENTITY_TRUST_ANCHORS", "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"],
-    type: pemText(),
-    help: "The certificates that all identities of the mesh chain to.",
-  },
-  trustAnchorsFile: {
-    env: "MALLA_IDENTITY_TRUST_ANCHORS_FILE",
-    flag: "trust-anchors-file",
-    type: filePath(),
-    help: "A file with the trust anchors, where they are not in the environment.",
-  },
-  clusterNetworks: {
-    env: "MALLA_CLUSTER_NETWORKS",
-    flag: "cluster-networks",
-    type: networks(),
-    default: "10.0.0.0/8,100.64.0.0/10,172.16.0.0/12,192.168.0.0/16,fd00::/8",
-    help: "The networks of pods, services and nodes.",
-  },
+  ...trustAnchorSettings,
+  ...networkSettings,
   skipInboundPorts: {
     env: "MALLA_SKIP_INBOUND_PORTS",
     flag: "skip-inbound-ports",
@@ -107,13 +91,7 @@ export const injectSettings = {
     default: `${DEFAULTS.controlPort}`,
     help: "The proxy's port for tap.",
   },
-  defaultInboundPolicy: {
-    env: "MALLA_DEFAULT_INBOUND_POLICY",
-    flag: "default-inbound-policy",
-    type: oneOf(INBOUND_POLICIES),
-    default: DEFAULTS.defaultInboundPolicy,
-    help: "Whom a port admits where no annotation and no object says it.",
-  },
+  ...inboundPolicySettings,
   proxyLogLevel: {
     env: "MALLA_PROXY_LOG",
     flag: "proxy-log-level",
@@ -170,7 +148,7 @@ export function injectOptionsOf(
     controlPlaneNamespace,
     clusterDomain,
     trustDomain,
-    trustAnchors: trustAnchorsOf(settings, readFile),
+    trustAnchors: readTrustAnchors("injection", settings, readFile),
     ...controlServices(controlPlaneNamespace, clusterDomain, trustDomain),
     clusterNetworks: settings.clusterNetworks.map(({ text }) => text).join(","),
     ipv6: settings.ipv6,
@@ -194,26 +172,4 @@ export function injectOptionsOf(
       nativeSidecar: settings.nativeSidecar,
     },
   };
-}
-
-function trustAnchorsOf(settings: InjectSettings, readFile: (path: string) => string): string {
-  const { trustAnchors, trustAnchorsFile } = settings;
-  if (trustAnchors !== undefined) return trustAnchors;
-  const expected = "expected the mesh's trust anchors in PEM";
-  if (trustAnchorsFile === undefined) {
-    throw new ConfigFault("injection", [
-      `Missing setting: give --trust-anchors-file or MALLA_IDENTITY_TRUST_ANCHORS; ${expected}`,
-    ]);
-  }
-  let text: string;
-  try {
-    text = readFile(trustAnchorsFile);
-  } catch (cause) {
-    throw new ConfigFault("injection", [
-      `Cannot read "${trustAnchorsFile}" for --trust-anchors-file: ${expected} (${cause})`,
-    ]);
-  }
-  const parsed = pemText().parse(text);
-  if (parsed.ok) return `${parsed.value}\n`;
-  throw new ConfigFault("injection", [`Cannot use file "${trustAnchorsFile}": ${expected}`]);
 }

@@ -6,6 +6,24 @@
 import type { Network } from "./address.ts";
 import type { Endpoint } from "./endpoint.ts";
 
+/** Whom a port admits where no object says it: the contract's names. */
+export const INBOUND_POLICIES = [
+  "all-unauthenticated",
+  "all-authenticated",
+  "cluster-unauthenticated",
+  "cluster-authenticated",
+  "deny",
+  "audit",
+] as const;
+
+/** One of them. */
+export type InboundPolicy = typeof INBOUND_POLICIES[number];
+
+/** Reads such a name, perhaps of an annotation; undefined when it is none. */
+export function inboundPolicy(text: string | undefined): InboundPolicy | undefined {
+  return INBOUND_POLICIES.find((policy) => policy === text);
+}
+
 /** Names the object that a policy, route or backend comes from; `""` is the core group. */
 export interface ResourceRef {
   /** The API group. */

@@ -5,7 +5,8 @@ import { parseNetwork } from "../mesh/address.ts";
 import type { ServerPolicy } from "../mesh/policy.ts";
 import { createLogger, type Logger, silentLogger } from "../telemetry/logger.ts";
 import { adminHandler, type AdminOptions, serveAdmin } from "./admin.ts";
-import { defaultPolicy, type DefaultPolicyName } from "./default-policy.ts";
+import type { InboundPolicy } from "../mesh/policy.ts";
+import { defaultPolicy } from "./default-policy.ts";
 
 const ENV = {
   LINKERD2_PROXY_LOG: "info",
@@ -21,7 +22,7 @@ let shutdowns = 0;
 let log: Logger;
 let policy: ServerPolicy;
 
-function named(name: DefaultPolicyName): ServerPolicy {
+function named(name: InboundPolicy): ServerPolicy {
   return defaultPolicy({
     name,
     clusterNetworks: [parseNetwork("10.0.0.0/8")],
@@ -99,7 +100,7 @@ describe("for everyone", () => {
 });
 
 describe("under the port's inbound policy", () => {
-  const cases: [DefaultPolicyName, string, number][] = [
+  const cases: [InboundPolicy, string, number][] = [
     ["cluster-unauthenticated", "10.0.0.9", 200],
     ["cluster-unauthenticated", "::ffff:10.0.0.9", 200],
     ["cluster-unauthenticated", "192.168.0.9", 403],

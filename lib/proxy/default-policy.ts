@@ -1,24 +1,17 @@
 /** Inbound policies that hold until the control plane has spoken of a port; names are the contract's. */
 
 import { type Network, parseNetwork } from "../mesh/address.ts";
-import type { Authorization, ClientMatch, ResourceRef, ServerPolicy } from "../mesh/policy.ts";
-
-/** The values of `LINKERD2_PROXY_INBOUND_DEFAULT_POLICY`. */
-export const DEFAULT_POLICY_NAMES = [
-  "all-unauthenticated",
-  "all-authenticated",
-  "cluster-unauthenticated",
-  "cluster-authenticated",
-  "audit",
-  "deny",
-] as const;
-
-/** One of them. */
-export type DefaultPolicyName = typeof DEFAULT_POLICY_NAMES[number];
+import type {
+  Authorization,
+  ClientMatch,
+  InboundPolicy,
+  ResourceRef,
+  ServerPolicy,
+} from "../mesh/policy.ts";
 
 /** What the default of a port depends on. */
 export interface DefaultPolicyOptions {
-  readonly name: DefaultPolicyName;
+  readonly name: InboundPolicy;
   readonly clusterNetworks: readonly Network[];
   readonly detectTimeoutMs: number;
   readonly isOpaque: boolean;
@@ -71,6 +64,6 @@ function clients({ name, needs }: DefaultPolicyOptions): ClientMatch {
   return { kind: needs === "tls" ? "tls" : "unauthenticated" };
 }
 
-function defaultResource(name: DefaultPolicyName): ResourceRef {
+function defaultResource(name: InboundPolicy): ResourceRef {
   return { group: "", kind: "default", name, namespace: "", port: 0 };
 }

@@ -13,7 +13,7 @@ import type { HttpServer } from "../host/http-server.ts";
 import type { Net } from "../host/net.ts";
 import type { ProcessStats } from "../host/process-stats.ts";
 import type { Asker } from "../mesh/discovery.ts";
-import { portsContain } from "../config/mod.ts";
+import { portsContain } from "../mesh/port-range.ts";
 import type { BytePath } from "./path.ts";
 import type { IdentityFiles } from "../pki/certificate-loop.ts";
 import type { Logger } from "../telemetry/logger.ts";

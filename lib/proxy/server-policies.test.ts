@@ -5,7 +5,8 @@ import { Fault } from "../base/fault.ts";
 import { parseNetwork } from "../mesh/address.ts";
 import type { ServerPolicy } from "../mesh/policy.ts";
 import { silentLogger } from "../telemetry/logger.ts";
-import { defaultPolicy, type DefaultPolicyName } from "./default-policy.ts";
+import type { InboundPolicy } from "../mesh/policy.ts";
+import { defaultPolicy } from "./default-policy.ts";
 import { WatchedPolicies } from "./server-policies.ts";
 import { StreamHealth } from "./stream-health.ts";
 
@@ -14,7 +15,7 @@ let discovery: FakeDiscovery;
 let policies: WatchedPolicies;
 
 function policy(
-  name: DefaultPolicyName,
+  name: InboundPolicy,
   isOpaque = false,
   needs: "nothing" | "tls" | "identity" = "nothing",
 ): ServerPolicy {
@@ -126,7 +127,7 @@ test("stop ends all watches", () => {
 });
 
 describe("default policies", () => {
-  const cases: [DefaultPolicyName, string[], string][] = [
+  const cases: [InboundPolicy, string[], string][] = [
     ["all-unauthenticated", ["0.0.0.0/0", "::/0"], "unauthenticated"],
     ["all-authenticated", ["0.0.0.0/0", "::/0"], "identities"],
     ["cluster-unauthenticated", ["10.0.0.0/8"], "unauthenticated"],

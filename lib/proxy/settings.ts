@@ -29,7 +29,7 @@ import {
 } from "../config/mod.ts";
 import { isIp, isLoopback } from "../mesh/address.ts";
 import type { LogLevel } from "../telemetry/logger.ts";
-import { DEFAULT_POLICY_NAMES } from "./default-policy.ts";
+import { INBOUND_POLICIES } from "../mesh/policy.ts";
 import type { PathSettings } from "./environment.ts";
 import { logLevelOf } from "./log-filter.ts";
 import { acceptedSettings, ineffective } from "./settings-accepted.ts";
@@ -174,7 +174,7 @@ export const proxySettings = defineSettings("proxy", {
   defaultPolicy: {
     env: "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY",
     flag: "default-policy",
-    type: oneOf(DEFAULT_POLICY_NAMES),
+    type: oneOf(INBOUND_POLICIES),
     default: "all-unauthenticated",
     help: "Who may connect to a port before the policy service has spoken of it.",
   },

@@ -3,6 +3,8 @@
  * an index does not keep fields that nobody reads. All that is wrong is collected, each with its path.
  */
 
+import { isPort } from "../mesh/port-range.ts";
+
 /** The way from an object's root to a field. */
 export type Path = readonly (string | number)[];
 
@@ -80,9 +82,9 @@ export function integer(min: number, max: number): Shape<number> {
 
 /** A port's number, or its name. */
 export function portReference(): Shape<number | string> {
-  const isPort = (value: unknown): value is number | string =>
+  const isReference = (value: unknown): value is number | string =>
     typeof value === "string" ? value !== "" : isPortNumber(value);
-  return leaf("a port number (1-65535) or a port's name", isPort);
+  return leaf("a port number (1-65535) or a port's name", isReference);
 }
 
 /** A TCP port. */
@@ -195,5 +197,5 @@ function wrong(issues: Issue[], path: Path, expected: string, value: unknown): u
 }
 
 function isPortNumber(value: unknown): value is number {
-  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535;
+  return typeof value === "number" && isPort(value);
 }

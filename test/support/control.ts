@@ -1,9 +1,9 @@
 /** An index under test: fed with objects, asked as a proxy would, and what it said, in order. */
 
 import { Control } from "../../lib/control/mod.ts";
-import { parsePorts } from "../../lib/control/mod.ts";
 import type { ControlSettings } from "../../lib/control/mod.ts";
 import { parseNetwork } from "../../lib/mesh/address.ts";
+import { DEFAULT_OPAQUE_PORTS, parsePortRanges } from "../../lib/mesh/port-range.ts";
 import type { Asker, Sink, Unwatch } from "../../lib/mesh/discovery.ts";
 import { type MeshObject, refOf } from "../../lib/source/objects.ts";
 
@@ -14,7 +14,7 @@ export const CONTROL_SETTINGS: ControlSettings = {
   clusterDomain: "cluster.local",
   clusterNetworks: [parseNetwork("10.42.0.0/16"), parseNetwork("10.43.0.0/16")],
   defaultInboundPolicy: "all-unauthenticated",
-  defaultOpaquePorts: parsePorts("25,587,3306,4444,5432,6379,9300,11211"),
+  defaultOpaquePorts: parsePortRanges(DEFAULT_OPAQUE_PORTS),
 };
 
 /** Whoever asks where it does not matter who asks. */
