@@ -3,7 +3,7 @@
 import { parseArgs } from "node:util";
 import { describeError, Fault } from "../lib/base/fault.ts";
 import { EXIT_USAGE } from "../lib/config/mod.ts";
-import { currentDirectory, environment, onSignals, ownIds } from "../lib/host/process.ts";
+import { currentDirectory, environment, onSignals } from "../lib/host/process.ts";
 import { findMesh, runInMesh, type RunOptions } from "../lib/local/mod.ts";
 
 const HELP = `Usage: malla run NAME [--port PORT] [options] -- COMMAND [ARG]...
@@ -28,7 +28,7 @@ export async function run(args: readonly string[]): Promise<number> {
       process.stdout.write(HELP);
       return 0;
     }
-    return await follow(read.socket ?? findMesh(environment(), ownIds().uid), read.options);
+    return await follow(read.socket ?? (await findMesh()).controlSocket, read.options);
   } catch (error) {
     process.stderr.write(`malla run: ${describeError(error)}\n`);
     return error instanceof Fault && error.code !== "invalid_argument" ? 1 : EXIT_USAGE;

@@ -1,5 +1,6 @@
 /** What a machine must have for a laptop mesh, checked one by one, each with how to mend it. */
 
+import { RESTRICTIONS } from "../local/machine-needs.ts";
 import { type Category, type Check, type Outcome, PASSED } from "./check.ts";
 
 /** The machine as the checks see it. */
@@ -24,40 +25,6 @@ export interface MachineOptions {
   /** Ports that must be free; none when a mesh runs, which has them. */
   readonly ports: readonly number[];
 }
-
-/** A kernel setting, the value that forbids, and the one that allows. */
-interface Restriction {
-  readonly name: string;
-  readonly forbids: string;
-  readonly allows: string;
-  readonly meaning: string;
-  /** Root is not bound by it. */
-  readonly sparesRoot: boolean;
-}
-
-const RESTRICTIONS: readonly Restriction[] = [
-  {
-    name: "user.max_user_namespaces",
-    forbids: "0",
-    allows: "10000",
-    meaning: "no user namespace may be made",
-    sparesRoot: false,
-  },
-  {
-    name: "kernel.unprivileged_userns_clone",
-    forbids: "0",
-    allows: "1",
-    meaning: "only root may make user namespaces",
-    sparesRoot: true,
-  },
-  {
-    name: "kernel.apparmor_restrict_unprivileged_userns",
-    forbids: "1",
-    allows: "0",
-    meaning: "AppArmor takes all rights in user namespaces from programs without a profile",
-    sparesRoot: true,
-  },
-];
 
 /** Inside of a mesh all of this is needed: links, bridges, redirects and marks. */
 const TRIALS: readonly { readonly name: string; readonly script: string; readonly hint: string }[] =

@@ -6,7 +6,9 @@ import { readText } from "../host/files.ts";
 import { environment, findProgram, ownIds, signalProcess } from "../host/process.ts";
 import type { Terminal } from "../host/terminal.ts";
 import { serveWeb } from "../host/web-server.ts";
-import { executeInNamespaces, PROGRAMS } from "../local/outer.ts";
+import { PROGRAMS } from "../local/machine-needs.ts";
+import { executeInNamespaces } from "../local/outer.ts";
+import { readState } from "../local/running-mesh.ts";
 import { type MeshState, meshStatePath } from "../local/state.ts";
 import {
   type Category,
@@ -18,7 +20,7 @@ import {
 } from "./check.ts";
 import { type Machine, machineChecks } from "./check-machine.ts";
 import { meshChecks } from "./check-mesh.ts";
-import { askMesh, readState } from "./running-mesh.ts";
+import { askMesh } from "./running-mesh.ts";
 import { createStyle } from "./style.ts";
 import { createVerb, runVerb, valueOf } from "./verb.ts";
 

@@ -1,21 +1,13 @@
 /** `malla edges`: who talks to whom, as whom, and whether it is secured. */
 
-import { oneOf } from "../config/mod.ts";
 import type { Terminal } from "../host/terminal.ts";
 import type { Edge } from "../viz/edges.ts";
 import { formatRps } from "./figures.ts";
-import { knownResource, OUTPUT_FORMATS, type OutputFormat } from "./resource.ts";
-import { askMesh, findMesh } from "./running-mesh.ts";
+import { knownResource } from "./resource.ts";
+import { askMesh, meshUrl } from "./running-mesh.ts";
 import { createStyle, type Style, SYMBOLS } from "./style.ts";
 import { type Column, formatTable } from "./table.ts";
-import { createVerb, runVerb, valueOf } from "./verb.ts";
-
-/** The words after `edges`, as read. */
-interface EdgeFlags {
-  readonly namespace?: string;
-  readonly output: OutputFormat;
-  readonly url?: string;
-}
+import { addMeshOptions, createVerb, type MeshFlags, runVerb } from "./verb.ts";
 
 const EDGE_WORDS = ["deploy", "pod", "svc", "sts", "ds", "job"];
 
@@ -26,20 +18,12 @@ export function runEdges(words: readonly string[], terminal: Terminal): Promise<
     "Who talks to whom, as whom, and whether it is secured.",
     terminal,
   )
-    .argument("<resource>", EDGE_WORDS.join(", "))
-    .option("-n, --namespace <ns>", "only edges that begin or end there (default: all)")
-    .option("-A, --all-namespaces", "in all namespaces")
-    .option(
-      "-o, --output <format>",
-      OUTPUT_FORMATS.join(", "),
-      valueOf(oneOf(OUTPUT_FORMATS)),
-      "table",
-    )
-    .option("--url <url>", "address of a dashboard (default: the mesh on this machine)");
+    .argument("<resource>", EDGE_WORDS.join(", "));
+  addMeshOptions(verb, "only edges that begin or end there");
   return runVerb(verb, words, terminal, async () => {
-    const flags = verb.opts<EdgeFlags>();
+    const flags = verb.opts<MeshFlags>();
     const { kind } = knownResource(verb.args[0] ?? "", undefined, EDGE_WORDS);
-    const url = flags.url ?? (await findMesh()).pageUrl;
+    const url = await meshUrl(flags.url);
     const query = new URLSearchParams({ resource: kind });
     if (flags.namespace !== undefined) query.set("namespace", flags.namespace);
     const { edges } = await askMesh<{ edges: readonly Edge[] }>(url, `/api/edges?${query}`);

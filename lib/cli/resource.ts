@@ -8,12 +8,6 @@ import {
   unknownResource,
 } from "../viz/resource.ts";
 
-/** How a verb may answer. */
-export const OUTPUT_FORMATS = ["table", "wide", "json"] as const;
-
-/** One of them. */
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
-
 /** Reads the words for a resource. Throws `invalid_argument` with what is possible. */
 export function knownResource(
   text: string,

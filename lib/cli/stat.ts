@@ -2,20 +2,17 @@
 
 import type { Terminal } from "../host/terminal.ts";
 import type { StatRow } from "../viz/stat.ts";
-import { duration, oneOf } from "../config/mod.ts";
+import { duration } from "../config/mod.ts";
 import { formatBytes, formatMs, formatRate, formatRps } from "./figures.ts";
-import { knownResource, OUTPUT_FORMATS, type OutputFormat } from "./resource.ts";
-import { askMesh, findMesh } from "./running-mesh.ts";
+import { knownResource } from "./resource.ts";
+import { askMesh, meshUrl } from "./running-mesh.ts";
 import { createStyle, type Style } from "./style.ts";
 import { type Column, formatTable } from "./table.ts";
-import { createVerb, runVerb, valueOf } from "./verb.ts";
+import { addMeshOptions, createVerb, type MeshFlags, runVerb, valueOf } from "./verb.ts";
 
 /** The words after `stat`, as read. */
-interface StatFlags {
-  readonly namespace?: string;
+interface StatFlags extends MeshFlags {
   readonly timeWindow: string;
-  readonly output: OutputFormat;
-  readonly url?: string;
 }
 
 /** Runs the verb; resolves to the exit code. */
@@ -23,21 +20,13 @@ export function runStat(words: readonly string[], terminal: Terminal): Promise<n
   const verb = createVerb("stat", "Success rate, requests and latencies of the mesh.", terminal)
     .argument("<resource>", "deploy, sts, ds, job, rs, pod, svc or ns; also as resource/name")
     .argument("[name]", "one of them (default: all)")
-    .option("-n, --namespace <ns>", "only in this namespace (default: all)")
-    .option("-A, --all-namespaces", "in all namespaces")
-    .option("-t, --time-window <duration>", "how far back to look, up to 10m", checkedWindow, "1m")
-    .option(
-      "-o, --output <format>",
-      OUTPUT_FORMATS.join(", "),
-      valueOf(oneOf(OUTPUT_FORMATS)),
-      "table",
-    )
-    .option("--url <url>", "address of a dashboard (default: the mesh on this machine)");
+    .option("-t, --time-window <duration>", "how far back to look, up to 10m", checkedWindow, "1m");
+  addMeshOptions(verb, "only in this namespace");
   return runVerb(verb, words, terminal, async () => {
     const [resource = "", name] = verb.args;
     const flags = verb.opts<StatFlags>();
     const wanted = knownResource(resource, name);
-    const url = flags.url ?? (await findMesh()).pageUrl;
+    const url = await meshUrl(flags.url);
     const query = new URLSearchParams({ resource: wanted.kind, window: flags.timeWindow });
     if (wanted.name !== undefined) query.set("name", wanted.name);
     if (flags.namespace !== undefined) query.set("namespace", flags.namespace);

@@ -5,7 +5,7 @@
 
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { describeError, Fault } from "../base/fault.ts";
-import { ConfigFault, EXIT_USAGE, type SettingType } from "../config/mod.ts";
+import { ConfigFault, EXIT_USAGE, oneOf, type SettingType } from "../config/mod.ts";
 import type { Terminal } from "../host/terminal.ts";
 
 /** A verb that is being defined; its action returns the exit code through `runVerb`. */
@@ -25,6 +25,30 @@ export function createVerb(name: string, summary: string, terminal: Terminal): V
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     });
+}
+
+/** How a verb may answer. */
+export const OUTPUT_FORMATS = ["table", "wide", "json"] as const;
+
+/** One of them. */
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
+/** The options of all verbs that ask a mesh. */
+export interface MeshFlags {
+  readonly namespace?: string;
+  readonly output: OutputFormat;
+  /** Address of a dashboard. */
+  readonly url?: string;
+}
+
+/** Adds the options of `MeshFlags`; `namespaceHelp` says what the namespace picks. */
+export function addMeshOptions(verb: Verb, namespaceHelp: string): Verb {
+  const format = valueOf(oneOf(OUTPUT_FORMATS));
+  return verb
+    .option("-n, --namespace <ns>", `${namespaceHelp} (default: all)`)
+    .option("-A, --all-namespaces", "in all namespaces")
+    .option("-o, --output <format>", OUTPUT_FORMATS.join(", "), format, "table")
+    .option("--url <url>", "address of a dashboard (default: the mesh on this machine)");
 }
 
 /** Reads the words and runs the action; resolves to the exit code, never rejects. */

@@ -5,5 +5,6 @@
 
 export type { NodeSpec } from "./node-spec.ts";
 export { parsePublication, type Publication } from "./publish.ts";
-export { findMesh, type RemoteProcess, runInMesh, type RunOptions, type RunOutput } from "./run.ts";
+export { findMesh } from "./running-mesh.ts";
+export { type RemoteProcess, runInMesh, type RunOptions, type RunOutput } from "./run.ts";
 export { checkManifests, type MeshOptions, type RunningMesh, startMesh } from "./up.ts";

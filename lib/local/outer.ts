@@ -16,18 +16,8 @@ import {
   type Outcome,
   spawn,
 } from "../host/process.ts";
+import { PROGRAMS, RESTRICTIONS } from "./machine-needs.ts";
 import { innerFolder, type NodeSpec } from "./node-spec.ts";
-
-/** The programs that the mesh is made with, and the Debian packages that hold them. */
-export const PROGRAMS: Readonly<Record<string, string>> = {
-  ip: "iproute2",
-  iptables: "iptables",
-  unshare: "util-linux",
-  nsenter: "util-linux",
-  setpriv: "util-linux",
-  mount: "mount",
-  pivot_root: "util-linux",
-};
 
 /** The namespaces of the mesh. One command for root and for everybody else. */
 const NAMESPACES: readonly string[] = [
@@ -92,14 +82,9 @@ function systemEnvironment(): Record<string, string> {
 }
 
 async function namespaceAdvice(): Promise<string> {
-  const settings: readonly (readonly [string, string, string])[] = [
-    ["kernel.apparmor_restrict_unprivileged_userns", "1", "0"],
-    ["kernel.unprivileged_userns_clone", "0", "1"],
-    ["user.max_user_namespaces", "0", "10000"],
-  ];
-  for (const [name, bad, good] of settings) {
+  for (const { name, forbids, allows } of RESTRICTIONS) {
     const { stdout } = await execute(["cat", `/proc/sys/${name.replaceAll(".", "/")}`]);
-    if (stdout.trim() === bad) return `allow it with "sudo sysctl -w ${name}=${good}"`;
+    if (stdout.trim() === forbids) return `allow it with "sudo sysctl -w ${name}=${allows}"`;
   }
   return "user namespaces must be allowed; in a container start it with --privileged, or with " +
     "seccomp and AppArmor profiles that allow unshare and mount";

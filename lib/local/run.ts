@@ -1,20 +1,11 @@
 /** `malla run`, the caller's half: adds a process to a running mesh and shows what it writes. */
 
 import { Fault } from "../base/fault.ts";
-import { textAt } from "../host/directory.ts";
 import { connectLines, type LinePeer } from "../host/unix-lines.ts";
 import type { NodeEvent, NodeRequest } from "./node-spec.ts";
-import { meshStatePath, parseMeshState } from "./state.ts";
 
 /** What to add. */
-export interface RunOptions {
-  readonly name: string;
-  readonly namespace: string;
-  readonly port: number | null;
-  readonly command: readonly string[];
-  readonly environment: Readonly<Record<string, string>>;
-  readonly workingDir: string;
-}
+export type RunOptions = Omit<Extract<NodeRequest, { readonly type: "run" }>, "type">;
 
 /** What the caller shows of it. */
 export interface RunOutput {
@@ -33,13 +24,6 @@ export interface RemoteProcess {
   abandon(): void;
 }
 
-/** The control socket of this user's mesh. Throws `failed_precondition` when there is none. */
-export function findMesh(env: Readonly<Record<string, string>>, uid: number): string {
-  const state = parseMeshState(textAt(meshStatePath(env, uid)) ?? "");
-  if (state === undefined) throw noMesh();
-  return state.controlSocket;
-}
-
 /** Adds a process to the mesh behind the socket. */
 export async function runInMesh(
   socket: string,
@@ -54,9 +38,10 @@ export async function runInMesh(
   let peer: LinePeer;
   try {
     peer = await connectLines(socket, handler);
-  } catch {
-    // The file of the mesh is there, but the mesh is not.
-    throw noMesh();
+  } catch (cause) {
+    throw new Fault("failed_precondition", `Cannot reach the mesh at "${socket}": has it ended?`, {
+      cause,
+    });
   }
   const send = (request: NodeRequest) => peer.send(request);
   send({ type: "run", ...options });
@@ -83,11 +68,4 @@ function take(
       return exited.reject(new Fault("failed_precondition", event.message));
     case "ready":
   }
-}
-
-function noMesh(): Fault {
-  return new Fault(
-    "failed_precondition",
-    'Cannot find a running mesh of this user: start one with "malla up -f DIR" first',
-  );
 }

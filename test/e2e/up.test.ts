@@ -404,6 +404,6 @@ describe.skipIf(reason !== undefined)("malla up refuses", () => {
     expect((await laptop.run("up", "-f", "nowhere")).err).toContain('"nowhere"');
     expect((await laptop.run("up")).err).toContain("expected -f");
     const run = await laptop.run("run", "one", "--", "true");
-    expect(run.err).toContain('start one with "malla up -f DIR" first');
+    expect(run.err).toContain('start one with "malla up -f DIR"');
   });
 });

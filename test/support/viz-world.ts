@@ -4,7 +4,8 @@ import { ClusterView } from "../../lib/viz/cluster.ts";
 import { History } from "../../lib/viz/history.ts";
 import { parseExposition } from "../../lib/viz/prometheus-text.ts";
 import { isWanted } from "../../lib/viz/series.ts";
-import type { Metadata, Pod, Service } from "../../lib/source/objects.ts";
+import type { Pod, Service } from "../../lib/source/objects.ts";
+import { container, metadata } from "./objects.ts";
 
 /** A pod as a test names it. */
 export interface PodSketch {
@@ -16,26 +17,13 @@ export interface PodSketch {
   readonly phase?: string;
 }
 
-function metadata(name: string, namespace: string, rest: Partial<Metadata> = {}): Metadata {
-  return { name, namespace, labels: {}, annotations: {}, ownerReferences: [], ...rest };
-}
-
 /** A pod object; its service account is named like its deployment. */
 export function podObject(sketch: PodSketch): Pod {
   const { name, ip, deployment, namespace = "shop", meshed = true, phase = "Running" } = sketch;
-  const container = (containerName: string) => ({
-    name: containerName,
-    command: [],
-    args: [],
-    env: [],
-    envFrom: [],
-    ports: [],
-    volumeMounts: [],
-  });
   const owner = { kind: "ReplicaSet", name: `${deployment}-abc`, controller: true };
   return {
     kind: "Pod",
-    metadata: metadata(name, namespace, {
+    metadata: metadata(`${namespace}/${name}`, {
       labels: { app: deployment ?? name, "pod-template-hash": "abc" },
       ownerReferences: deployment === undefined ? [] : [owner],
     }),
@@ -58,7 +46,7 @@ export function podObject(sketch: PodSketch): Pod {
 export function serviceObject(name: string, app: string, clusterIP: string): Service {
   return {
     kind: "Service",
-    metadata: metadata(name, "shop"),
+    metadata: metadata(`shop/${name}`),
     spec: { clusterIP, clusterIPs: [clusterIP], ipFamilies: [], selector: { app }, ports: [] },
   };
 }

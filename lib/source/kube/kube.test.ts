@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeMaterials } from "../../../test/support/certificates.ts";
 import { FakeApi } from "../../../test/support/fake-api.ts";
+import { container } from "../../../test/support/objects.ts";
 import { type Clock, systemClock } from "../../host/clock.ts";
 import type { Problem, SourceWatcher } from "../mod.ts";
 import type { Kind, MeshObject, ObjectRef } from "../objects.ts";
@@ -118,15 +119,7 @@ test("lists, then watches; objects are typed, and without what nobody reads", as
       resourceVersion: "103",
     },
     spec: {
-      containers: [{
-        name: "app",
-        command: [],
-        args: [],
-        env: [],
-        envFrom: [],
-        ports: [],
-        volumeMounts: [],
-      }],
+      containers: [container("app")],
       initContainers: [],
       volumes: [],
     },
