@@ -91,8 +91,9 @@ async function watchDemo(asNobody: boolean): Promise<void> {
       const child = start(asNobody, ["edges", "deploy", "-o", "json", "--url", page]);
       const text = await new Response(child.stdout).text();
       edges = await child.exited === 0 ? JSON.parse(text) as Edge[] : [];
-      // The server's side may have been scraped before the client's, which alone knows the server.
-      return edges.length === 3 && edges.every(({ rps, server_id }) => rps > 0 && server_id !== "");
+      // Each side alone knows the other one, and one of them is scraped first.
+      return edges.length === 3 &&
+        edges.every(({ rps, client_id, server_id }) => rps > 0 && client_id && server_id);
     });
     expect(edges.map(({ src, dst, secured }) => [src, dst, secured])).toEqual([
       ["traffic", "web", true],
