@@ -45,6 +45,7 @@ spec:
           for path in live ready metrics env.json proxy-log-level shutdown anything; do
             echo "4191/$path: $(ask http://${rude}:4191/$path)"
           done
+          echo "app: $(ask http://${rude}:8004/rude.yaml)"
           echo "level: $(ask -X PUT -d trace http://${rude}:4191/proxy-log-level)"
           echo "shutdown: $(ask -X POST http://${rude}:4191/shutdown)"
           echo "secrets: $(curl -s http://${rude}:4191/env.json | grep -ciE 'BEGIN|PRIVATE|eyJ')"
@@ -112,6 +113,8 @@ describe.skipIf(reason !== undefined)("a mesh refuses", () => {
     expectRefused(malformed.map(([, answer]) => JSON.parse(answer)), laptop.output);
     const nothing = expect.stringMatching(/^"(<Connection(Reset|Refused)Error>)?"$/);
     expect(Object.fromEntries(said.filter(([name]) => name !== "malformed"))).toEqual({
+      // The application's own port is for everybody, since no policy says otherwise.
+      app: "200",
       "4140": nothing,
       "4143": nothing,
       "4190": nothing,
