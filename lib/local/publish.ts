@@ -63,11 +63,30 @@ export function parsePublication(text: string): Publication {
   return { namespace, service, port: Number(port), hostPort: Number(hostPort) };
 }
 
+/** Throws `invalid_argument` when two are to have the same port of the machine. */
+export function checkPublications(published: readonly Publication[]): void {
+  const titles = new Map<number, string>();
+  for (const publication of published) {
+    const { service, port, hostPort } = publication;
+    const former = titles.get(hostPort);
+    if (former !== undefined) {
+      throw new Fault(
+        "invalid_argument",
+        `Cannot publish ${
+          titleOf(publication)
+        } on 127.0.0.1:${hostPort}: ${former} has that port; ` +
+          `choose another one, such as ${service}:${port}=${nextPort(hostPort)}`,
+      );
+    }
+    titles.set(hostPort, titleOf(publication));
+  }
+}
+
 /** Listens on the machine for one publication. Throws `unavailable` when its port is in use. */
 export function publish(publication: Publication, options: PublishOptions): Listener {
   const { namespace, service, port, hostPort } = publication;
   const { net, clock, log, relayPath } = options;
-  const title = `${service}.${namespace}:${port}`;
+  const title = titleOf(publication);
   const handler: ConnHandler<Leg> = {
     open(conn) {
       const request = { kind: "service", namespace, name: service, port } as const;
@@ -90,10 +109,19 @@ export function publish(publication: Publication, options: PublishOptions): List
     throw new Fault(
       "unavailable",
       `Cannot publish ${title} on 127.0.0.1:${hostPort}: is the port in use? ` +
-        `Choose another one, such as ${service}:${port}=${hostPort + 1}`,
+        `Choose another one, such as ${service}:${port}=${nextPort(hostPort)}`,
       { cause },
     );
   }
+}
+
+function titleOf({ service, namespace, port }: Publication): string {
+  return `${service}.${namespace}:${port}`;
+}
+
+/** A port to propose in place of this one. */
+function nextPort(port: number): number {
+  return port < 65_535 ? port + 1 : port - 1;
 }
 
 /** Answers the outer process: connects to services from within the mesh. */

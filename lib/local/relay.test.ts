@@ -12,7 +12,7 @@ import { connectUnix } from "../host/unix-net.ts";
 import { parseNetwork, type SocketAddress } from "../mesh/address.ts";
 import { silentLogger } from "../telemetry/logger.ts";
 import { HOST_ADDRESS, placeOutside, serveOutside } from "./outside.ts";
-import { parsePublication, publish, serveInside } from "./publish.ts";
+import { checkPublications, parsePublication, publish, serveInside } from "./publish.ts";
 import { queryOver, resolveOver } from "./relay-client.ts";
 import type { RelayServer } from "./relay-server.ts";
 import { decodeRequest, decodeStatus, encodeRequest, encodeStatus } from "./relay-protocol.ts";
@@ -289,5 +289,15 @@ describe("words", () => {
     expect(() => publish(publication, { net, clock, log: silentLogger, relayPath: path })).toThrow(
       `Cannot publish web.shop:80 on 127.0.0.1:${port}: is the port in use?`,
     );
+  });
+
+  test("two on one port of the machine are refused by their names", () => {
+    const both = ["web:80=8080", "api.shop:81=8080"].map(parsePublication);
+    expect(() => checkPublications(both)).toThrow(
+      "Cannot publish api.shop:81 on 127.0.0.1:8080: web.default:80 has that port; " +
+        "choose another one, such as api:81=8081",
+    );
+    const different = ["web:80=8080", "web:80=8081"].map(parsePublication);
+    expect(() => checkPublications(different)).not.toThrow();
   });
 });

@@ -35,7 +35,7 @@ import { silentLogger } from "../telemetry/logger.ts";
 import { PAGE_SERVICE } from "./control-objects.ts";
 import { MESH_ADDRESSES, MESH_NAMES } from "./names.ts";
 import { serveOutside } from "./outside.ts";
-import { type Publication, publish, type PublishOptions } from "./publish.ts";
+import { checkPublications, type Publication, publish, type PublishOptions } from "./publish.ts";
 import type { Listener } from "../host/net.ts";
 import { formatMeshState, meshStatePath } from "./state.ts";
 
@@ -95,6 +95,7 @@ export async function startMesh(options: MeshOptions): Promise<RunningMesh> {
   const env = environment();
   const { uid, gid } = ownIds();
   checkManifests(options);
+  checkPublications([pagePublication(options.pagePort), ...options.published]);
   await checkMachine(env["PATH"]);
   const folder = makeMeshFolder(env, uid);
   const outside = listenOutside(folder, options);
@@ -146,12 +147,7 @@ function listenOutside(folder: string, options: MeshOptions): Outside {
   const net = createBunNet();
   const clock = systemClock;
   const stops: (() => void)[] = [];
-  const page: Publication = {
-    namespace: MESH_NAMES.controlPlane,
-    service: PAGE_SERVICE.name,
-    port: PAGE_SERVICE.port,
-    hostPort: options.pagePort,
-  };
+  const page = pagePublication(options.pagePort);
   try {
     const outside = serveOutside({
       net,
@@ -180,6 +176,11 @@ function listenOutside(folder: string, options: MeshOptions): Outside {
     removeEmptyFolder(splitPath(folder).folder);
     throw error;
   }
+}
+
+function pagePublication(hostPort: number): Publication {
+  const { name, port } = PAGE_SERVICE;
+  return { namespace: MESH_NAMES.controlPlane, service: name, port, hostPort };
 }
 
 function publishPage(page: Publication, options: PublishOptions): Listener {

@@ -4,7 +4,7 @@
  */
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { until } from "../support/malla.ts";
+import { freePorts, until } from "../support/malla.ts";
 import { Laptop, USERS, whyNoMesh } from "../support/laptop.ts";
 
 /** Long enough for a loaded machine; nothing is measured. */
@@ -386,6 +386,34 @@ describe.skipIf(reason !== undefined)("malla up refuses", () => {
     expect(text).toMatch(/^64 /);
     expect(text).toMatch(/app\/web\.yaml:10: Pod "client" is already defined in app\/web\.yaml:1/);
     expect(text).toMatch(/app\/web\.yaml:\d+: apiVersion: expected/);
+  });
+
+  test("what cannot be parsed or lacks a field, by file, line and field", async () => {
+    laptop.write("broken.yaml", "apiVersion: v1\nkind: Pod\nmetadata: { name: web\nspec: {}\n");
+    laptop.write("nameless.yaml", "apiVersion: v1\nkind: Pod\nspec: { containers: [] }\n");
+    const portless = WEB(2).replace("[{ port: 8080, targetPort: http }]", "[{}]");
+    laptop.write("portless.yaml", portless);
+    const [broken, nameless, service, ...rest] = (await refused()).trimEnd().split("\n");
+    expect(broken).toMatch(/^64 app\/broken\.yaml:4: \w/);
+    expect(nameless).toBe("app/nameless.yaml:1: Pod: metadata: expected an object, found nothing");
+    const line = portless.split("\n").findIndex((each) => each.includes("[{}]")) + 1;
+    expect(service).toBe(
+      `app/portless.yaml:${line}: Service "web": spec.ports[0].port: ` +
+        "expected a port number (1-65535), found nothing",
+    );
+    expect(rest).toEqual([]);
+  });
+
+  test("two Services on one published port, by their names", async () => {
+    laptop.write("web.yaml", WEB(1));
+    const [port = 0] = await freePorts(1);
+    const publish = ["--publish", `web:8080=${port}`, "--publish", `api.shop:80=${port}`];
+    expect(await refused("--page-port", "0", ...publish)).toContain(
+      `64 Cannot publish api.shop:80 on 127.0.0.1:${port}: web.default:8080 has that port; `,
+    );
+    expect(await refused("--page-port", String(port), ...publish.slice(0, 2))).toContain(
+      `Cannot publish web.default:8080 on 127.0.0.1:${port}: malla-viz.malla:8084 has that port; `,
+    );
   });
 
   test("a port that is in use", async () => {
