@@ -1,7 +1,7 @@
 /**
  * A stock linkerd2-proxy in a mesh of Malla's: it takes the place of one sidecar, first as client, then
  * as server, with certificate, discovery and policy from our control plane; HTTP/1 to Python's file
- * server and opaque TCP to Redis. Its program was built elsewhere:
+ * server, HTTP/2 to nghttpd, and opaque TCP to Redis. Its program was built elsewhere:
  *
  *   bun test/interop/main.ts --linkerd2-proxy PATH [--executable dist/malla]
  */
@@ -36,21 +36,25 @@ async function tryWay(way: Way, index: number): Promise<void> {
   const client: PodSpec = { name: `c${index}`, node: lab.node(`c${index}`), port: 9, labels: {} };
   const files: PodSpec = pod(`files${index}`, 8000);
   const cache: PodSpec = pod(`cache${index}`, 6379);
+  const h2: PodSpec = pod(`h2${index}`, 8001);
   files.node.start(["python3", "-m", "http.server", "8000", "--directory", FOLDER]);
+  h2.node.start(["nghttpd", "--no-tls", "-d", FOLDER, "8001"]);
   cache.node.start(["redis-server", "--protected-mode", "no", "--save", ""]);
   for (
     const [each, isStock] of [[client, way === "stock client"], [files, way !== "stock client"], [
       cache,
       way !== "stock client",
-    ]] as const
+    ], [h2, way !== "stock client"]] as const
   ) {
     mesh.pod(each);
     await (isStock ? mesh.startPeer(each, stock) : mesh.startProxy(each));
     mesh.redirect(each.node, isStock ? "unmarked" : "marked");
   }
-  const [filesIp, cacheIp] = [`10.43.${index}.1`, `10.43.${index}.2`];
+  const ip = (last: number) => `10.43.${index}.${last}`;
+  const [filesIp, cacheIp, h2Ip] = [ip(1), ip(2), ip(3)];
   mesh.service(files.name, filesIp, 80, 8000);
   mesh.service(cache.name, cacheIp, 6379, 6379);
+  mesh.service(h2.name, h2Ip, 80, 8001);
   const sum = (text: string) => new Bun.CryptoHasher("sha256").update(text).digest("hex");
   const wanted = sum(await Bun.file(`${FOLDER}/GPL-3`).text());
   const curl = ["curl", "-sf", "--max-time", "5"];
@@ -66,7 +70,23 @@ async function tryWay(way: Way, index: number): Promise<void> {
     `${way}: Redis, pipelined, opaque`,
     (await redis.output()).includes("errors: 0, replies: 5000"),
   );
-  await reportPeers(way, client, files, cache);
+  const prior = [...curl, "--http2-prior-knowledge", `http://${h2Ip}/GPL-3`];
+  await until("HTTP/2 is answered", async () => await client.node.start(prior).exited === 0);
+  const got = client.node.start(prior);
+  report(
+    `${way}: HTTP/2 through mutual TLS, same bytes`,
+    await got.exited === 0 && sum(await got.output()) === wanted,
+  );
+  for (const [what, flags, url] of [["2", [], h2Ip], ["1", ["--h1"], filesIp]] as const) {
+    const load = client.node.start([
+      ...["h2load", ...flags, "-n", "2000", "-c", "4", ...(what === "2" ? ["-m", "20"] : [])],
+      `http://${url}/GPL-3`,
+    ]);
+    await load.exited;
+    const text = await load.output();
+    report(`${way}: 2000 requests by HTTP/${what} under load`, text.includes(" 2000 succeeded"));
+  }
+  await reportPeers(way, client, files, cache, h2);
 }
 
 /** Both sides must name the other's identity in their counters of secured connections. */
