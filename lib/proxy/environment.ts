@@ -10,6 +10,7 @@ import type { Network, SocketAddress } from "../mesh/address.ts";
 import type { ClientPolicy, ServerPolicy } from "../mesh/policy.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Labels } from "../telemetry/metric.ts";
+import type { FieldLines } from "../wire/http/mod.ts";
 import type { Balancer } from "./balance.ts";
 
 /** The settings that the byte path reads; durations in milliseconds. */
@@ -72,6 +73,8 @@ export interface OutboundTarget {
   readonly opaqueBackends: readonly WeightedBalancer[];
   /** For the label `authority`: `name.ns.svc.domain:port`, or the address in text. */
   readonly authority: string;
+  /** Fields that requests to it get; null: none. */
+  readonly added: FieldLines | null;
 }
 
 /** A backend's balancer and its share of the traffic. */

@@ -2,7 +2,7 @@
 /** The outbound side of HTTP: an endpoint for each request, by measured latency. */
 
 import type { CloseReason } from "../host/net.ts";
-import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
+import type { FieldLines } from "../wire/http/mod.ts";
 import { pickBackend } from "./backend.ts";
 import type { Balancer, EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
@@ -30,9 +30,7 @@ export class OutboundHttp implements HttpSide {
   constructor(context: PathContext, target: OutboundTarget) {
     this.#context = context;
     this.#target = target;
-    const { policy, authority } = target;
-    const isService = policy.parent.kind === "Service";
-    this.added = isService ? fieldLinesOf([["l5d-dst-canonical", authority]]) : null;
+    this.added = target.added;
   }
 
   admit(): Refusal | null {

@@ -19,6 +19,7 @@ import {
   type SocketAddress,
 } from "../mesh/address.ts";
 import type { ClientPolicy, Profile, Route } from "../mesh/policy.ts";
+import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
 import {
   type BalancerLease,
   Destinations,
@@ -135,6 +136,10 @@ class WatchedTarget implements OutboundTarget {
     return this.#found().authority;
   }
 
+  get added(): FieldLines | null {
+    return this.#found().added;
+  }
+
   get httpBackends(): readonly WeightedBalancer[] {
     return this.#found().http;
   }
@@ -240,9 +245,11 @@ class WatchedTarget implements OutboundTarget {
   #replace(policy: ClientPolicy, authority: string): void {
     const old = this.#leases;
     this.#leases = [];
+    const isService = policy.parent.kind === "Service";
     this.#view = {
       policy,
       authority,
+      added: isService ? fieldLinesOf([["l5d-dst-canonical", authority]]) : null,
       http: this.#balancers(policy.http, "http"),
       opaque: this.#balancers(policy.opaque, "opaque"),
     };
@@ -294,6 +301,7 @@ class WatchedTarget implements OutboundTarget {
 interface TargetView {
   readonly policy: ClientPolicy;
   readonly authority: string;
+  readonly added: FieldLines | null;
   readonly http: readonly WeightedBalancer[];
   readonly opaque: readonly WeightedBalancer[];
 }

@@ -105,6 +105,7 @@ export class TestTarget implements OutboundTarget {
   get authority(): string {
     return formatAddress(this.address);
   }
+  readonly added = null;
 
   endpoints(...endpoints: Partial<Endpoint>[]): this {
     const whole = endpoints.map((endpoint) => ({

@@ -14,7 +14,7 @@
  *                                                       └────────────────────────────────┘
  */
 
-import { asciiBytes, equalsBytes, hexDigit } from "../../base/bytes.ts";
+import { hexDigit } from "../../base/bytes.ts";
 import {
   CHUNK_EXTENSION_BYTES_MAX,
   CHUNK_EXTENSION_TOTAL_BYTES_MAX,
@@ -23,7 +23,7 @@ import {
   TRAILER_BYTES_MAX,
 } from "../../base/limits.ts";
 import { FIELD_VALUE, TOKEN } from "../http/characters.ts";
-import { isMeshName } from "../http/field-name.ts";
+import { FieldName } from "../http/field-name.ts";
 import type { FieldLines } from "../http/field-lines.ts";
 import { badLineEnd } from "./fields.ts";
 import { Http1Reason } from "./reason.ts";
@@ -51,12 +51,12 @@ const CR = 0x0d;
 const COLON = 0x3a;
 const SEMICOLON = 0x3b;
 
-const HOST = asciiBytes("host");
-const CONTENT_LENGTH = asciiBytes("content-length");
-const TRANSFER_ENCODING = asciiBytes("transfer-encoding");
-
-/** Bytes kept of a trailer's name: enough to tell the forbidden ones apart. */
-const NAME_BYTES_KEPT = 18;
+/**
+ * Trailers that a recipient might merge into the head, where they would change the framing, the host, or
+ * what the mesh says of the client.
+ */
+const FORBIDDEN = 1 << FieldName.HOST | 1 << FieldName.CONTENT_LENGTH |
+  1 << FieldName.TRANSFER_ENCODING | 1 << FieldName.MESH | 1 << FieldName.CANONICAL_DST;
 
 /** Finds the end of one body; begin each message with `begin…`. */
 export class BodyFramer {
@@ -79,7 +79,6 @@ export class BodyFramer {
   #trailerBytes = 0;
   #trailers = 0;
   #nameLength = 0;
-  readonly #name = new Uint8Array(NAME_BYTES_KEPT);
 
   /** No body. */
   beginNone(): void {
@@ -254,8 +253,6 @@ export class BodyFramer {
   #trailerName(byte: number): number {
     const length = this.#nameLength;
     if (TOKEN[byte] === 1) {
-      // Names are compared in lower case; the fold is exact for the letters and hyphens compared.
-      if (length < NAME_BYTES_KEPT) this.#name[length] = byte | 0x20;
       this.#nameLength = length + 1;
       this.#trailerLines ??= new TrailerLines();
       this.#trailerLines.putName(byte);
@@ -266,24 +263,12 @@ export class BodyFramer {
       this.#state = END_LF;
       return 0;
     }
-    if (byte !== COLON || this.#isForbidden() || ++this.#trailers > HEADER_COUNT_MAX) {
+    const name = this.#trailerLines?.endName() ?? FieldName.OTHER;
+    if (byte !== COLON || (1 << name & FORBIDDEN) !== 0 || ++this.#trailers > HEADER_COUNT_MAX) {
       return -Http1Reason.BAD_TRAILER;
     }
-    this.#trailerLines?.endName();
     this.#nameLength = 0;
     this.#state = VALUE;
     return 0;
-  }
-
-  /**
-   * Trailers that a recipient might merge into the head, where they would change the framing, the
-   * host, or what the mesh says of the client.
-   */
-  #isForbidden(): boolean {
-    const name = this.#name;
-    const length = this.#nameLength;
-    return isMeshName(name, 0, length) || equalsBytes(name, 0, length, HOST) ||
-      equalsBytes(name, 0, length, CONTENT_LENGTH) ||
-      equalsBytes(name, 0, length, TRANSFER_ENCODING);
   }
 }

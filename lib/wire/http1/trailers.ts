@@ -2,7 +2,7 @@
 /** Collects the trailer fields of a chunked body, byte by byte, as lines. */
 
 import { FieldLines, RANGES_PER_HEADER } from "../http/field-lines.ts";
-import { fieldName } from "../http/field-name.ts";
+import { FieldName, fieldName } from "../http/field-name.ts";
 
 const TAB = 0x09;
 const LF = 0x0a;
@@ -17,6 +17,7 @@ const BYTES_FIRST = 256;
 export class TrailerLines extends FieldLines {
   #line = 0;
   #nameEnd = 0;
+  #name: FieldName = FieldName.OTHER;
   #valueStart = 0;
 
   /** The next byte of a name. */
@@ -24,12 +25,14 @@ export class TrailerLines extends FieldLines {
     this.#put(byte);
   }
 
-  /** The name is complete. */
-  endName(): void {
+  /** The name is complete; its code. */
+  endName(): FieldName {
     this.#nameEnd = this.fieldsEnd;
+    this.#name = fieldName(this.bytes, this.#line, this.#nameEnd);
     this.#put(COLON);
     this.#put(SPACE);
     this.#valueStart = this.fieldsEnd;
+    return this.#name;
   }
 
   /** The next byte of a value, blanks before it included. */
@@ -52,9 +55,8 @@ export class TrailerLines extends FieldLines {
     this.ranges[slot + 1] = this.#nameEnd;
     this.ranges[slot + 2] = this.#valueStart;
     this.ranges[slot + 3] = end;
-    const name = fieldName(this.bytes, this.#line, this.#nameEnd);
-    this.marks[this.count++] = name;
-    this.seen |= 1 << name;
+    this.marks[this.count++] = this.#name;
+    this.seen |= 1 << this.#name;
     this.#line = this.fieldsEnd;
   }
 
