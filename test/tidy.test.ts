@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { findCycle, importsOf, resolveImport, wrongImports } from "./tidy/graph.ts";
-import { wrongText } from "./tidy/text.ts";
+import { wrongTest, wrongText } from "./tidy/text.ts";
 
 const top = new URL("..", import.meta.url).pathname;
 
@@ -54,6 +54,16 @@ describe("the rules bite", () => {
     expect(wrongText("lib/mesh/x.ts", "const a = 1;")).toHaveLength(1);
     expect(wrongText("lib/mesh/x.ts", `${doc}${"\n".repeat(600)}`)).toHaveLength(1);
   });
+
+  test("tests that cannot fail", () => {
+    const body = (line: string) => `test("x", async () => {\n  ${line}\n});\n`;
+    expect(wrongTest("x.test.ts", body("expect(read()).rejects.toThrow();"))).toHaveLength(1);
+    expect(wrongTest("x.test.ts", body("expect(a(b(1)))\n    .resolves.toBe(1);"))).toHaveLength(1);
+    expect(wrongTest("x.test.ts", body("await expect(read()).rejects.toThrow();"))).toEqual([]);
+    expect(wrongTest("x.test.ts", body("expect(a).toBe(1);\n  await expect(b).rejects.x();")))
+      .toEqual([]);
+    expect(wrongTest("x.test.ts", 'test.only("x", () => {});')).toHaveLength(1);
+  });
 });
 
 describe("the tree", () => {
@@ -76,6 +86,13 @@ describe("the tree", () => {
   test("text keeps the rules", async () => {
     const wrong = [...await product()].flatMap(([path, source]) => wrongText(path, source));
     expect(wrong).toEqual([]);
+  });
+
+  test("tests can fail", async () => {
+    const files = await sources("{lib,cmd,test}/**/*.test.ts");
+    files.delete("test/tidy.test.ts");
+    expect(files.size).toBeGreaterThan(80);
+    expect([...files].flatMap(([path, source]) => wrongTest(path, source))).toEqual([]);
   });
 
   test("speaks of itself alone", async () => {

@@ -39,7 +39,7 @@ test("what is missing or no file has its code and a message without a stack", as
   expect(await codeOf(listFolder(join(folder, "none")))).toBe("not_found");
   expect(await codeOf(writeTextAtomic(join(folder, "file/below"), ""))).not.toBe("none");
   expect(() => watchFolder(join(folder, "none"), () => {})).toThrow("no such file or folder");
-  expect(readText(join(folder, "none"))).rejects.toThrow(
+  await expect(readText(join(folder, "none"))).rejects.toThrow(
     `Cannot read "${join(folder, "none")}": no such file or folder`,
   );
 });

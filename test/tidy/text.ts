@@ -56,6 +56,21 @@ export function wrongText(path: string, source: string): string[] {
   return wrong;
 }
 
+/** What makes a test that cannot fail, or that keeps others from running. */
+export function wrongTest(path: string, source: string): string[] {
+  const wrong: string[] = [];
+  const at = (index: number) => `${path}:${source.slice(0, index).split("\n").length}`;
+  // A statement that begins with `expect` and goes on to `.rejects` is a promise that nobody awaits.
+  const floating = /(?:^|[;{}])\s*\n\s*expect\((?:(?!;\n)[^])*?\)\s*\.\s*(?:rejects|resolves)\b/g;
+  for (const { index, 0: text } of source.matchAll(floating)) {
+    wrong.push(`${at(index + text.length)}: rejects — use await expect`);
+  }
+  for (const { index, 0: text } of source.matchAll(/\b(?:test|describe)\.only\b/g)) {
+    wrong.push(`${at(index)}: ${text} — use nothing: all tests run`);
+  }
+  return wrong;
+}
+
 function report(
   wrong: string[],
   at: string,

@@ -124,9 +124,9 @@ test("a single file is a source too", async () => {
   expect([...follower.objects.keys()]).toEqual(["ConfigMap default/a"]);
 });
 
-test("what does not exist is refused", () => {
+test("what does not exist is refused", async () => {
   const nowhere = join(folder, "nowhere");
-  expect(readFolder(nowhere)).rejects.toThrow(`"${nowhere}": no such file or folder`);
+  await expect(readFolder(nowhere)).rejects.toThrow(`"${nowhere}": no such file or folder`);
 });
 
 describe("a change", () => {
