@@ -35,7 +35,7 @@ export function chooseCommand(
   const text = overrides.get(name) ?? (first ? overrides.get(workload) : undefined) ??
     pod.annotations[`${COMMAND_ANNOTATION}.${name}`] ??
     (first ? pod.annotations[COMMAND_ANNOTATION] : undefined);
-  // Without `exec` the shell would stay between the mesh's signals and the program.
+  // The shell may stay in between: signals go to the whole process group.
   if (text !== undefined) return { words: ["sh", "-c", text], own: false };
   if (container.command.length === 0) return null;
   return { words: [...container.command, ...container.args], own: false };
