@@ -117,19 +117,21 @@ describe.skipIf(reason !== undefined)("a mesh in trouble", () => {
     // It does not answer, then nobody listens, then another one does.
     process.kill(identity, "SIGSTOP");
     const late = laptop.start(["run", "late", "--", "curl", "-sS", "http://rude:8000/whole"]);
-    await until(() => laptop.podIp("late") !== undefined);
     const admin = (path: string) => {
       const words = ["curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}"];
       return laptop.inside(...words, `http://${laptop.podIp("late")}:4191${path}`);
     };
-    await until(() => admin("/ready") === "503");
-    expect(admin("/live")).toBe("200");
-    const before = codes().length;
-    await until(() => codes().length > before + 10);
-    expect(laptop.processes(/^curl -sS http:\/\/rude:8000\/whole $/)).toEqual([]);
-    expect(late.text()).not.toContain("xxx");
-    expect(admin("/ready")).toBe("503");
-    process.kill(identity, "SIGKILL");
+    try {
+      await until(() => laptop.podIp("late") !== undefined && admin("/ready") === "503");
+      expect(admin("/live")).toBe("200");
+      const before = codes().length;
+      await until(() => codes().length > before + 10);
+      expect(laptop.processes(/^curl -sS http:\/\/rude:8000\/whole $/)).toEqual([]);
+      expect(late.text()).not.toContain("xxx");
+      expect(admin("/ready")).toBe("503");
+    } finally {
+      process.kill(identity, "SIGKILL");
+    }
     expect(await late.child.exited).toBe(0);
     expect(late.text()).toContain("x".repeat(50_000));
     laptop.write("steady-over", "");

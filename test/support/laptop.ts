@@ -140,11 +140,15 @@ export class Laptop {
     return await this.#up?.exited ?? 0;
   }
 
-  /** Processes of this mesh whose command line, words joined by blanks, is matched. */
+  /**
+   * Processes of this mesh whose command line, words joined by blanks, is matched. Without children of
+   * such ones: until a child runs its own program, it has its parent's command line.
+   */
   processes(command: RegExp): number[] {
-    return numbersIn("/proc").filter((pid) =>
+    const found = numbersIn("/proc").filter((pid) =>
       command.test(read(`/proc/${pid}/cmdline`).replaceAll("\0", " ")) && this.#owns(pid)
     );
+    return found.filter((pid) => !found.includes(parentOf(pid)));
   }
 
   /**
@@ -228,6 +232,12 @@ export class Laptop {
 
 function numbersIn(folder: string): number[] {
   return readdirSync(folder).filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+/** 0 for a process that is gone. */
+function parentOf(pid: number): number {
+  // The name, in parentheses, may hold anything; state and parent come after it.
+  return Number(read(`/proc/${pid}/stat`).split(") ").at(-1)?.split(" ")[1] ?? 0);
 }
 
 function read(path: string): string {
