@@ -171,20 +171,34 @@ export async function until(
   }
 }
 
-/** CPU time that a process and its threads have used, in microseconds. */
-export function cpuMicros(pid: number): number {
+/** CPU time that a process and its threads have used, in microseconds; the kernel counts in 10 ms. */
+export function cpuTimes(
+  pid: number,
+): { readonly userMicros: number; readonly kernelMicros: number } {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+  return { userMicros: Number(fields[11]) * 10_000, kernelMicros: Number(fields[12]) * 10_000 };
 }
 
-/** Resident and private memory of a process, in MB. */
-export function memory(pid: number): { residentMb: number; privateMb: number } {
+/** Memory of a process in MB: resident, its share of it, its own alone, and what no file backs. */
+export interface Memory {
+  readonly residentMb: number;
+  /** Pages that several processes share count in parts. */
+  readonly proportionalMb: number;
+  readonly privateMb: number;
+  readonly anonymousMb: number;
+}
+
+/** Reads the memory of a process now. */
+export function memory(pid: number): Memory {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  const kb = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
+  const mb = (name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0) / 1024;
   return {
-    residentMb: kb("Rss") / 1024,
-    privateMb: (kb("Private_Clean") + kb("Private_Dirty")) / 1024,
+    residentMb: mb("Rss"),
+    proportionalMb: mb("Pss"),
+    privateMb: mb("Private_Clean") + mb("Private_Dirty"),
+    anonymousMb: mb("Anonymous"),
   };
 }
 

@@ -24,6 +24,19 @@ export interface PodSpec {
   readonly node: Node;
   readonly port: number;
   readonly labels: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** A Service in front of the pods whose label `app` is its name. */
+export interface ServiceSpec {
+  readonly name: string;
+  readonly clusterIP: string;
+  readonly ports: readonly {
+    readonly name: string;
+    readonly port: number;
+    readonly targetPort: number;
+  }[];
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** A running control plane. */
@@ -96,11 +109,16 @@ export class Mesh {
 
   /** A Service with an address of its own, in front of the pods with the label `app`. */
   service(name: string, clusterIP: string, port: number, targetPort: number): void {
+    this.serviceOf({ name, clusterIP, ports: [{ name: "port", port, targetPort }] });
+  }
+
+  /** A Service of several ports. */
+  serviceOf({ name, clusterIP, ports, annotations = {} }: ServiceSpec): void {
     this.apply(`service-${name}`, {
       apiVersion: "v1",
       kind: "Service",
-      metadata: { name, namespace: "default" },
-      spec: { clusterIP, selector: { app: name }, ports: [{ port, targetPort }] },
+      metadata: { name, namespace: "default", annotations },
+      spec: { clusterIP, selector: { app: name }, ports },
     });
   }
 
@@ -119,6 +137,7 @@ export class Mesh {
         name: pod.name,
         namespace: "default",
         labels: { ...pod.labels, "linkerd.io/control-plane-ns": NAMESPACE },
+        annotations: pod.annotations ?? {},
       },
       spec: { serviceAccountName: pod.name, containers: [application, proxy] },
       status: {
@@ -169,6 +188,7 @@ export class Mesh {
       LINKERD2_PROXY_OUTBOUND_LISTEN_ADDRS: "127.0.0.1:4140",
       LINKERD2_PROXY_CONTROL_LISTEN_ADDR: "0.0.0.0:4190",
       LINKERD2_PROXY_ADMIN_LISTEN_ADDR: "0.0.0.0:4191",
+      LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "all-unauthenticated",
       LINKERD2_PROXY_INBOUND_PORTS: String(pod.port),
       LINKERD2_PROXY_INBOUND_IPS: pod.node.ip,
       LINKERD2_PROXY_LOG: "warn",

@@ -1,0 +1,72 @@
+/**
+ * A mesh's data plane under Malla's control plane: real identity and controller, two sidecars, the
+ * redirect in both namespaces; load goes to the address of a Service, as an application's would. The
+ * sidecars are ours, or a stock linkerd2-proxy that was built elsewhere.
+ */
+
+import type { Program } from "../support/lab.ts";
+import type { Mesh, PodSpec } from "../support/mesh.ts";
+import {
+  answers,
+  BACKEND_PORTS,
+  type DataPlane,
+  type Place,
+  PROXY_CORE,
+  WAYS,
+  waysTo,
+} from "./place.ts";
+
+/** A proxy of Malla's, or the program of a stock one. */
+export type Sidecar = { readonly stock: string } | "malla";
+
+/** Both sides are told which port carries no HTTP. */
+const OPAQUE = { "config.linkerd.io/opaque-ports": String(BACKEND_PORTS.opaque) };
+
+/** Starts both sidecars in the mesh; the place's name must be new in it. */
+export async function startMeshed(
+  place: Place,
+  mesh: Mesh,
+  sidecar: Sidecar,
+  serviceIp: string,
+): Promise<DataPlane> {
+  const { name } = place;
+  const port = BACKEND_PORTS.http1;
+  const server: PodSpec = {
+    name: `${name}-server`,
+    node: place.server,
+    port,
+    labels: { app: name },
+    annotations: OPAQUE,
+  };
+  const client: PodSpec = { name: `${name}-client`, node: place.client, port, labels: {} };
+  mesh.serviceOf({
+    name,
+    clusterIP: serviceIp,
+    ports: WAYS.map((name) => ({
+      name,
+      port: BACKEND_PORTS[name],
+      targetPort: BACKEND_PORTS[name],
+    })),
+    annotations: OPAQUE,
+  });
+  const serverProxy = place.keep(await join(mesh, server, sidecar));
+  const clientProxy = place.keep(await join(mesh, client, sidecar));
+  const ways = waysTo((way) => `${serviceIp}:${BACKEND_PORTS[way]}`);
+  for (const way of WAYS) await answers(place.client, way, ways[way]);
+  return {
+    name: sidecar === "malla" ? "malla" : "linkerd2-proxy",
+    place,
+    ways,
+    proxies: [clientProxy, serverProxy],
+  };
+}
+
+/** Adds a pod to the mesh with a sidecar that is ready, and redirects its traffic. */
+export async function join(mesh: Mesh, pod: PodSpec, sidecar: Sidecar): Promise<Program> {
+  mesh.pod(pod);
+  const proxy = sidecar === "malla"
+    ? await mesh.startProxy(pod, PROXY_CORE)
+    : await mesh.startPeer(pod, sidecar.stock, PROXY_CORE);
+  mesh.redirect(pod.node, sidecar === "malla" ? "marked" : "unmarked");
+  return proxy;
+}
