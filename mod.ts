@@ -85,7 +85,7 @@ export interface MeshSettings {
   readonly publish?: readonly string[];
   /** What to run for a workload or container, in place of its command, by its name. */
   readonly commands?: Readonly<Record<string, string>>;
-  /** Port of the live page on 127.0.0.1; 0: any free one; default 8084. */
+  /** Port of the live page on 127.0.0.1; 0 takes a free one; default 8084. */
   readonly pagePort?: number;
   /** Takes the log lines of all containers; default: they go to standard output. */
   readonly log?: (chunk: Uint8Array) => void;

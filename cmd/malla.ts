@@ -3,6 +3,9 @@
  * and is loaded only when it is asked for, so that a sidecar carries nothing of the command line.
  */
 
+import { nearest } from "../lib/base/nearest.ts";
+import { EXIT_USAGE } from "../lib/config/fault.ts";
+
 /** Runs a mode with the words after its name; resolves to the exit code. */
 type Mode = (args: readonly string[]) => Promise<number>;
 
@@ -39,6 +42,11 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
   init: {
     summary: "redirect a pod's traffic to its proxy, then exit",
     load: () => import("./init.ts"),
+  },
+  node: {
+    summary: "the inner half of up",
+    load: () => import("./node.ts"),
+    hidden: true,
   },
   proxy: {
     summary: "the sidecar: takes a pod's connections and secures them",
@@ -83,24 +91,41 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
   },
 };
 
+/** Words that people try for what has another name here. */
+const ALIASES: ReadonlyMap<string, string> = new Map([["--version", "version"], ["-v", "version"]]);
+
 /** Picks the mode by the first word of the arguments, runs it and sets the exit code. */
 export async function main(words: readonly string[]): Promise<void> {
-  const [name = "help", ...args] = words;
-  const entry = MODES[name];
-  if (entry !== undefined) {
-    process.exitCode = await (await entry.load()).run(args);
-    return;
-  }
-  if (["help", "--help", "-h"].includes(name)) {
+  const [first = "help", ...rest] = words;
+  const asksHelp = ["help", "--help", "-h"].includes(first);
+  const [name, args] = asksHelp
+    ? [rest.find(isWord), ["--help"]]
+    : [ALIASES.get(first) ?? first, rest];
+  if (name === undefined) {
     process.stdout.write(usage());
     return;
   }
-  process.stderr.write(`malla: unknown mode "${name}"\n\n${usage()}`);
-  process.exitCode = 64;
+  const entry = Object.hasOwn(MODES, name) ? MODES[name] : undefined;
+  if (entry === undefined) {
+    const meant = nearest(name, shownModes().map(([mode]) => mode));
+    const hint = meant === undefined ? "" : `; did you mean "${meant}"?`;
+    process.stderr.write(`malla: unknown mode "${name}"${hint}\n\n${usage()}`);
+    process.exitCode = EXIT_USAGE;
+    return;
+  }
+  process.exitCode = await (await entry.load()).run(args);
+}
+
+function isWord(word: string): boolean {
+  return !word.startsWith("-");
+}
+
+function shownModes(): [string, ModeEntry][] {
+  return Object.entries(MODES).filter(([, { hidden }]) => hidden !== true);
 }
 
 function usage(): string {
-  const shown = Object.entries(MODES).filter(([, { hidden }]) => hidden !== true);
+  const shown = shownModes();
   const width = Math.max(0, ...shown.map(([name]) => name.length));
   const lines = shown.map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}\n`);
   return `Usage: malla <mode> [options]\n\n${lines.join("")}\n` +

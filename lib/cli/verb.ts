@@ -17,10 +17,12 @@ export function createVerb(name: string, summary: string, terminal: Terminal): V
     .description(summary)
     .exitOverride()
     .showSuggestionAfterError()
+    .showHelpAfterError(`"malla ${name} --help" tells more`)
     .helpOption("-h, --help", "show this")
     .configureOutput({
       writeOut: (text) => terminal.write(text),
       writeErr: (text) => terminal.writeError(text),
+      outputError: (text, write) => write(text.replace(/^error: /, `malla ${name}: `)),
       getOutHelpWidth: () => Math.min(terminal.columns(), 100),
       getOutHasColors: () => false,
       getErrHasColors: () => false,
@@ -76,6 +78,20 @@ export function valueOf<T>(type: SettingType<T>): (text: string) => T {
     const parsed = type.parse(text);
     if (parsed.ok) return parsed.value;
     throw new InvalidArgumentError(`Expected ${type.expected}.`);
+  };
+}
+
+/** For an option that may be given again: reads each value, and keeps them in their order. */
+export function repeated<T>(
+  read: (text: string) => T,
+): (text: string, former: readonly T[] | undefined) => readonly T[] {
+  return (text, former = []) => {
+    try {
+      return [...former, read(text)];
+    } catch (error) {
+      if (error instanceof Fault) throw new InvalidArgumentError(error.message);
+      throw error;
+    }
   };
 }
 

@@ -64,7 +64,7 @@ export function startNode(
 ): Child {
   makeFolder(innerFolder(spec.folder), 0o700);
   const child = spawn({
-    command: ["setpriv", "--pdeathsig", "KILL", ...NAMESPACES, ...spec.ownCommand, "up", "--node"],
+    command: ["setpriv", "--pdeathsig", "KILL", ...NAMESPACES, ...spec.ownCommand, "node"],
     env: systemEnvironment(),
     session: true,
     stdin: "pipe",

@@ -46,7 +46,7 @@ export interface MeshOptions {
   readonly namespace: string;
   readonly overrides: ReadonlyMap<string, string>;
   readonly published: readonly Publication[];
-  /** Port of the live page on 127.0.0.1; 0: any free one. */
+  /** Port of the live page on 127.0.0.1; 0 takes a free one. */
   readonly pagePort: number;
   readonly colours: boolean;
   readonly logLevel: NodeSpec["logLevel"];

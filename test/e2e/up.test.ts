@@ -430,7 +430,7 @@ describe.skipIf(reason !== undefined)("malla up refuses", () => {
   test("flags that it does not know, and folders that do not exist", async () => {
     expect(await refused("--nonsense")).toMatch(/^64 malla up: .*--nonsense/);
     expect((await laptop.run("up", "-f", "nowhere")).err).toContain('"nowhere"');
-    expect((await laptop.run("up")).err).toContain("expected -f");
+    expect((await laptop.run("up")).err).toContain("Expected -f");
     const run = await laptop.run("run", "one", "--", "true");
     expect(run.err).toContain('start one with "malla up -f DIR"');
   });
