@@ -17,7 +17,7 @@ const NAME = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
 interface RunFlags {
   readonly port?: number;
   readonly namespace: string;
-  readonly env: readonly (readonly [string, string])[];
+  readonly env?: readonly (readonly [string, string])[];
   readonly mesh?: string;
 }
 
@@ -25,11 +25,12 @@ interface RunFlags {
 export function run(args: readonly string[]): Promise<number> {
   const terminal = processTerminal();
   const verb = createVerb("run", SUMMARY, terminal)
+    .usage("[options] <name> -- <command...>")
     .argument("<name>", "what it is called in the mesh")
     .argument("<command...>", "what to run; write -- before it")
     .option("--port <port>", "the port that it listens on; others reach it there", valueOf(port()))
     .option("-n, --namespace <name>", "its namespace", "default")
-    .option("-e, --env <name=value>", "sets a variable; may be given again", repeated(readPair), [])
+    .option("-e, --env <name=value>", "sets a variable; may be given again", repeated(readPair))
     .option("--mesh <socket>", "the control socket of the mesh", valueOf(nonEmpty()));
   return runVerb(verb, args, terminal, async () => {
     const [name = "", ...command] = verb.args;
@@ -46,7 +47,7 @@ export function run(args: readonly string[]): Promise<number> {
       namespace: flags.namespace,
       port: flags.port ?? null,
       command,
-      environment: { ...environment(), ...Object.fromEntries(flags.env) },
+      environment: { ...environment(), ...Object.fromEntries(flags.env ?? []) },
       workingDir: currentDirectory(),
     }, terminal);
   });

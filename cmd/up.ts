@@ -18,9 +18,9 @@ const GRACE_SECONDS_MAX = 3_600;
 
 /** The words after `up`, as read. */
 interface UpFlags {
-  readonly file: readonly string[];
-  readonly exec: readonly (readonly [string, string])[];
-  readonly publish: readonly Publication[];
+  readonly file?: readonly string[];
+  readonly exec?: readonly (readonly [string, string])[];
+  readonly publish?: readonly Publication[];
   readonly namespace: string;
   readonly pagePort: number;
   readonly grace: number;
@@ -39,19 +39,16 @@ export function run(args: readonly string[]): Promise<number> {
       "-f, --file <path>",
       "manifests: a folder or a file; may be given again",
       repeated(valueOf(nonEmpty())),
-      [],
     )
     .option(
       "--exec <name=cmd>",
       "what to run for a workload or container, in place of its command",
       repeated(readOverride),
-      [],
     )
     .option(
       "--publish <svc[.ns]:port=hostport>",
       "make a Service's port reachable on 127.0.0.1:HOSTPORT",
       repeated(parsePublication),
-      [],
     )
     .option("-n, --namespace <name>", "namespace of objects that name none", "default")
     .option(
@@ -69,7 +66,7 @@ export function run(args: readonly string[]): Promise<number> {
     .option("--log-level <level>", `the mesh's own programs: ${LEVELS.join(", ")}`, level, "warn")
     .option("--proxy-logs <level>", "the same for the proxies", level, "warn");
   return runVerb(verb, args, terminal, async () => {
-    if (verb.opts<UpFlags>().file.length === 0) {
+    if (verb.opts<UpFlags>().file === undefined) {
       throw new Fault("invalid_argument", "Expected -f with a folder of manifests; see --help");
     }
     const mesh = await startMesh(optionsOf(verb.opts<UpFlags>(), terminal.colours));
@@ -82,10 +79,10 @@ export function run(args: readonly string[]): Promise<number> {
 
 function optionsOf(flags: UpFlags, colours: boolean): MeshOptions {
   return {
-    places: flags.file,
+    places: flags.file ?? [],
     namespace: flags.namespace,
-    overrides: new Map(flags.exec),
-    published: flags.publish,
+    overrides: new Map(flags.exec ?? []),
+    published: flags.publish ?? [],
     pagePort: flags.pagePort,
     colours,
     logLevel: flags.logLevel,
