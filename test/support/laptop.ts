@@ -166,7 +166,7 @@ export class Laptop {
   /** The first process inside the mesh's namespaces. */
   node(): number {
     // `unshare`, which stays outside, has the same words behind its own.
-    return this.process(/^(?!unshare ).* up --node $/);
+    return this.process(/^(?!unshare ).* node $/);
   }
 
   /** Runs a command in the mesh's own network, beside the control plane; what it writes. */
