@@ -250,3 +250,6 @@ export const UPSTREAM_IDLE_MS = 90_000;
 
 /** Request heads of closed streams that a connection keeps for the next ones, some 1 KB each. */
 export const REQUEST_HEADS_KEPT = 32;
+
+/** Tries of one request beside the first one that configuration may ask for. */
+export const RETRIES_MAX = 10;

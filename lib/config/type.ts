@@ -5,6 +5,7 @@
  */
 
 import * as v from "valibot";
+import { DURATION_EXPECTED, parseDuration } from "../base/duration.ts";
 
 /** A kind of value that a setting may have. */
 export interface SettingType<T> {
@@ -120,37 +121,12 @@ export function oneOf<const W extends readonly [string, ...string[]]>(
   );
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
-
 /** A time with its unit (`300ms`, `10s`, `1m`, `1h`, `1d`, `24h0m0s`), as milliseconds. */
 export function duration(): SettingType<number> {
   return typeOf(
-    {
-      expected: "a duration with its unit, such as 300ms, 10s, 1m, 1h or 1d",
-      placeholder: "DURATION",
-    },
-    v.pipe(
-      v.string(),
-      v.trim(),
-      v.regex(/^(\d{1,12}(\.\d{1,6})?(ms|s|m|h|d))+$/),
-      v.transform(durationMs),
-      v.safeInteger(),
-    ),
+    { expected: DURATION_EXPECTED, placeholder: "DURATION" },
+    reading(parseDuration),
   );
-}
-
-function durationMs(text: string): number {
-  let sum = 0;
-  for (const [, amount, unit = ""] of text.matchAll(/([\d.]+)(ms|s|m|h|d)/g)) {
-    sum += Number(amount) * (UNIT_MS[unit] ?? NaN);
-  }
-  return Math.round(sum);
 }
 
 /** Several values of one type, separated by commas. Blanks around them and empty ones are dropped. */

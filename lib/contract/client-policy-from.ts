@@ -4,23 +4,31 @@
  * A foreign control plane may send more than `ClientPolicy` can say: several routes, route matches,
  * filters that change messages, failures for a part of the requests, different routes for HTTP/1 and
  * HTTP/2. Such a route becomes one that answers every request with 500 and `unsupported policy: …`,
- * since following only a part of it would send traffic where it must not go. Time-outs, retries and
- * failure accrual are passed over: they narrow nothing.
+ * since following only a part of it would send traffic where it must not go.
  */
 
 import type { Backend, ClientPolicy, Route, RouteAction } from "../mesh/policy.ts";
+import type { RetryPolicy } from "../mesh/reliability.ts";
 import { durationFromWire } from "./duration.ts";
 import { endpointFromWire } from "./endpoint.ts";
 import type {
   Backend as WireBackend,
+  FailureAccrual,
   GrpcRoute,
   HttpRoute,
   OpaqueRoute,
   OutboundPolicy,
   TlsRoute,
 } from "./gen/outbound_pb.ts";
-import type { HttpRouteMatch, Ratio } from "./gen/http_route_pb.ts";
+import type { HttpRouteMatch, Ratio, Timeouts } from "./gen/http_route_pb.ts";
 import { statusOfGrpcCode } from "./grpc-status.ts";
+import {
+  accrualFromWire,
+  grpcRetryFromWire,
+  httpRetryFromWire,
+  penaltyFromWire,
+  timeoutsFromWire,
+} from "./reliability.ts";
 import { defaultResource, resourceFromWire } from "./resource.ts";
 
 const DETECT_TIMEOUT_MS = 10_000;
@@ -74,13 +82,24 @@ export function clientPolicyFromWire(message: OutboundPolicy): ClientPolicy {
         http: same ? http : unsupported(http, "different routes for HTTP/1 and HTTP/2"),
         opaque: connectionRoute(opaque?.routes ?? []),
         parent,
+        ...accrued(http1?.failureAccrual ?? http2?.failureAccrual),
       };
     }
     case "http1":
     case "http2":
-      return { ...policy, protocol: kind.case, ...both(httpRoute(kind.value.routes)) };
+      return {
+        ...policy,
+        protocol: kind.case,
+        ...both(httpRoute(kind.value.routes)),
+        ...accrued(kind.value.failureAccrual),
+      };
     case "grpc":
-      return { ...policy, protocol: "grpc", ...both(grpcRoute(kind.value.routes)) };
+      return {
+        ...policy,
+        protocol: "grpc",
+        ...both(grpcRoute(kind.value.routes)),
+        ...accrued(kind.value.failureAccrual),
+      };
     case "opaque":
       return { ...policy, protocol: "opaque", ...both(connectionRoute(kind.value.routes)) };
     case "tls":
@@ -88,6 +107,11 @@ export function clientPolicyFromWire(message: OutboundPolicy): ClientPolicy {
     default:
       return { ...policy, protocol: "detect", ...both(unsupportedRoute("unknown protocol")) };
   }
+}
+
+function accrued(message: FailureAccrual | undefined): Pick<ClientPolicy, "accrual"> {
+  const accrual = accrualFromWire(message);
+  return accrual === undefined ? {} : { accrual };
 }
 
 /** Where the protocol is fixed, the one route serves whatever comes. */
@@ -106,7 +130,8 @@ function httpRoute(routes: readonly HttpRoute[]): Route {
     return unsupported({ resource }, `an HTTP route with ${route.rules.length} rules`);
   }
   if (!catchesAll(rule.matches)) return unsupported({ resource }, "matches of an HTTP route");
-  return { resource, action: ruleAction(rule.filters, rule.backends) };
+  const action = ruleAction(rule.filters, rule.backends);
+  return { resource, action, ...limits(rule.timeouts, httpRetryFromWire(rule.retry)) };
 }
 
 function grpcRoute(routes: readonly GrpcRoute[]): Route {
@@ -123,7 +148,19 @@ function grpcRoute(routes: readonly GrpcRoute[]): Route {
     headers.length > 0 || (rpc?.service ?? "") !== "" || (rpc?.method ?? "") !== ""
   );
   if (narrow) return unsupported({ resource }, "matches of a gRPC route");
-  return { resource, action: ruleAction(rule.filters, rule.backends) };
+  const action = ruleAction(rule.filters, rule.backends);
+  return { resource, action, ...limits(rule.timeouts, grpcRetryFromWire(rule.retry)) };
+}
+
+function limits(
+  message: Timeouts | undefined,
+  retry: RetryPolicy | undefined,
+): Pick<Route, "retry" | "timeouts"> {
+  const timeouts = timeoutsFromWire(message);
+  return {
+    ...(retry === undefined ? {} : { retry }),
+    ...(timeouts === undefined ? {} : { timeouts }),
+  };
 }
 
 function tlsRoute(routes: readonly TlsRoute[]): Route {
@@ -208,6 +245,7 @@ function backendAction(wire: WireRouteBackend, weight: number): RouteAction {
         path: discovery.kind.value.path,
         defaultRttMs: durationFromWire(load.value?.defaultRtt, DEFAULT_RTT_MS),
         decayMs: durationFromWire(load.value?.decay, DECAY_MS),
+        ...(load.case === "penaltyPeakEwma" ? { penalty: penaltyFromWire(load.value) } : {}),
       } as const;
       return { kind: "backends", backends: [{ resource, target, weight }] };
     }

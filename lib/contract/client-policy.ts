@@ -19,6 +19,7 @@ import {
   type TlsRouteSchema,
 } from "./gen/outbound_pb.ts";
 import { grpcCodeOfStatus } from "./grpc-status.ts";
+import { accrualToWire, grpcRetryToWire, httpRetryToWire, timeoutsToWire } from "./reliability.ts";
 import { resourceInit } from "./resource.ts";
 
 /** How many requests may wait at a backend, and how long while none of its endpoints is ready. */
@@ -30,6 +31,7 @@ const ALWAYS = { numerator: 1, denominator: 1 };
 
 type ProtocolInit = MessageInitShape<typeof ProxyProtocolSchema>;
 type BackendInit = MessageInitShape<typeof BackendSchema>;
+type BalancerTarget = Extract<Backend["target"], { kind: "balancer" }>;
 type NoFields = Record<string, never>;
 
 /** Where a rule sends traffic: the same shape in all four kinds of routes. */
@@ -60,7 +62,8 @@ export function clientPolicyToWire(policy: ClientPolicy): OutboundPolicy {
 }
 
 function protocolInit(policy: ClientPolicy): ProtocolInit {
-  const http = { routes: [httpRoute(policy.http)] };
+  const failureAccrual = accrualToWire(policy.accrual);
+  const http = { routes: [httpRoute(policy.http)], failureAccrual };
   const opaque = { routes: [opaqueRoute(policy.opaque)] };
   switch (policy.protocol) {
     case "detect": {
@@ -72,7 +75,9 @@ function protocolInit(policy: ClientPolicy): ProtocolInit {
     case "http2":
       return { kind: { case: "http2", value: http } };
     case "grpc":
-      return { kind: { case: "grpc", value: { routes: [grpcRoute(policy.http)] } } };
+      return {
+        kind: { case: "grpc", value: { routes: [grpcRoute(policy.http)], failureAccrual } },
+      };
     case "opaque":
       return { kind: { case: "opaque", value: opaque } };
     case "tls":
@@ -91,6 +96,8 @@ function httpRoute(route: Route): MessageInitShape<typeof HttpRouteSchema> {
         kind: { case: "failureInjector", value: { ...failure, ratio: ALWAYS } },
       }],
       backends: distribution(action),
+      timeouts: timeoutsToWire(route.timeouts),
+      ...(route.retry === undefined ? {} : { retry: httpRetryToWire(route.retry) }),
     }],
   };
 }
@@ -112,6 +119,8 @@ function grpcRoute(route: Route): MessageInitShape<typeof GrpcRouteSchema> {
         },
       }],
       backends: distribution(route.action),
+      timeouts: timeoutsToWire(route.timeouts),
+      ...(route.retry === undefined ? {} : { retry: grpcRetryToWire(route.retry) }),
     }],
   };
 }
@@ -170,14 +179,23 @@ function backendInit(backend: Backend): BackendInit {
       case: "balancer",
       value: {
         discovery: { kind: { case: "dst", value: { path: target.path } } },
-        load: {
-          case: "peakEwma",
-          value: {
-            defaultRtt: durationToWire(target.defaultRttMs),
-            decay: durationToWire(target.decayMs),
-          },
-        },
+        load: loadInit(target),
       },
     },
   };
+}
+
+function loadInit(target: BalancerTarget) {
+  const defaultRtt = durationToWire(target.defaultRttMs);
+  const decay = durationToWire(target.decayMs);
+  const { penalty } = target;
+  if (penalty === undefined) return { case: "peakEwma" as const, value: { defaultRtt, decay } };
+  const value = {
+    defaultRtt,
+    decay,
+    penalty: durationToWire(penalty.penaltyMs),
+    maxRetryAfter: durationToWire(penalty.retryAfterMaxMs),
+    penaltyDecay: decay,
+  };
+  return { case: "penaltyPeakEwma" as const, value };
 }

@@ -92,6 +92,7 @@ function servicePolicy(
     const message = `Service "${name}" in namespace "${namespace}" has no port ${port}`;
     return policy("opaque", parent, "undefined-port", { kind: "fail", status: 403, message });
   }
+  const { retry, timeouts, accrual, penalty } = service.reliability;
   const backend: Backend = {
     resource: parent,
     target: {
@@ -99,12 +100,22 @@ function servicePolicy(
       path: `${serviceFqdn(namespace, name, settings.clusterDomain)}:${port}`,
       defaultRttMs: DEFAULT_RTT_MS,
       decayMs: DECAY_MS,
+      ...(penalty === undefined ? {} : { penalty }),
     },
     weight: 1,
   };
   const opaque = isServicePortOpaque(service, port, view, settings);
   const protocol = opaque ? "opaque" : appProtocol(listed?.appProtocol);
-  return policy(protocol, parent, undefined, { kind: "backends", backends: [backend] });
+  const made = policy(protocol, parent, undefined, { kind: "backends", backends: [backend] });
+  return {
+    ...made,
+    http: {
+      ...made.http,
+      ...(retry === undefined ? {} : { retry }),
+      ...(timeouts === undefined ? {} : { timeouts }),
+    },
+    ...(accrual === undefined ? {} : { accrual }),
+  };
 }
 
 /** Traffic that leaves the mesh goes where it was going, unchanged. */

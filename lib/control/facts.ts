@@ -13,6 +13,7 @@ import {
 } from "../source/objects.ts";
 import { knownPortRanges, type PortRange } from "../mesh/port-range.ts";
 import { type InboundPolicy, inboundPolicy } from "../mesh/policy.ts";
+import { type ServiceReliability, serviceReliability } from "./reliability.ts";
 
 const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
 const SKIP_INBOUND_PORTS = "config.linkerd.io/skip-inbound-ports";
@@ -73,6 +74,7 @@ export interface ServiceFacts {
   readonly opaquePorts?: readonly PortRange[];
   /** Whether only endpoints on the asker's own node may be used. */
   readonly localOnly: boolean;
+  readonly reliability: ServiceReliability;
 }
 
 /** One address of a slice that is ready. */
@@ -151,6 +153,7 @@ export function serviceFacts(service: Service): ServiceFacts {
     ports,
     ...present("opaquePorts", opaque === undefined ? undefined : knownPortRanges(opaque, named)),
     localOnly: spec.internalTrafficPolicy === "Local",
+    reliability: serviceReliability(metadata.annotations),
   };
 }
 

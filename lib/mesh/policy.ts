@@ -5,6 +5,7 @@
 
 import type { Network } from "./address.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { FailureAccrual, LoadPenalty, RetryPolicy, RouteTimeouts } from "./reliability.ts";
 
 /** Whom a port admits where no object says it: the contract's names. */
 export const INBOUND_POLICIES = [
@@ -91,6 +92,8 @@ export interface Backend {
       readonly path: string;
       readonly defaultRttMs: number;
       readonly decayMs: number;
+      /** How failures weigh on the choice; absent: they do not. */
+      readonly penalty?: LoadPenalty;
     }
     | { readonly kind: "forward"; readonly endpoint: Endpoint };
   /** Relative share of the traffic. */
@@ -109,6 +112,10 @@ export interface Route {
   readonly resource: ResourceRef;
   /** What happens to it. */
   readonly action: RouteAction;
+  /** What is asked for again; absent: nothing. */
+  readonly retry?: RetryPolicy;
+  /** How long it may take; absent: any time. */
+  readonly timeouts?: RouteTimeouts;
 }
 
 /** The outbound policy of one address. */
@@ -123,6 +130,8 @@ export interface ClientPolicy {
   readonly opaque: Route;
   /** The Service or other object that the address belongs to. */
   readonly parent: ResourceRef;
+  /** When an endpoint is left alone for its failures; absent: never. */
+  readonly accrual?: FailureAccrual;
 }
 
 /** What the destination service knows of an address. */
