@@ -81,7 +81,7 @@ describe("a machine", () => {
   }
 
   test("that has everything passes all checks", async () => {
-    expect(await lastOf({})).toEqual({ failing: undefined, count: 6 });
+    expect(await lastOf({})).toEqual({ failing: undefined, count: 7 });
   });
 
   test.each([
@@ -130,6 +130,19 @@ describe("a machine", () => {
     const { failing } = await lastOf({ inNamespaces });
     expect(failing?.name).toBe("redirects and marks work in a namespace");
     expect(failing?.hint).toContain("modprobe");
+  });
+
+  test("without IPv6 a mesh has IPv4 alone, which is told", async () => {
+    const inNamespaces = (command: readonly string[]) =>
+      Promise.resolve(
+        command.join(" ").includes("ip6tables")
+          ? { code: 1, stderr: "sh: cannot create /proc/sys/net/ipv6: Directory nonexistent" }
+          : { code: 0, stderr: "" },
+      );
+    const { failing, count } = await lastOf({ inNamespaces });
+    expect(failing).toMatchObject({ name: "IPv6 works in a namespace", status: "warn" });
+    expect(failing?.hint).toStartWith("a mesh has IPv4 alone here");
+    expect(count).toBe(7);
   });
 
   test("a taken port is a warning: another one will do", async () => {

@@ -293,6 +293,28 @@ describe("which endpoints", () => {
     expect(heard.values).toMatchObject([{ endpoints: [{ address: { ip: "10.42.0.2" } }] }]);
   });
 
+  test.each([
+    [["IPv4", "IPv6"], ["10.42.0.1", "fd42::2"]],
+    [["IPv6", "IPv4"], ["fd42::1", "fd42::2"]],
+  ])("of a dual-stack service each pod is one endpoint: %p", (ipFamilies, expected) => {
+    const clusterIPs = ["10.43.0.1", "fd43::1"];
+    const dual = service("shop/web", [80], { clusterIP: "10.43.0.1", clusterIPs, ipFamilies });
+    const six = [podEndpoint("shop/web-1", "fd42::1"), podEndpoint("shop/web-2", "fd42::2")];
+    const slices = [
+      slice1,
+      { ...slice("shop/web-b", "web", HTTP, six), addressType: "IPv6" as const },
+    ];
+    const control = controlOf([dual, pod1, pod2, ...slices]);
+    const [update] = watchWeb(control).values;
+    const found = update?.kind === "add" ? update.endpoints.map(({ address }) => address.ip) : [];
+    expect(found.sort()).toEqual(expected);
+    // When it has lost its main address it is reached by the other one.
+    change(control, [], [slice1]);
+    expect(watchWeb(control).values).toMatchObject([{
+      endpoints: [{ address: { ip: "fd42::1" } }, { address: { ip: "fd42::2" } }],
+    }]);
+  });
+
   test("a local service gives each node its own", () => {
     const local = service("shop/web", [80], {
       clusterIP: "10.43.0.1",

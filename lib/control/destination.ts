@@ -95,8 +95,11 @@ function endpointSet(
     const state = service === undefined ? "absent" : "external";
     return { state, localOnly: false, labels, endpoints: {} };
   }
-  const members = view.slices(target.namespace, target.service)
-    .flatMap((slice) => sliceMembers(slice, service, target));
+  const members = oncePerPod(
+    view.slices(target.namespace, target.service)
+      .flatMap((slice) => sliceMembers(slice, service, target)),
+    service,
+  );
   const endpoints: Record<string, LocatedEndpoint> = {};
   for (const { member, port } of inZone(members, askerZone)) {
     const pod = member.pod && view.pod(member.pod.namespace, member.pod.name);
@@ -131,6 +134,23 @@ function sliceMembers(
   return slice.members
     .filter(({ hostname }) => target.hostname === undefined || hostname === target.hostname)
     .map((member) => ({ member, port }));
+}
+
+/**
+ * A pod of a dual-stack service has an address in two slices: with both it would be two endpoints to a
+ * balancer, and get twice its share.
+ */
+function oncePerPod(
+  members: readonly PlacedMember[],
+  { ipVersion }: ServiceFacts,
+): readonly PlacedMember[] {
+  const isMain = ({ member }: PlacedMember) => member.ip.includes(":") === (ipVersion === 6);
+  const podOf = ({ member: { pod } }: PlacedMember) => pod && `${pod.namespace}/${pod.name}`;
+  const reached = new Set(members.filter(isMain).map(podOf));
+  return members.filter((placed) => {
+    const pod = podOf(placed);
+    return isMain(placed) || pod === undefined || !reached.has(pod);
+  });
 }
 
 /** A headless service is only a name for its pods: a port that it does not list is the pods' own. */

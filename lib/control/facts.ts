@@ -69,6 +69,8 @@ export interface ServiceFacts {
   readonly external: boolean;
   /** Without `None`. */
   readonly clusterIps: readonly string[];
+  /** The IP version by which pods with both are reached: that of the service's first family. */
+  readonly ipVersion: 4 | 6;
   /** TCP ports alone. */
   readonly ports: readonly ServicePortFact[];
   readonly opaquePorts?: readonly PortRange[];
@@ -145,11 +147,14 @@ export function serviceFacts(service: Service): ServiceFacts {
     ...(spec.clusterIP === undefined ? [] : [spec.clusterIP]),
     ...spec.clusterIPs,
   ]);
+  const clusterIps = [...ips].filter((ip) => ip !== "" && ip !== "None");
+  const [family = clusterIps[0]?.includes(":") ? "IPv6" : "IPv4"] = spec.ipFamilies;
   return {
     namespace: metadata.namespace,
     name: metadata.name,
     external: spec.type === "ExternalName",
-    clusterIps: [...ips].filter((ip) => ip !== "" && ip !== "None"),
+    clusterIps,
+    ipVersion: family === "IPv6" ? 6 : 4,
     ports,
     ...present("opaquePorts", opaque === undefined ? undefined : knownPortRanges(opaque, named)),
     localOnly: spec.internalTrafficPolicy === "Local",

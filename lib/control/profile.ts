@@ -42,7 +42,8 @@ export function authorityProfile(
       if (service === undefined) return unknownProfile(port, settings);
       if (hostname === undefined) return serviceProfile(service, port, view, settings);
       const members = view.slices(namespace, name).flatMap((slice) => slice.members);
-      const ip = members.find((member) => member.hostname === hostname)?.ip;
+      const ips = members.filter((member) => member.hostname === hostname).map(({ ip }) => ip);
+      const ip = ips.find((each) => each.includes(":") === (service.ipVersion === 6)) ?? ips[0];
       const found = ip && podProfile({ ip, port }, askerZone, view, settings);
       return found || unknownProfile(port, settings);
     },

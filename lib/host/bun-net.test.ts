@@ -2,7 +2,7 @@ import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import { makeMaterials, type TestMaterial } from "../../test/support/certificates.ts";
 import { createBunNet } from "./bun-net.ts";
-import { readSockaddr, writeSockaddr } from "./ffi.ts";
+import { readSockaddr, writeSockaddr } from "./sockaddr.ts";
 import type { CloseReason, Conn, ConnHandler, Listener, TlsPeer } from "./net.ts";
 
 const SERVER = "web.default.serviceaccount.identity.malla.cluster.local";

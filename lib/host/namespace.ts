@@ -15,11 +15,10 @@ import {
   statSync,
 } from "node:fs";
 import { Fault } from "../base/fault.ts";
+import { familyOf, SOCK_STREAM_NONBLOCK_CLOEXEC, writeSockaddr } from "./sockaddr.ts";
 import { signalProcess } from "./process.ts";
 
 const CLONE_NEWNET = 0x4000_0000;
-const AF_INET = 2;
-const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
 const WNOHANG = 1;
 const EISCONN = 106;
 const EALREADY = 114;
@@ -62,20 +61,17 @@ export function inNetworkNamespace<T>(path: string, body: () => T): T {
 }
 
 /**
- * Begins a TCP connection to an IPv4 address from within a network namespace (null: this one). Throws
+ * Begins a TCP connection to an address from within a network namespace (null: this one). Throws
  * `unavailable` when it fails at once.
  */
 export function connectInNamespace(path: string | null, ip: string, port: number): OpeningSocket {
   const open = () => {
-    const fd = libc().socket(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, 0);
+    const fd = libc().socket(familyOf(ip), SOCK_STREAM_NONBLOCK_CLOEXEC, 0);
     if (fd < 0) throw new Fault("resource_exhausted", "Cannot make a socket");
     return fd;
   };
   const fd = path === null ? open() : inNetworkNamespace(path, open);
-  const address = new Uint8Array(16);
-  new DataView(address.buffer).setUint16(0, AF_INET, true);
-  new DataView(address.buffer).setUint16(2, port, false);
-  address.set(ip.split(".").map(Number), 4);
+  const address = writeSockaddr({ ip, port });
   const attempt = (): number => {
     if (libc().connect(fd, ptr(address), address.length) === 0) return 0;
     return errno();

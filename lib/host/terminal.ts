@@ -12,8 +12,16 @@ export interface Terminal {
   columns(): number;
 }
 
+/** As shells count a program that SIGPIPE ended. */
+const EXIT_PIPE = 141;
+
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
+  // Whoever read us (`head`, a pager) has had enough: that is an end, not a failure.
+  process.stdout.on("error", (error: Error & { readonly code?: string }) => {
+    if (error.code === "EPIPE") process.exit(EXIT_PIPE);
+    throw error;
+  });
   const isInteractive = process.stdout.isTTY === true;
   const isPlain = Boolean(process.env["NO_COLOR"]) || process.env["TERM"] === "dumb";
   return {

@@ -82,9 +82,9 @@ export class AddedProcess {
     const [run] = this.#mesh.podsOf(this.#workload);
     if (run === undefined || this.#over) return;
     const shot = run.snapshot();
-    if (!this.#told && isPodReady(shot) && this.#isReachable(shot.ip)) {
+    if (!this.#told && isPodReady(shot) && this.#isReachable(run.ip)) {
       this.#told = true;
-      this.#send({ type: "running", ip: shot.ip });
+      this.#send({ type: "running", ip: run.ip });
     }
     if (shot.failure !== "") this.#send({ type: "failed", message: shot.failure });
     const [program] = shot.containers;

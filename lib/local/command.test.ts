@@ -5,6 +5,7 @@ import { ObjectFolder } from "./object-folder.ts";
 import { readPod } from "./pod-model.ts";
 import { Reader } from "./reader.ts";
 import { joinCommand, sandbox } from "./sandbox.ts";
+import { MESH_ADDRESSES } from "./names.ts";
 import { podsOf, readWorkload } from "./workloads.ts";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -68,7 +69,7 @@ describe("injection on the laptop", () => {
       },
     }, "default");
     const [plan] = podsOf(workload!);
-    return preparePod(plan!, new Map(), injectOptions("PEM", "warn"), () => {});
+    return preparePod(plan!, new Map(), injectOptions("PEM", "warn", [MESH_ADDRESSES]), () => {});
   }
 
   test("puts redirect and proxy before the application, and runs our own program for them", () => {

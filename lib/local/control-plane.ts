@@ -13,7 +13,7 @@ import { ContainerRun } from "./container.ts";
 import { PAGE_SERVICE } from "./control-objects.ts";
 import { CONTROL_PORTS, controlIdentity } from "./injection.ts";
 import type { LineStream } from "./log-lines.ts";
-import { MESH_ADDRESSES, MESH_NAMES } from "./names.ts";
+import { clusterNetworks, MESH_ADDRESSES, MESH_NAMES, type MeshNetworks } from "./names.ts";
 import { askProbe } from "./probe-ask.ts";
 import type { Probe } from "./probe-model.ts";
 
@@ -23,6 +23,8 @@ export interface ControlPlaneOptions {
   readonly folder: string;
   /** The folder of objects that controller and dashboard read. */
   readonly objects: string;
+  /** The mesh's networks, one for each IP version. */
+  readonly networks: readonly MeshNetworks[];
   readonly ownCommand: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly logLevel: string;
@@ -85,7 +87,7 @@ export class ControlPlane {
    */
   async start(): Promise<void> {
     const { folder, objects } = this.#options;
-    const { gateway, podNetwork, serviceNetwork } = MESH_ADDRESSES;
+    const { gateway } = MESH_ADDRESSES;
     const anchors = `--trust-anchors-file=${folder}/trust-anchors.pem`;
     this.#run("identity", ADMIN_PORTS.identity, [
       "identity",
@@ -103,7 +105,7 @@ export class ControlPlane {
       `--destination-listen=${gateway}:${CONTROL_PORTS.destination}`,
       `--policy-listen=${gateway}:${CONTROL_PORTS.policy}`,
       `--admin-listen=127.0.0.1:${ADMIN_PORTS.controller}`,
-      `--cluster-networks=${podNetwork},${serviceNetwork}`,
+      `--cluster-networks=${clusterNetworks(this.#options.networks)}`,
       `--identity-addr=${gateway}:${CONTROL_PORTS.identity}`,
       `--identity-name=${controlIdentity("malla-identity")}`,
       `--token-file=${folder}/controller-token`,

@@ -22,8 +22,6 @@ export interface DnsResponderOptions {
   readonly clusterDomain: string;
   /** The address by which pods reach the machine: names of its loopback become it. */
   readonly hostAddress: string;
-  /** Pods have IPv6; else addresses of foreign names are only IPv4. */
-  readonly ipv6: boolean;
   /** The machine's resolver; never rejects. */
   readonly resolve: (name: string) => Promise<ResolvedName>;
   /** The machine's name server, for types that `resolve` does not know; never rejects. */
@@ -125,9 +123,11 @@ export class DnsResponder {
     const resolved = await this.#options.resolve(name);
     const addresses = resolved.addresses
       // To a pod, its own loopback is itself; the machine's is somewhere else.
-      .map((ip) => isLoopback(ip) ? this.#options.hostAddress : ip)
-      .filter((ip) => this.#options.ipv6 || !ip.includes(":"));
-    return { ...resolved, addresses: [...new Set(addresses)] };
+      .map((ip) => isLoopback(ip) ? this.#options.hostAddress : ip);
+    // The way out takes a connection before the machine has made it: a client that found IPv6 to lead
+    // nowhere could not fall back. So foreign names are IPv4 wherever they can be.
+    const four = addresses.filter((ip) => !ip.includes(":"));
+    return { ...resolved, addresses: [...new Set(four.length > 0 ? four : addresses)] };
   }
 }
 

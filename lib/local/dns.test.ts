@@ -170,12 +170,15 @@ async function server(options: Partial<DnsResponderOptions> = {}) {
     table: () => TABLE,
     clusterDomain: "cluster.local",
     hostAddress: "10.41.0.1",
-    ipv6: true,
     resolve(name) {
       asked.push(name);
       if (name.startsWith("missing")) return Promise.resolve({ ...FOUND, status: "missing" });
       if (name.startsWith("failed")) return Promise.resolve({ ...FOUND, status: "failed" });
-      const addresses = name.startsWith("loop") ? ["127.0.1.1", "::1"] : FOUND.addresses;
+      const addresses = name.startsWith("loop")
+        ? ["127.0.1.1", "::1"]
+        : name.startsWith("six")
+        ? ["2001:db8::6"]
+        : FOUND.addresses;
       return Promise.resolve({ ...FOUND, addresses });
     },
     query: () => Promise.resolve(null),
@@ -289,10 +292,12 @@ describe("messages", () => {
     expect(asked).toEqual(["loop.example"]);
   });
 
-  test("without IPv6 in the pods, foreign names have none", async () => {
-    const { address } = await server({ ipv6: false });
-    const reply = await ask(address.port, question("example.com", "AAAA"));
-    expect([code(reply), reply.answers?.length]).toEqual(["NOERROR", 0]);
+  test("foreign names are IPv4 wherever they can be", async () => {
+    const { address } = await server();
+    const both = await ask(address.port, question("example.com", "AAAA"));
+    expect([code(both), both.answers?.length]).toEqual(["NOERROR", 0]);
+    const six = await ask(address.port, question("six.example", "AAAA"));
+    expect(six.answers?.[0]).toMatchObject({ data: "2001:db8::6" });
   });
 
   test("other types are asked of the name server as they are, and its answer passed", async () => {

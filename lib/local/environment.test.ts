@@ -27,9 +27,9 @@ function context(container: Record<string, unknown>, volumes: unknown[] = []): P
   const entries = new Map([["MODE", bytes("fast")], ["LEVEL", bytes("7")]]);
   return {
     pod,
-    podIp: "10.42.1.5",
+    podIps: ["10.42.1.5", "fd42::5"],
     nodeName: "laptop",
-    hostIp: "10.42.0.1",
+    hostIps: ["10.42.0.1", "fd42::1"],
     machine: { cores: 4, memoryBytes: 8_000 },
     objects: {
       entries: (kind, namespace, name) =>
@@ -101,6 +101,9 @@ describe("a container's environment", () => {
       resources: { limits: { cpu: "1500m" }, requests: { memory: "1Ki" } },
       env: [
         field("IP", "status.podIP"),
+        field("IPS", "status.podIPs"),
+        field("HOST", "status.hostIP"),
+        field("HOSTS", "status.hostIPs"),
         field("NAME", "metadata.name"),
         field("SA", "spec.serviceAccountName"),
         field("TIER", "metadata.labels['tier']"),
@@ -110,6 +113,9 @@ describe("a container's environment", () => {
       ],
     })).toEqual({
       IP: "10.42.1.5",
+      IPS: "10.42.1.5,fd42::5",
+      HOST: "10.42.0.1",
+      HOSTS: "10.42.0.1,fd42::1",
       NAME: "web-0",
       SA: "seller",
       TIER: "front",

@@ -10,9 +10,10 @@ import type { ContainerModel, PodModel } from "./pod-model.ts";
 /** What the values of a pod's variables and files are taken from. */
 export interface PodContext {
   readonly pod: PodModel;
-  readonly podIp: string;
+  /** One for each IP version of the mesh; the first is the pod's main address. */
+  readonly podIps: readonly string[];
   readonly nodeName: string;
-  readonly hostIp: string;
+  readonly hostIps: readonly string[];
   readonly objects: ConfigLookup;
   /** What a resource limit is when the container names none: the machine's. */
   readonly machine: { readonly cores: number; readonly memoryBytes: number };
@@ -80,17 +81,19 @@ export function podField(fieldPath: string, context: PodContext): string {
     case "spec.serviceAccountName":
       return pod.serviceAccount;
     case "status.hostIP":
+      return context.hostIps[0] ?? "";
     case "status.hostIPs":
-      return context.hostIp;
+      return context.hostIps.join(",");
     case "status.podIP":
+      return context.podIps[0] ?? "";
     case "status.podIPs":
-      return context.podIp;
+      return context.podIps.join(",");
     default:
       throw new Fault(
         "invalid_argument",
         `Cannot resolve field "${fieldPath}" of pod ${pod.namespace}/${pod.name}: expected ` +
           "metadata.{name,namespace,uid,labels['KEY'],annotations['KEY']}, " +
-          "spec.{nodeName,serviceAccountName} or status.{hostIP,podIP,podIPs}",
+          "spec.{nodeName,serviceAccountName} or status.{hostIP,hostIPs,podIP,podIPs}",
       );
   }
 }

@@ -11,28 +11,31 @@
 
 import type { IpVersion } from "../inject/mod.ts";
 import type { EndpointSlice, Service } from "../source/objects.ts";
+import type { MeshNetworks } from "./names.ts";
 import { serviceRules, SERVICES_CHAIN } from "./service-nat.ts";
 
 /** The networks of the mesh in one IP version, and where the egress relay listens. */
-export interface GatewayNetwork {
-  readonly version: IpVersion;
+export interface GatewayNetwork
+  extends Pick<MeshNetworks, "version" | "podNetwork" | "serviceNetwork"> {
   /** The bridge that all pods hang on. */
   readonly bridge: string;
-  /** CIDR. */
-  readonly podNetwork: string;
-  /** CIDR. */
-  readonly serviceNetwork: string;
   /** The port of this namespace to which connections to anywhere else are redirected. */
   readonly egressPort: number;
 }
 
-/** The setting without which a gateway is none. */
-export const FORWARDING = "net/ipv4/ip_forward";
+/** The settings without which a gateway is none, by IP version. */
+export const FORWARDING = {
+  4: "net/ipv4/ip_forward",
+  6: "net/ipv6/conf/all/forwarding",
+} as const;
 
 /** Settings of the kernel that the gateway needs in its namespace; those that do not exist, skip. */
-export function gatewaySettings(bridge: string): Readonly<Record<string, string>> {
+export function gatewaySettings(
+  bridge: string,
+  versions: readonly IpVersion[],
+): Readonly<Record<string, string>> {
   return {
-    [FORWARDING]: "1",
+    ...Object.fromEntries(versions.map((version) => [FORWARDING[version], "1"])),
     // Pods are sent here for service addresses; being told of a shorter way would only mislead them.
     // The kernel asks the bridge's own setting as well as the one for all.
     "net/ipv4/conf/all/send_redirects": "0",
@@ -111,9 +114,14 @@ function refusalRules(network: GatewayNetwork): string[] {
   const [port, way] = version === 4
     ? ["icmp-port-unreachable", "icmp-admin-prohibited"]
     : ["icmp6-port-unreachable", "icmp6-adm-prohibited"];
-  return ["FORWARD", "OUTPUT"].flatMap((chain) => [
-    `-A ${chain} -d ${serviceNetwork} -p tcp ${reject} tcp-reset`,
-    `-A ${chain} -d ${serviceNetwork} ${reject} ${port}`,
-    `-A ${chain} ! -d ${podNetwork} -o ${bridge} ${reject} ${way}`,
-  ]);
+  // IPv6 finds its neighbours by multicast, which iptables sees; ARP it does not.
+  const neighbours = version === 4 ? [] : ["-A OUTPUT -d ff02::/16 -p ipv6-icmp -j ACCEPT"];
+  return [
+    ...neighbours,
+    ...["FORWARD", "OUTPUT"].flatMap((chain) => [
+      `-A ${chain} -d ${serviceNetwork} -p tcp ${reject} tcp-reset`,
+      `-A ${chain} -d ${serviceNetwork} ${reject} ${port}`,
+      `-A ${chain} ! -d ${podNetwork} -o ${bridge} ${reject} ${way}`,
+    ]),
+  ];
 }

@@ -8,8 +8,13 @@ import type { Clock } from "../host/clock.ts";
 import type { Net } from "../host/net.ts";
 import { environment, execute } from "../host/process.ts";
 import { setKernel } from "../host/sysctl.ts";
-import { findFirewall, restoreRules, type RunCommand } from "../inject/mod.ts";
-import { parseNetwork } from "../mesh/address.ts";
+import {
+  findFirewall,
+  type IpVersion,
+  restoreRules,
+  type RunCommand,
+  versionSix,
+} from "../inject/mod.ts";
 import type { EndpointSlice, Service } from "../source/objects.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { DnsResponder } from "./dns-answer.ts";
@@ -17,23 +22,20 @@ import { serveDns } from "./dns-server.ts";
 import { DnsTable } from "./dns-table.ts";
 import { serveEgress } from "./egress.ts";
 import { FORWARDING, gatewayRules, gatewaySettings } from "./gateway-rules.ts";
+import { type MeshNetworks, networksOf } from "./names.ts";
 import { HOST_ADDRESS, HOST_NAME } from "./outside.ts";
 import { serveInside } from "./publish.ts";
 import { queryOver, resolveOver } from "./relay-client.ts";
 import { placeService } from "./service-nat.ts";
 
-/** What the gateway needs. The bridge and its address must exist. */
+/** What the gateway needs. The bridge and its addresses must exist. */
 export interface GatewayOptions {
   readonly net: Net;
   readonly clock: Clock;
   readonly log: Logger;
   readonly bridge: string;
-  /** The bridge's address: the pods' router and name server. */
-  readonly address: string;
-  /** CIDR of the pods' addresses. */
-  readonly podNetwork: string;
-  /** CIDR of the Services' addresses. */
-  readonly serviceNetwork: string;
+  /** The mesh's networks, one for each IP version; their gateways are the bridge's addresses. */
+  readonly networks: readonly MeshNetworks[];
   readonly clusterDomain: string;
   /** The unix socket on which the outer process answers (`serveOutside`). */
   readonly outsidePath: string;
@@ -41,6 +43,12 @@ export interface GatewayOptions {
   readonly insidePath: string;
   /** A file that only this mesh writes: the lock of the older iptables. */
   readonly lockPath: string;
+}
+
+/** Runs the programs of the packet filter, with a lock of the mesh's own and words that we know. */
+export function firewallRun(lockPath: string): RunCommand {
+  const env = { ...environment(), LC_ALL: "C", XTABLES_LOCKFILE: lockPath };
+  return (command, input) => execute(command, input === undefined ? { env } : { env, input });
 }
 
 /** Where redirected connections arrive; any port of the mesh's namespace that nothing else has. */
@@ -52,21 +60,20 @@ export class Gateway {
   readonly #options: GatewayOptions;
   readonly #run: RunCommand;
   readonly #stops: (() => void)[] = [];
-  #firewall = "";
+  /** The programs that set rules, by IP version. */
+  #firewalls = new Map<IpVersion, string>();
   #table: DnsTable;
   #services: readonly Service[] = [];
   #slices: readonly EndpointSlice[] = [];
-  /** The rules in the kernel; empty: none yet. */
-  #applied = "";
+  /** The rules in the kernel, by IP version. */
+  readonly #applied = new Map<IpVersion, string>();
   /** Updates came after the rules were last made. */
   #stale = false;
   #applying: Promise<void> | null = null;
 
   private constructor(options: GatewayOptions) {
     this.#options = options;
-    const env = { ...environment(), LC_ALL: "C", XTABLES_LOCKFILE: options.lockPath };
-    this.#run = (command, input) =>
-      execute(command, input === undefined ? { env } : { env, input });
+    this.#run = firewallRun(options.lockPath);
     this.#table = this.#makeTable();
   }
 
@@ -102,23 +109,26 @@ export class Gateway {
   }
 
   async #start(): Promise<void> {
-    const { net, clock, log, address, bridge, serviceNetwork } = this.#options;
+    const { net, clock, log, networks } = this.#options;
     this.#setKernel();
-    // Nobody on the bridge has these addresses. The route only brings packets before the rules, which
-    // translate or refuse them all; without a route the kernel would drop them, some without a word.
-    for (const destination of [serviceNetwork, "default"]) {
-      await this.#route(destination, bridge);
+    await this.#addRoutes();
+    const four = await findFirewall({}, this.#run);
+    this.#firewalls.set(4, four.firewall);
+    if (networks.some(({ version }) => version === 6)) {
+      this.#firewalls.set(6, (await versionSix(four, this.#run)).firewall);
     }
-    this.#firewall = (await findFirewall({}, this.#run)).firewall;
     await this.#applyOnce();
-    const listen = { ip: address, port: DNS_PORT };
-    const dns = await serveDns({ net, clock, log, listen, responder: this.#responder() });
-    this.#stops.push(() => dns.stop());
+    const responder = this.#responder();
+    for (const { gateway } of networks) {
+      const listen = { ip: gateway, port: DNS_PORT };
+      const dns = await serveDns({ net, clock, log, listen, responder });
+      this.#stops.push(() => dns.stop());
+    }
     this.#stops.push(serveEgress({
       net,
       clock,
       log,
-      listen: [{ ip: address, port: EGRESS_PORT }],
+      listen: networks.map(({ gateway }) => ({ ip: gateway, port: EGRESS_PORT })),
       relayPath: this.#options.outsidePath,
     }));
     const inside = serveInside({
@@ -131,20 +141,31 @@ export class Gateway {
     this.#stops.push(() => inside.stop());
   }
 
-  async #route(destination: string, bridge: string): Promise<void> {
-    const command = ["ip", "route", "replace", destination, "dev", bridge];
-    const { code, stderr } = await this.#run(command);
-    if (code === 0) return;
-    throw new Fault("failed_precondition", `Cannot route ${destination}: ${stderr.trim()}`);
+  /**
+   * Nobody on the bridge has these addresses. The routes only bring packets before the rules, which
+   * translate or refuse them all; without a route the kernel would drop them, some without a word.
+   */
+  async #addRoutes(): Promise<void> {
+    const { bridge, networks } = this.#options;
+    for (const { version, serviceNetwork } of networks) {
+      for (const destination of [serviceNetwork, "default"]) {
+        const command = ["ip", `-${version}`, "route", "replace", destination, "dev", bridge];
+        const { code, stderr } = await this.#run(command);
+        if (code === 0) continue;
+        throw new Fault("failed_precondition", `Cannot route ${destination}: ${stderr.trim()}`);
+      }
+    }
   }
 
   #setKernel(): void {
-    for (const [name, value] of Object.entries(gatewaySettings(this.#options.bridge))) {
+    const { bridge, networks } = this.#options;
+    const settings = gatewaySettings(bridge, networks.map(({ version }) => version));
+    for (const [name, value] of Object.entries(settings)) {
       try {
         setKernel(name, value);
       } catch (cause) {
         // Without forwarding nothing works; the others cost time at most.
-        if (name === FORWARDING) throw cause;
+        if (Object.values<string>(FORWARDING).includes(name)) throw cause;
         this.#options.log.warn("a kernel setting was refused", { error: describeError(cause) });
       }
     }
@@ -156,7 +177,6 @@ export class Gateway {
       table: () => this.#table,
       clusterDomain,
       hostAddress: HOST_ADDRESS,
-      ipv6: false,
       resolve: (name) => resolveOver(outsidePath, name, clock),
       query: (packet) => queryOver(outsidePath, packet, clock),
       nowMs: () => clock.nowMs(),
@@ -164,10 +184,10 @@ export class Gateway {
   }
 
   #makeTable(): DnsTable {
-    const { clusterDomain, podNetwork, serviceNetwork } = this.#options;
+    const { clusterDomain, networks } = this.#options;
     const options = {
       clusterDomain,
-      networks: [podNetwork, serviceNetwork].map(parseNetwork),
+      networks: networks.flatMap(networksOf),
       hosts: { [HOST_NAME]: HOST_ADDRESS },
     };
     return new DnsTable(options, this.#services, this.#slices);
@@ -188,17 +208,14 @@ export class Gateway {
   }
 
   async #applyOnce(): Promise<void> {
-    const { bridge, podNetwork, serviceNetwork } = this.#options;
-    const network = {
-      version: 4,
-      bridge,
-      podNetwork,
-      serviceNetwork,
-      egressPort: EGRESS_PORT,
-    } as const;
-    const rules = gatewayRules(network, this.#services, this.#slices);
-    if (rules === this.#applied) return;
-    await restoreRules(this.#firewall, rules, false, this.#run);
-    this.#applied = rules;
+    const { bridge, networks } = this.#options;
+    for (const network of networks) {
+      const { version } = network;
+      const place = { ...network, bridge, egressPort: EGRESS_PORT };
+      const rules = gatewayRules(place, this.#services, this.#slices);
+      if (rules === this.#applied.get(version)) continue;
+      await restoreRules(this.#firewalls.get(version) ?? "", rules, false, this.#run);
+      this.#applied.set(version, rules);
+    }
   }
 }

@@ -11,7 +11,7 @@ import {
 import { identityName } from "../mesh/identity.ts";
 import { checkPod } from "../inject/mod.ts";
 import type { PreparedPod } from "./mesh.ts";
-import { MESH_ADDRESSES, MESH_NAMES } from "./names.ts";
+import { clusterNetworks, MESH_ADDRESSES, MESH_NAMES, type MeshNetworks } from "./names.ts";
 import { readPod } from "./pod-model.ts";
 import { Reader } from "./reader.ts";
 import type { Manifest, PodPlan } from "./workloads.ts";
@@ -23,8 +23,12 @@ export const PROXY_MARK = 2102;
 export const CONTROL_PORTS = { identity: 8080, destination: 8086, policy: 8090 } as const;
 
 /** How pods are injected on a laptop: all that do not refuse, with proxies exempted by their mark. */
-export function injectOptions(trustAnchors: string, proxyLogLevel: string): InjectOptions {
-  const { gateway, podNetwork, serviceNetwork } = MESH_ADDRESSES;
+export function injectOptions(
+  trustAnchors: string,
+  proxyLogLevel: string,
+  networks: readonly MeshNetworks[],
+): InjectOptions {
+  const { gateway } = MESH_ADDRESSES;
   const service = (port: number, serviceAccount: string) => ({
     address: `${gateway}:${port}`,
     identity: controlIdentity(serviceAccount),
@@ -38,8 +42,8 @@ export function injectOptions(trustAnchors: string, proxyLogLevel: string): Inje
     identity: service(CONTROL_PORTS.identity, "malla-identity"),
     destination: service(CONTROL_PORTS.destination, "malla-controller"),
     policy: service(CONTROL_PORTS.policy, "malla-controller"),
-    clusterNetworks: `${podNetwork},${serviceNetwork}`,
-    ipv6: false,
+    clusterNetworks: clusterNetworks(networks),
+    ipv6: networks.some(({ version }) => version === 6),
     mark: PROXY_MARK,
     injectByDefault: true,
     obeyLinkerd: true,

@@ -8,6 +8,7 @@ import { absolutePath, entriesOf, exists, kindAt, textAt } from "../host/directo
 import { parseManifests } from "../source/files/mod.ts";
 import { chooseCommand, type CommandOverrides, missingCommand } from "./command.ts";
 import { FieldFault, type FieldPath, formatPath, Reader } from "./reader.ts";
+import { serviceFamilies } from "./service-addresses.ts";
 import { type Manifest, readWorkload, type Workload } from "./workloads.ts";
 
 /** What is in the manifests. */
@@ -159,6 +160,7 @@ class Builder implements ManifestSet {
       }
       this.#clusterIps.set(ip, `${name} (${place})`);
     }
+    serviceFamilies(spec);
     const ports = new Set<string>();
     for (const port of spec.at("ports").items()) {
       const number = port.at("port").integer(1, 65_535);

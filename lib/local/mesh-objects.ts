@@ -7,7 +7,7 @@ import type { InjectNamespace } from "../inject/mod.ts";
 import { ConfigObjects } from "./config-objects.ts";
 import { controlObjects } from "./control-objects.ts";
 import { namespacesOf } from "./injection.ts";
-import { canonical } from "./names.ts";
+import { canonical, type MeshNetworks } from "./names.ts";
 import type { ObjectFolder } from "./object-folder.ts";
 import { Reader } from "./reader.ts";
 import { ServiceAddresses } from "./service-addresses.ts";
@@ -18,14 +18,15 @@ export class MeshObjects {
   /** ConfigMaps and Secrets, for the pods. */
   readonly configs = new ConfigObjects();
   readonly #folder: ObjectFolder;
-  readonly #addresses = new ServiceAddresses();
+  readonly #addresses: ServiceAddresses;
   #namespaces: ReadonlyMap<string, InjectNamespace> = new Map();
   #manifests: readonly Manifest[] = [];
   #added: readonly Manifest[] = [];
   #written: readonly Manifest[] = [];
 
-  constructor(folder: ObjectFolder) {
+  constructor(folder: ObjectFolder, networks: readonly MeshNetworks[]) {
     this.#folder = folder;
+    this.#addresses = new ServiceAddresses(networks.map(({ version }) => version));
     this.#write();
   }
 

@@ -7,7 +7,7 @@
 
 import { describeError } from "../base/fault.ts";
 import { Changes } from "./changes.ts";
-import { AddressPool } from "./names.ts";
+import { AddressPool, POD_ADDRESSES } from "./names.ts";
 import type { ObjectFolder } from "./object-folder.ts";
 import type { PodHost } from "./pod-host.ts";
 import type { PodModel } from "./pod-model.ts";
@@ -51,7 +51,7 @@ interface Running {
 export class Mesh {
   readonly changes = new Changes();
   readonly #task: MeshTask;
-  readonly #addresses = new AddressPool("10.42");
+  readonly #addresses: readonly AddressPool[];
   readonly #running = new Map<string, Running>();
   readonly #extras = new Map<string, PodExtras>();
   /** Plans that could not even be prepared: told once. */
@@ -63,6 +63,9 @@ export class Mesh {
 
   constructor(task: MeshTask) {
     this.#task = task;
+    this.#addresses = task.host.networks.map(({ version }) =>
+      new AddressPool(POD_ADDRESSES[version])
+    );
   }
 
   /** Replaces the workloads of the manifests. */
@@ -116,7 +119,7 @@ export class Mesh {
 
   /** The addresses of the pods that are ready. */
   readyAddresses(): readonly string[] {
-    return [...this.#running.values()].filter(({ run }) => run.ready).map(({ run }) => run.task.ip);
+    return [...this.#running.values()].filter(({ run }) => run.ready).map(({ run }) => run.ip);
   }
 
   /** What the mesh still waits for: a sentence for each pod that is not ready. */
@@ -190,7 +193,7 @@ export class Mesh {
       model: prepared.model,
       workload: plan.workload.name,
       index: this.#nextIndex++,
-      ip: this.#addresses.take(plan.key),
+      ips: this.#addresses.map((pool) => pool.take(plan.key)),
       ...this.#extras.get(plan.key),
     }, host);
     const running: Running = { plan, object: prepared.object, run, ending: false };
@@ -218,7 +221,7 @@ export class Mesh {
       this.#task.host.complain(`pod ${running.plan.name}: ${describeError(error)}`);
     }).then(() => {
       this.#running.delete(running.plan.key);
-      this.#addresses.release(running.plan.key);
+      for (const pool of this.#addresses) pool.release(running.plan.key);
       this.#task.objects.remove(running.object);
       this.#reconcile();
     });

@@ -5,15 +5,63 @@
 
 import { Fault } from "../base/fault.ts";
 import { sha256Hex } from "../host/digest.ts";
+import { type Network, parseNetwork } from "../mesh/address.ts";
 
-/** The addresses of the mesh's networks. */
-export const MESH_ADDRESSES = {
+/** The addresses of the mesh's networks in one IP version. */
+export interface MeshNetworks {
+  readonly version: 4 | 6;
+  /** CIDR. */
+  readonly podNetwork: string;
+  /** CIDR. */
+  readonly serviceNetwork: string;
+  /** The mesh's own namespace: router, DNS, control plane, the way out. */
+  readonly gateway: string;
+  /** The length of the pod network's prefix. */
+  readonly prefix: number;
+}
+
+/** The mesh's IPv4 networks; the control plane has its addresses there. */
+export const MESH_ADDRESSES: MeshNetworks = {
+  version: 4,
   podNetwork: "10.42.0.0/16",
   serviceNetwork: "10.43.0.0/16",
-  /** The mesh's own namespace: DNS, control plane, the way out. */
   gateway: "10.42.0.1",
   prefix: 16,
-} as const;
+};
+
+/** The mesh's IPv6 networks (unique local, RFC 4193), for machines that have IPv6. */
+export const MESH_ADDRESSES_6: MeshNetworks = {
+  version: 6,
+  podNetwork: "fd6d:616c:6c61:42::/64",
+  serviceNetwork: "fd6d:616c:6c61:43::/64",
+  gateway: "fd6d:616c:6c61:42::1",
+  prefix: 64,
+};
+
+/** Both networks, parsed. */
+export function networksOf({ podNetwork, serviceNetwork }: MeshNetworks): readonly Network[] {
+  return [podNetwork, serviceNetwork].map(parseNetwork);
+}
+
+/** All networks as a setting of the mesh's programs. */
+export function clusterNetworks(networks: readonly MeshNetworks[]): string {
+  return networks.flatMap(networksOf).map(({ text }) => text).join(",");
+}
+
+/** Writes the address at a place of a network; both numbers are from 1 to 254. */
+export type AddressForm = (high: number, low: number) => string;
+
+/** The addresses of pods, by IP version. */
+export const POD_ADDRESSES: Readonly<Record<4 | 6, AddressForm>> = {
+  4: (high, low) => `10.42.${high}.${low}`,
+  6: (high, low) => `fd6d:616c:6c61:42::${high.toString(16)}:${low.toString(16)}`,
+};
+
+/** The addresses of Services, by IP version. */
+export const SERVICE_ADDRESSES: Readonly<Record<4 | 6, AddressForm>> = {
+  4: (high, low) => `10.43.${high}.${low}`,
+  6: (high, low) => `fd6d:616c:6c61:43::${high.toString(16)}:${low.toString(16)}`,
+};
 
 /** The fixed names of a laptop mesh. */
 export const MESH_NAMES = { controlPlane: "malla", domain: "cluster.local" } as const;
@@ -49,17 +97,16 @@ export function canonical(value: unknown): string {
 }
 
 /**
- * Gives addresses of a /16 to keys. A key gets the address that its name hashes to, or the next free
+ * Gives addresses of one form to keys. A key gets the address that its name hashes to, or the next free
  * one; so addresses stay the same over restarts while nothing collides.
  */
 export class AddressPool {
-  readonly #prefix: string;
+  readonly #form: AddressForm;
   readonly #byKey = new Map<string, string>();
   readonly #taken = new Set<string>();
 
-  /** `prefix` is the first two bytes, such as `10.42`. Addresses from x.y.1.0 on are given out. */
-  constructor(prefix: string) {
-    this.#prefix = prefix;
+  constructor(form: AddressForm) {
+    this.#form = form;
   }
 
   /** Keeps an address from being given; true when it was free. */
@@ -78,10 +125,10 @@ export class AddressPool {
     const start = Number.parseInt(sha256Hex(key).slice(0, 8), 16) % places;
     for (let step = 0; step < places; step++) {
       const place = (start + step) % places;
-      const ip = `${this.#prefix}.${1 + Math.floor(place / 254)}.${1 + place % 254}`;
+      const ip = this.#form(1 + Math.floor(place / 254), 1 + place % 254);
       if (this.reserve(key, ip)) return ip;
     }
-    throw new Fault("resource_exhausted", `Cannot find a free address in ${this.#prefix}.0.0/16`);
+    throw new Fault("resource_exhausted", `Cannot find a free address like ${this.#form(1, 1)}`);
   }
 
   release(key: string): void {

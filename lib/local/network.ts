@@ -7,7 +7,7 @@
 import { Fault } from "../base/fault.ts";
 import { execute } from "../host/process.ts";
 import { removeTree, writeFile } from "../host/directory.ts";
-import { MESH_ADDRESSES } from "./names.ts";
+import type { MeshNetworks } from "./names.ts";
 
 /** The bridge's name in the mesh's own namespace. */
 export const BRIDGE = "malla0";
@@ -19,25 +19,27 @@ export const BRIDGE = "malla0";
 const BRIDGE_MAC = "02:6d:61:6c:6c:61";
 
 /**
- * The mesh has no IPv6, so nothing redirects it: two pods must not find each other by their link-local
- * addresses, past their proxies. Loopback keeps its own.
+ * No link-local addresses: two pods must not find each other by them, past their proxies. Neighbours
+ * are asked for from the addresses that we give. Without IPv6 in the mesh there is none at all.
  */
-const NO_IPV6 = "f=/proc/sys/net/ipv6/conf/eth0/disable_ipv6; [ ! -e $f ] || echo 1 > $f";
+const NO_LINK_LOCAL = "addrgenmode none";
 
 /** A pod's place in the network. */
 export interface PodNetwork {
   /** The file that stands for the network namespace. */
   readonly namespace: string;
-  readonly ip: string;
+  /** One for each IP version of the mesh. */
+  readonly ips: readonly string[];
 }
 
 /** Brings up loopback and the bridge of the namespace that this process is in. */
-export async function makeMeshNetwork(): Promise<void> {
-  const { gateway, prefix } = MESH_ADDRESSES;
+export async function makeMeshNetwork(networks: readonly MeshNetworks[]): Promise<void> {
   await batch([], [
     "link set lo up",
-    `link add ${BRIDGE} address ${BRIDGE_MAC} type bridge forward_delay 0`,
-    `addr add ${gateway}/${prefix} dev ${BRIDGE}`,
+    // Snooping would lose the neighbours' questions: there is no multicast router here.
+    `link add ${BRIDGE} address ${BRIDGE_MAC} type bridge forward_delay 0 mcast_snooping 0`,
+    ...networks.some(hasSix) ? [`link set ${BRIDGE} ${NO_LINK_LOCAL}`] : [],
+    ...networks.map((network) => addAddress(network.gateway, network, BRIDGE)),
     `link set ${BRIDGE} up`,
   ]);
 }
@@ -46,31 +48,29 @@ export async function makeMeshNetwork(): Promise<void> {
 export async function makePodNetwork(
   folder: string,
   index: number,
-  ip: string,
+  ips: readonly string[],
+  networks: readonly MeshNetworks[],
 ): Promise<PodNetwork> {
   const namespace = `${folder}/net${index}`;
-  const { gateway, prefix } = MESH_ADDRESSES;
+  const ipv6 = networks.some(hasSix);
   writeFile(namespace, "");
   await run(["unshare", `--net=${namespace}`, "true"]);
   await batch([], [
     `link add pod${index} type veth peer name eth0 netns ${namespace}`,
+    ...ipv6 ? [`link set pod${index} ${NO_LINK_LOCAL}`] : [],
     `link set pod${index} master ${BRIDGE} up`,
   ]);
+  await run(["nsenter", `--net=${namespace}`, "sh", "-c", settings(ipv6)]);
   await batch(["nsenter", `--net=${namespace}`], [
     "link set lo up",
-    `addr add ${ip}/${prefix} dev eth0`,
+    ...ipv6 ? [`link set eth0 ${NO_LINK_LOCAL}`] : [],
+    ...networks.map((network, at) => addAddress(ips[at] ?? "", network, "eth0")),
     "link set eth0 up",
-    `route add default via ${gateway}`,
+    ...networks.map(({ version, gateway }) =>
+      `route add ${version === 4 ? "0.0.0.0/0" : "::/0"} via ${gateway}`
+    ),
   ]);
-  // Ordinary users may listen on every port there: it is a network of their own.
-  await run([
-    "nsenter",
-    `--net=${namespace}`,
-    "sh",
-    "-c",
-    `echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; ${NO_IPV6}`,
-  ]);
-  return { namespace, ip };
+  return { namespace, ips };
 }
 
 /** Ends a pod's namespace; what still runs in it loses its network. */
@@ -79,6 +79,26 @@ export async function removePodNetwork(network: PodNetwork, index: number): Prom
   await execute(["ip", "link", "delete", `pod${index}`]);
   await execute(["umount", "-n", "-l", network.namespace]);
   removeTree(network.namespace);
+}
+
+/** The shell commands for a pod's kernel settings, before it has any address. */
+function settings(ipv6: boolean): string {
+  const devices = ipv6 ? "all default eth0" : "eth0";
+  return [
+    // Ordinary users may listen on every port there: it is a network of their own.
+    "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start",
+    `for d in ${devices}; do f=/proc/sys/net/ipv6/conf/$d/disable_ipv6`,
+    `[ ! -e $f ] || echo ${ipv6 ? 0 : 1} > $f; done`,
+  ].join("; ");
+}
+
+function hasSix({ version }: MeshNetworks): boolean {
+  return version === 6;
+}
+
+/** Nobody else gives out these addresses, so there is no need to ask who has them. */
+function addAddress(ip: string, { version, prefix }: MeshNetworks, device: string): string {
+  return `addr add ${ip}/${prefix} dev ${device}${version === 6 ? " nodad" : ""}`;
 }
 
 async function batch(prefix: readonly string[], lines: readonly string[]): Promise<void> {

@@ -14,14 +14,15 @@ import type { LogFields, Logger } from "../telemetry/logger.ts";
 import { AddedProcess, type RunRequest } from "./added-process.ts";
 import { applicationEnvironment, ownEnvironment } from "./application-environment.ts";
 import { ControlPlane } from "./control-plane.ts";
-import { Gateway } from "./gateway.ts";
+import { firewallRun, Gateway } from "./gateway.ts";
 import { GatewayFeed } from "./gateway-feed.ts";
 import { injectOptions, preparePod } from "./injection.ts";
+import { whyNoIpv6 } from "./ipv6.ts";
 import { LogPrinter } from "./log-lines.ts";
 import { ManifestWatch } from "./manifest-watch.ts";
 import { Mesh } from "./mesh.ts";
 import { MeshObjects } from "./mesh-objects.ts";
-import { MESH_ADDRESSES, MESH_NAMES } from "./names.ts";
+import { MESH_ADDRESSES, MESH_ADDRESSES_6, MESH_NAMES, type MeshNetworks } from "./names.ts";
 import { BRIDGE, makeMeshNetwork } from "./network.ts";
 import { maskNameServices, mountPrivate } from "./node-setup.ts";
 import {
@@ -67,6 +68,7 @@ class Node {
   readonly #machine: PodHost["machine"];
   readonly #ended = Promise.withResolvers<number>();
   readonly #isReachable = (ip: string): boolean => this.#feed?.knowsReady(ip) === true;
+  #networks: readonly MeshNetworks[] = [MESH_ADDRESSES];
   #mesh: Mesh | null = null;
   #control: ControlPlane | null = null;
   #feed: GatewayFeed | null = null;
@@ -86,10 +88,11 @@ class Node {
     const inner = innerFolder(folder);
     await mountPrivate(inner);
     await maskNameServices();
-    await makeMeshNetwork();
+    await this.#findNetworks(`${inner}/xtables.lock`);
+    await makeMeshNetwork(this.#networks);
     for (const name of ["pods", "control"]) makeFolder(`${inner}/${name}`);
     const folderOfObjects = new ObjectFolder(`${inner}/objects`, `${inner}/drafts`);
-    const objects = new MeshObjects(folderOfObjects);
+    const objects = new MeshObjects(folderOfObjects, this.#networks);
     const control = await this.#prepareControlPlane(`${inner}/control`, `${inner}/objects`);
     this.#control = control;
     const mesh = this.#makeMesh(control, objects, folderOfObjects, `${inner}/pods`);
@@ -104,10 +107,18 @@ class Node {
     return await this.#ended.promise;
   }
 
+  /** A machine without IPv6 has a mesh of IPv4 alone. */
+  async #findNetworks(lockPath: string): Promise<void> {
+    const reason = await whyNoIpv6(firewallRun(lockPath));
+    if (reason === null) this.#networks = [MESH_ADDRESSES, MESH_ADDRESSES_6];
+    else this.#log.say(`the mesh has IPv4 alone: ${reason}`);
+  }
+
   #prepareControlPlane(folder: string, objects: string): Promise<ControlPlane> {
     return ControlPlane.prepare({
       folder,
       objects,
+      networks: this.#networks,
       ownCommand: this.#spec.ownCommand,
       environment: ownEnvironment(this.#spec.environment),
       logLevel: this.#spec.logLevel,
@@ -123,9 +134,7 @@ class Node {
       clock: this.#clock,
       log: this.#logger(),
       bridge: BRIDGE,
-      address: MESH_ADDRESSES.gateway,
-      podNetwork: MESH_ADDRESSES.podNetwork,
-      serviceNetwork: MESH_ADDRESSES.serviceNetwork,
+      networks: this.#networks,
       clusterDomain: MESH_NAMES.domain,
       outsidePath: outsideSocketPath(this.#spec.folder),
       insidePath: insideSocketPath(this.#spec.folder),
@@ -141,7 +150,11 @@ class Node {
     folderOfObjects: ObjectFolder,
     folder: string,
   ): Mesh {
-    const options = injectOptions(control.trustAnchors, this.#spec.proxyLogLevel);
+    const options = injectOptions(
+      control.trustAnchors,
+      this.#spec.proxyLogLevel,
+      this.#networks,
+    );
     const mesh = new Mesh({
       host: this.#podHost(folder, control, objects),
       objects: folderOfObjects,
@@ -198,7 +211,7 @@ class Node {
       folder,
       meshFolder: spec.folder,
       nodeName: NODE_NAME,
-      hostIp: MESH_ADDRESSES.gateway,
+      networks: this.#networks,
       workingDir: spec.workingDir,
       ownCommand: spec.ownCommand,
       ownEnvironment: ownEnvironment(spec.environment),

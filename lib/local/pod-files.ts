@@ -22,7 +22,7 @@ export class PodFiles {
     makeFolder(`${this.#folder}/etc`);
     const { hostname, namespace } = this.#pod;
     writeFile(`${this.#folder}/etc/resolv.conf`, resolvConf(namespace));
-    writeFile(`${this.#folder}/etc/hosts`, hosts(context.podIp, hostname));
+    writeFile(`${this.#folder}/etc/hosts`, hosts(context.podIps, hostname));
     writeFile(`${this.#folder}/etc/hostname`, `${hostname}\n`);
     writeFile(`${this.#folder}/etc/nsswitch.conf`, NSSWITCH);
     for (const volume of this.#pod.volumes.values()) {
@@ -109,11 +109,11 @@ export function resolvConf(namespace: string): string {
     "options ndots:5\n";
 }
 
-function hosts(ip: string, hostname: string): string {
+function hosts(ips: readonly string[], hostname: string): string {
   return [
     "127.0.0.1 localhost",
     "::1 localhost ip6-localhost ip6-loopback",
-    `${ip} ${hostname}`,
+    ...ips.map((ip) => `${ip} ${hostname}`),
     "",
   ].join("\n");
 }

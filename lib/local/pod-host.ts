@@ -4,6 +4,7 @@ import type { Clock } from "../host/clock.ts";
 import type { CommandOverrides } from "./command.ts";
 import type { ConfigLookup } from "./environment.ts";
 import type { LineStream } from "./log-lines.ts";
+import type { MeshNetworks } from "./names.ts";
 import type { Rights, SandboxPrograms } from "./sandbox.ts";
 import type { MakeToken } from "./volume-files.ts";
 
@@ -15,7 +16,8 @@ export interface PodHost {
   /** The mesh's folder, which has everything in it that pods must not see. */
   readonly meshFolder: string;
   readonly nodeName: string;
-  readonly hostIp: string;
+  /** The mesh's networks, one for each IP version, IPv4 first. */
+  readonly networks: readonly MeshNetworks[];
   /** The directory of `malla up`. */
   readonly workingDir: string;
   /** The words that start this executable. */

@@ -34,7 +34,8 @@ export interface PodTask {
   readonly workload: string;
   /** A number that no other living pod has. */
   readonly index: number;
-  readonly ip: string;
+  /** One for each IP version of the mesh; the first is the pod's main address. */
+  readonly ips: readonly string[];
   /** Takes the output of a container instead of the log; for `malla run`. */
   readonly output?: ProgramOutput;
   /** The environment that programs start from. Default: that of `malla up`. */
@@ -69,13 +70,18 @@ export class PodRun {
     this.#containers = model.containers.map((each) => this.#makeContainer(each, false));
   }
 
+  /** The pod's main address. */
+  get ip(): string {
+    return this.task.ips[0] ?? "";
+  }
+
   get stopping(): boolean {
     return this.#stopping;
   }
 
   /** What the pod's status is made from. */
   snapshot(): PodSnapshot {
-    const { model, ip } = this.task;
+    const { model, ips } = this.task;
     const shot = (run: ContainerRun): ContainerSnapshot => {
       const { name, phase, reason, ready, started, restartCount } = run;
       const { startedAtMs, endedAtMs, lastExit } = run;
@@ -94,8 +100,8 @@ export class PodRun {
       };
     };
     return {
-      ip,
-      hostIp: this.#host.hostIp,
+      ips,
+      hostIps: this.#hostIps(),
       createdAtMs: this.#createdAtMs,
       initialized: this.#initialized,
       failure: this.#failure,
@@ -113,8 +119,9 @@ export class PodRun {
   /** Starts everything. What fails is told in the snapshot and to the user, never thrown. */
   async start(): Promise<void> {
     try {
-      const { model, ip, index } = this.task;
-      this.#network = await makePodNetwork(this.#host.folder, index, ip);
+      const { model, ips, index } = this.task;
+      const { folder, networks } = this.#host;
+      this.#network = await makePodNetwork(folder, index, ips, networks);
       await this.#files.write(this.#context(), this.#host.makeToken);
       for (const run of this.#init) {
         if (this.#stopping) return;
@@ -220,7 +227,7 @@ export class PodRun {
       ask: (probe) =>
         askProbe(probe, {
           namespace: this.#network?.namespace ?? null,
-          ip: this.task.ip,
+          ip: this.ip,
           ports: model.ports,
           run: (command) => this.#runInside(run, command, probe.timeoutMs),
         }),
@@ -341,6 +348,10 @@ export class PodRun {
     return `exit code ${code}${line === "" ? "" : ` (${line})`}`;
   }
 
+  #hostIps(): readonly string[] {
+    return this.#host.networks.map(({ gateway }) => gateway);
+  }
+
   #applicationEnvironment(): Record<string, string> {
     const { environment } = this.task;
     if (environment === undefined) return { ...this.#host.applicationEnvironment };
@@ -350,9 +361,9 @@ export class PodRun {
   #context(): PodContext {
     return {
       pod: this.task.model,
-      podIp: this.task.ip,
+      podIps: this.task.ips,
       nodeName: this.#host.nodeName,
-      hostIp: this.#host.hostIp,
+      hostIps: this.#hostIps(),
       objects: this.#host.objects,
       machine: this.#host.machine,
     };

@@ -142,6 +142,7 @@ describe("service addresses", () => {
 test("the place of a service, for who connects from the gateway itself", () => {
   const services = [
     service("web", "10.43.0.5"),
+    service("six", "fd43::5"),
     service("db", "None", { clusterIPs: ["None"] }),
     service("outside", "", { type: "ExternalName", externalName: "example.com" }),
   ];
@@ -152,8 +153,24 @@ test("the place of a service, for who connects from the gateway itself", () => {
   expect(place("db", 80)).toEqual({ ip: "10.42.1.2", port: 8080 });
   expect(place("web", 81)).toBe(null);
   expect(place("web", 80, "other")).toBe(null);
+  expect(place("six", 80)).toEqual({ ip: "fd43::5", port: 80 });
   expect(place("outside", 80)).toBe(null);
   expect(place("nobody", 80)).toBe(null);
+});
+
+test("IPv6 finds its neighbours before anything is refused", () => {
+  const six = {
+    ...NETWORK,
+    version: 6,
+    podNetwork: "fd42::/64",
+    serviceNetwork: "fd43::/64",
+  } as const;
+  const lines = gatewayRules(six, [], []).split("\n");
+  expect(lines).toContain("-A MALLA_EGRESS -d ff00::/8 -j RETURN");
+  const refusal = "-A OUTPUT ! -d fd42::/64 -o br0 -j REJECT --reject-with icmp6-adm-prohibited";
+  const neighbours = "-A OUTPUT -d ff02::/16 -p ipv6-icmp -j ACCEPT";
+  expect(lines.indexOf(neighbours)).toBeGreaterThan(0);
+  expect(lines.indexOf(neighbours)).toBeLessThan(lines.indexOf(refusal));
 });
 
 test("the gateway's tables, with no service", () => {

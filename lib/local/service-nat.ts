@@ -104,9 +104,11 @@ export function placeService(
     candidate.port === wanted.port && (candidate.protocol ?? "TCP") === "TCP"
   );
   if (service === undefined || port === undefined) return null;
-  const ip = clusterIp(service, 4);
+  const ip = clusterIp(service, 4) ?? clusterIp(service, 6);
   if (ip !== undefined) return { ip, port: port.port };
-  const own = groupSlices(slices, 4).get(serviceKey(service)) ?? [];
+  const own = ([4, 6] as const).flatMap((version) =>
+    groupSlices(slices, version).get(serviceKey(service)) ?? []
+  );
   const [target] = targetsOf(port, own);
   return target === undefined ? null : parseAddress(target);
 }

@@ -19,8 +19,9 @@ export interface ContainerSnapshot {
 
 /** What is known of one pod. */
 export interface PodSnapshot {
-  readonly ip: string;
-  readonly hostIp: string;
+  /** One for each IP version of the mesh; the first is the pod's main address. */
+  readonly ips: readonly string[];
+  readonly hostIps: readonly string[];
   readonly createdAtMs: number;
   readonly initialized: boolean;
   /** Why the pod cannot run at all, else empty. */
@@ -82,10 +83,10 @@ export function podStatus(pod: PodSnapshot): Record<string, unknown> {
   return {
     phase: podPhase(pod),
     ...(pod.failure === "" ? {} : { reason: "Failed", message: pod.failure }),
-    hostIP: pod.hostIp,
-    hostIPs: [{ ip: pod.hostIp }],
-    podIP: pod.ip,
-    podIPs: [{ ip: pod.ip }],
+    hostIP: pod.hostIps[0],
+    hostIPs: pod.hostIps.map((ip) => ({ ip })),
+    podIP: pod.ips[0],
+    podIPs: pod.ips.map((ip) => ({ ip })),
     startTime: new Date(pod.createdAtMs).toISOString(),
     conditions: [
       condition("PodScheduled", true),

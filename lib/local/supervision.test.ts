@@ -273,8 +273,8 @@ describe("a pod's status", () => {
     ...more,
   });
   const pod = {
-    ip: "10.42.1.1",
-    hostIp: "10.42.0.1",
+    ips: ["10.42.1.1", "fd42::1:1"],
+    hostIps: ["10.42.0.1", "fd42::1"],
     createdAtMs: 0,
     initialized: true,
     failure: "",
@@ -347,6 +347,8 @@ describe("a pod's status", () => {
     expect(podStatus({ ...pod, containers: [crashed] })).toMatchObject({
       phase: "Running",
       podIP: "10.42.1.1",
+      podIPs: [{ ip: "10.42.1.1" }, { ip: "fd42::1:1" }],
+      hostIP: "10.42.0.1",
       conditions: expect.arrayContaining([{ type: "Ready", status: "False" }]),
       containerStatuses: [{
         restartCount: 2,

@@ -30,10 +30,9 @@ import { checkMachine, startNode } from "./outer.ts";
 import { createBunNet } from "../host/bun-net.ts";
 import { childrenOf } from "../host/namespace.ts";
 import { lookUpName, queryMachine } from "../host/machine-dns.ts";
-import { parseNetwork } from "../mesh/address.ts";
 import { silentLogger } from "../telemetry/logger.ts";
 import { PAGE_SERVICE } from "./control-objects.ts";
-import { MESH_ADDRESSES, MESH_NAMES } from "./names.ts";
+import { MESH_ADDRESSES, MESH_ADDRESSES_6, MESH_NAMES, networksOf } from "./names.ts";
 import { serveOutside } from "./outside.ts";
 import { checkPublications, type Publication, publish, type PublishOptions } from "./publish.ts";
 import type { Listener } from "../host/net.ts";
@@ -153,7 +152,7 @@ function listenOutside(folder: string, options: MeshOptions): Outside {
       net,
       clock,
       path: outsideSocketPath(folder),
-      meshNetworks: [MESH_ADDRESSES.podNetwork, MESH_ADDRESSES.serviceNetwork].map(parseNetwork),
+      meshNetworks: [MESH_ADDRESSES, MESH_ADDRESSES_6].flatMap(networksOf),
       resolve: lookUpName,
       query: queryMachine,
     });

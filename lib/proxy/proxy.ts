@@ -12,6 +12,7 @@ import type { ResolveHost } from "../host/dns.ts";
 import type { HttpServer } from "../host/http-server.ts";
 import type { Net } from "../host/net.ts";
 import type { ProcessStats } from "../host/process-stats.ts";
+import { formatAddress } from "../mesh/address.ts";
 import type { Asker } from "../mesh/discovery.ts";
 import { portsContain } from "../mesh/port-range.ts";
 import type { BytePath } from "./path.ts";
@@ -148,9 +149,9 @@ export class Proxy {
     this.#path = this.#options.startPath(this.#environment());
     this.#phase = "serving";
     host.log.info("serving", {
-      inbound: `${settings.inboundListen.ip}:${settings.inboundListen.port}`,
-      outbound: settings.outboundListen.map(({ ip, port }) => `${ip}:${port}`).join(","),
-      admin: `${settings.adminListen.ip}:${this.adminPort}`,
+      inbound: formatAddress(settings.inboundListen),
+      outbound: settings.outboundListen.map(formatAddress).join(","),
+      admin: formatAddress({ ip: settings.adminListen.ip, port: this.adminPort }),
     });
   }
 

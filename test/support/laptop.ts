@@ -32,6 +32,16 @@ export function whyNoMesh(...programs: readonly string[]): string | undefined {
   return `no user namespaces here: ${String(tried.stderr).trim()}`;
 }
 
+/** Why meshes have no IPv6 here, or undefined. */
+export function whyNoIpv6(): string | undefined {
+  const tried = spawnSync("unshare", [
+    ...["--user", "--map-root-user", "--net", "--mount", "sh", "-c"],
+    "PATH=$PATH:/usr/sbin:/sbin; echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && " +
+    "ip6tables-save -t nat",
+  ]);
+  return tried.status === 0 ? undefined : `no IPv6 here: ${String(tried.stderr).trim()}`;
+}
+
 /** Who runs the mesh: this process's user, or an ordinary one. */
 export type User = "self" | "ordinary";
 
@@ -47,6 +57,8 @@ export class Laptop {
   readonly #user: User;
   readonly #started: Bun.Subprocess[] = [];
   #up: Bun.Subprocess | null = null;
+  /** A folder of programs that are found before the machine's. */
+  programs = "";
   output = "";
 
   constructor(user: User) {
@@ -223,7 +235,7 @@ export class Laptop {
 
   #env(): Record<string, string> {
     return {
-      PATH: ORDINARY_PATH,
+      PATH: this.programs === "" ? ORDINARY_PATH : `${this.programs}:${ORDINARY_PATH}`,
       HOME: this.home,
       XDG_RUNTIME_DIR: this.#state,
     };

@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { createBunNet } from "../../lib/host/bun-net.ts";
 import { systemClock } from "../../lib/host/clock.ts";
 import { Gateway } from "../../lib/local/gateway.ts";
+import { MESH_ADDRESSES } from "../../lib/local/names.ts";
 import type { EndpointSlice, Service } from "../../lib/source/objects.ts";
 import { createLogger } from "../../lib/telemetry/logger.ts";
 import { Lab, type Node } from "./lab.ts";
@@ -48,9 +49,7 @@ const gateway = await Gateway.start({
   clock: systemClock,
   log: createLogger({ level: "debug", format: "plain", name: "gateway" }),
   bridge: "mesh0",
-  address: "10.42.0.1",
-  podNetwork: "10.42.0.0/16",
-  serviceNetwork: "10.43.0.0/16",
+  networks: [MESH_ADDRESSES],
   clusterDomain: "cluster.local",
   outsidePath,
   insidePath,
