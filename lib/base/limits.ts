@@ -205,8 +205,13 @@ export const SEND_BUFFER_BYTES_MAX = 1_048_576;
 export const NUISANCES_PER_SECOND = 2_000;
 export const NUISANCES_BURST = 10_000;
 
-/** Streams that we have reset and whose late frames are let pass; a round trip's worth of them. */
-export const RESET_STREAMS_REMEMBERED = 256;
+/** Streams that we have reset and whose late frames are let pass: all that a peer had open. */
+export const RESET_STREAMS_REMEMBERED = 1_000;
+
+assert(
+  RESET_STREAMS_REMEMBERED >= STREAMS_PER_CONNECTION_MAX,
+  "frames of every stream that was open may be late",
+);
 
 assert(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES, "one stream may use its connection alone");
 assert(

@@ -46,3 +46,31 @@ export function framesOf(bytes: Uint8Array): Frame[] {
   }
   return frames;
 }
+
+/** Splits a stream of bytes into frames as they become whole. */
+export class FrameSplitter {
+  /** Bytes in front of the first frame. */
+  #preface: number;
+  readonly #rest = new ByteBuffer();
+
+  constructor(preface: number) {
+    this.#preface = preface;
+  }
+
+  push(bytes: Uint8Array): Frame[] {
+    const skipped = Math.min(this.#preface, bytes.length);
+    this.#preface -= skipped;
+    const rest = this.#rest;
+    rest.append(bytes, skipped, bytes.length);
+    const frames = framesOf(rest.bytes.subarray(rest.start, rest.end));
+    for (const { payload } of frames) rest.consume(9 + payload.length);
+    return frames;
+  }
+}
+
+/** The parts one behind the other. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const out = new ByteBuffer();
+  for (const part of parts) out.append(part, 0, part.length);
+  return out.bytes.slice(out.start, out.end);
+}

@@ -12,6 +12,8 @@ import { readUint31 } from "./frame.ts";
 
 /** Takes frames. What returns a code other than `NO_ERROR` fails the connection with it. */
 export interface FrameSink {
+  /** No more frames are taken; null while they are. */
+  readonly failed: ErrorCode | null;
   /** A DATA frame begins; `length` includes padding, as flow control does. */
   dataBegan(streamId: number, length: number): ErrorCode;
   /** Payload of the DATA frame that began last; `last`: the stream ends with it. May be empty. */
@@ -62,6 +64,7 @@ export class FrameReader {
           at = this.#takeHead(bytes, at, end);
           if (this.#headLength < FRAME_HEAD_BYTES) return ErrorCode.NO_ERROR;
           this.#headLength = 0;
+          if (this.#sink.failed !== null) return ErrorCode.NO_ERROR;
           const code = this.#begin();
           if (code !== ErrorCode.NO_ERROR) return code;
           break;

@@ -45,9 +45,9 @@ export function readResponseHead(head: ResponseHead): boolean {
   return head.status >= 100 && head.status !== 101 && readFields(head);
 }
 
-/** Whether fields can stand behind a body. */
+/** Whether fields can stand behind a body, all of them. */
 export function areTrailers(fields: FieldLines): boolean {
-  if (fields.malformed || fields.firstRegular > 0) return false;
+  if (fields.malformed || fields.tooLarge || fields.firstRegular > 0) return false;
   return (fields.seen & NOT_IN_TRAILERS) === 0;
 }
 

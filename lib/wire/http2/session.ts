@@ -24,10 +24,10 @@ import type { Http2Events } from "./events.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { checkPriority, HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack/mod.ts";
+import { LateFrames } from "./late-frames.ts";
 import { areTrailers, readRequestHead, readResponseHead } from "./read-head.ts";
 import { Sender } from "./sender.ts";
 import { ReceiveWindow } from "./receive-window.ts";
-import { ResetStreams } from "./reset-streams.ts";
 import { initialSettings, readSettings, WINDOW_USUAL, writeSettings } from "./settings.ts";
 import { Http2Stream } from "./stream.ts";
 
@@ -51,20 +51,18 @@ export class Http2Session<O> implements FrameSink {
   readonly #fields = new FieldLines();
   readonly #response = new ResponseHead();
   readonly #heads: RequestHead[] = [];
-  /** Streams that we have reset: their late frames are no mistake. */
-  readonly #resetIds = new ResetStreams();
+  readonly #late: LateFrames;
   #prefaceSeen = 0;
   #hasSettings = false;
   /** The last stream that the peer has opened. */
   #lastPeerId = 0;
-  /** We take no streams above; the peer knows it. */
-  #lastTakenId = Infinity;
   readonly #window = new ReceiveWindow();
   #dataStream: Http2Stream<O> | null = null;
 
   constructor(isServer: boolean, events: Http2Events<O>) {
     this.isServer = isServer;
     this.events = events;
+    this.#late = new LateFrames(isServer);
     this.#reader = new FrameReader(this);
     this.sender = new Sender(this);
   }
@@ -110,7 +108,7 @@ export class Http2Session<O> implements FrameSink {
    */
   goaway(final: boolean): void {
     if (this.failed !== null) return;
-    if (final) this.#lastTakenId = this.#lastPeerId;
+    if (final) this.#late.takenUpTo = this.#lastPeerId;
     writeGoaway(this.sender.out, final ? this.#lastPeerId : 0x7fffffff, ErrorCode.NO_ERROR);
   }
 
@@ -118,7 +116,7 @@ export class Http2Session<O> implements FrameSink {
   reset(stream: Http2Stream<O>, code: number): void {
     if (stream.closed) return;
     writeReset(this.sender.out, stream.id, code);
-    if (!stream.remoteEnded) this.#resetIds.add(stream.id);
+    if (!stream.remoteEnded) this.#late.add(stream.id);
     this.close(stream);
   }
 
@@ -165,7 +163,7 @@ export class Http2Session<O> implements FrameSink {
     this.#dataStream = stream;
     if (stream === null) {
       if (this.#isIdle(streamId)) return ErrorCode.PROTOCOL_ERROR;
-      if (!this.#resetIds.has(streamId)) return ErrorCode.STREAM_CLOSED;
+      if (!this.#late.may(streamId)) return ErrorCode.STREAM_CLOSED;
     } else if (stream.remoteEnded) this.#broken(stream, ErrorCode.STREAM_CLOSED);
     else if (!stream.headed) this.#broken(stream, ErrorCode.PROTOCOL_ERROR);
     else {
@@ -293,7 +291,7 @@ export class Http2Session<O> implements FrameSink {
         return this.#requestHead(streamId, last, bytes, start, end);
       }
       if (this.#isIdle(streamId)) return ErrorCode.PROTOCOL_ERROR;
-      if (!this.#resetIds.has(streamId)) return ErrorCode.STREAM_CLOSED;
+      if (!this.#late.may(streamId)) return ErrorCode.STREAM_CLOSED;
       return this.#decode(bytes, start, end, this.#fields);
     }
     if (!stream.headed) return this.#responseHead(stream, last, bytes, start, end);
@@ -323,7 +321,7 @@ export class Http2Session<O> implements FrameSink {
     head.reset();
     const code = this.#decode(bytes, start, end, head);
     if (code !== ErrorCode.NO_ERROR) return code;
-    if (streamId > this.#lastTakenId) return code;
+    if (streamId > this.#late.takenUpTo) return code;
     if (this.streams.size >= STREAMS_PER_CONNECTION_MAX) {
       return this.#refuse(streamId, ErrorCode.REFUSED_STREAM);
     }
@@ -361,8 +359,9 @@ export class Http2Session<O> implements FrameSink {
     }
     stream.headed = true;
     stream.remoteEnded = last;
-    const bodiless = stream.bodiless || head.status === 304;
-    if (!bodiless) stream.expected = head.contentLength;
+    // A body where none may be would be taken for the next response where this one goes on by HTTP/1.
+    const bodiless = stream.bodiless || head.status === 204 || head.status === 304;
+    stream.expected = bodiless ? 0 : head.contentLength;
     if (last && stream.expected > 0) {
       this.#broken(stream, ErrorCode.PROTOCOL_ERROR);
       return ErrorCode.NO_ERROR;
@@ -417,8 +416,6 @@ export class Http2Session<O> implements FrameSink {
       if (!this.#hasSettings) return ErrorCode.PROTOCOL_ERROR;
       return end === start ? ErrorCode.NO_ERROR : ErrorCode.FRAME_SIZE_ERROR;
     }
-    if (this.#hasSettings) this.#nuisance();
-    this.#hasSettings = true;
     const { peer, out } = this.sender;
     const window = peer.initialWindow;
     const code = readSettings(bytes, start, end, peer);
@@ -426,6 +423,8 @@ export class Http2Session<O> implements FrameSink {
     writeFrameHead(out, 0, FrameType.SETTINGS, Flag.ACK, 0);
     if (!this.sender.adopt(peer.initialWindow - window)) return ErrorCode.FLOW_CONTROL_ERROR;
     this.events.settled(this);
+    if (this.#hasSettings) this.#nuisance();
+    this.#hasSettings = true;
     return ErrorCode.NO_ERROR;
   }
 
@@ -436,10 +435,10 @@ export class Http2Session<O> implements FrameSink {
       this.events.ponged(this);
       return ErrorCode.NO_ERROR;
     }
-    this.#nuisance();
     const { out } = this.sender;
     writeFrameHead(out, PING_BYTES, FrameType.PING, Flag.ACK, 0);
     out.append(bytes, start, end);
+    this.#nuisance();
     return ErrorCode.NO_ERROR;
   }
 
@@ -467,7 +466,7 @@ export class Http2Session<O> implements FrameSink {
   /** The peer has made a mistake that concerns one stream only. */
   #broken(stream: Http2Stream<O>, code: ErrorCode): void {
     writeReset(this.sender.out, stream.id, code);
-    this.#resetIds.add(stream.id);
+    this.#late.add(stream.id);
     this.#nuisance();
     this.#tellReset(stream, code);
   }
@@ -480,7 +479,7 @@ export class Http2Session<O> implements FrameSink {
   /** Resets a stream that nobody was told of. */
   #refuse(streamId: number, code: ErrorCode): ErrorCode {
     writeReset(this.sender.out, streamId, code);
-    this.#resetIds.add(streamId);
+    this.#late.add(streamId);
     this.#nuisance();
     return ErrorCode.NO_ERROR;
   }
