@@ -51,6 +51,7 @@ export class MemoryPeer implements Http2Events<string> {
     this.#referee.heard(bytes);
     this.session.receive(bytes, 0, bytes.length);
     this.#collect();
+    this.#referee.settled();
   }
 
   /** Everything that it has written; room for more is told as long as that brings more. */

@@ -6,7 +6,7 @@
 
 import {
   CONNECTION_WINDOW_BYTES,
-  HEADER_BYTES_MAX,
+  HEADER_LIST_BYTES_MAX,
   STREAM_WINDOW_BYTES,
 } from "../../lib/base/limits.ts";
 import { asciiText } from "../../lib/base/bytes.ts";
@@ -57,6 +57,7 @@ export class Referee {
   #lastId = 0;
   #lastHeardId = 0;
   #isOver = false;
+  readonly #later: (() => void)[] = [];
 
   constructor(isServer: boolean) {
     this.#isServer = isServer;
@@ -64,9 +65,17 @@ export class Referee {
     this.#heard = new FrameSplitter(isServer ? PREFACE.length : 0);
   }
 
-  /** The side has got these bytes, and acts on them from now on. */
+  /**
+   * The side gets these bytes. What they allow counts from now on; what they forbid from `settled` on,
+   * since it may have written before it came to them.
+   */
   heard(bytes: Uint8Array): void {
     for (const frame of this.#heard.push(bytes)) this.#hear(frame);
+  }
+
+  /** The side has acted on all that it heard, and `said` has seen what it wrote. */
+  settled(): void {
+    for (const apply of this.#later.splice(0)) apply();
   }
 
   /** The side has written these bytes. */
@@ -95,7 +104,8 @@ export class Referee {
         if (stream !== undefined) stream.granted -= payload.length;
         break;
       case FrameType.RST_STREAM:
-        if (stream !== undefined && payload.length === 4) stream.heardReset = true;
+        if (stream === undefined || payload.length !== 4) break;
+        this.#later.push(() => stream.heardReset = true);
         break;
       case FrameType.WINDOW_UPDATE:
         if (payload.length !== 4) break;
@@ -119,7 +129,12 @@ export class Referee {
       const window = readUint32(payload, at + 2);
       const delta = window - this.#peerInitialWindow;
       this.#peerInitialWindow = window;
-      for (const stream of this.#streams.values()) stream.window += delta;
+      const opened = [...this.#streams.values()];
+      const apply = () => {
+        for (const stream of opened) stream.window += delta;
+      };
+      if (delta > 0) apply();
+      else this.#later.push(apply);
     }
   }
 
@@ -192,7 +207,7 @@ export class Referee {
     const block = Uint8Array.from(this.#block);
     check(this.#decoder.decode(block, 0, block.length, fields) === 0, "a bad block", frame);
     check(!fields.malformed, "a malformed field", frame);
-    check(block.length <= HEADER_BYTES_MAX * 2, "a block above all limits", frame);
+    check(block.length <= HEADER_LIST_BYTES_MAX * 2, "a block above all limits", frame);
   }
 
   #sayWindow(frame: Frame): void {
@@ -200,12 +215,15 @@ export class Referee {
     check(increment > 0 && increment <= WINDOW_LARGEST, "a bad increment", frame);
     if (frame.streamId === 0) {
       this.#granted += increment;
-      check(this.#granted <= CONNECTION_WINDOW_BYTES, "more than the connection's window", frame);
+      // A frame that has begun counts for the side already, for us when it is whole.
+      const most = CONNECTION_WINDOW_BYTES + FRAME_BYTES_USUAL;
+      check(this.#granted <= most, "more than the connection's window", frame);
       return;
     }
     const stream = this.#known(frame);
     stream.granted += increment;
-    check(stream.granted <= STREAM_WINDOW_BYTES, "more than the stream's window", frame);
+    const most = STREAM_WINDOW_BYTES + FRAME_BYTES_USUAL;
+    check(stream.granted <= most, "more than the stream's window", frame);
   }
 
   #open(streamId: number): void {

@@ -146,7 +146,9 @@ export class Sender<O> {
 
   /** `out` has room again: those that wait go on. */
   sent(): void {
-    const { events } = this.#session;
+    const { events, failed } = this.#session;
+    // Nothing follows the GOAWAY.
+    if (failed !== null) return;
     while (this.#window > 0 && this.out.length < SEND_BUFFER_BYTES_HIGH) {
       const stream = this.#waiting.take();
       if (stream === undefined) return;
