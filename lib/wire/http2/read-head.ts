@@ -5,8 +5,8 @@
  * could not stand there is refused.
  */
 
-import { asciiBytes, equalsBytes, parseDecimal, sameIgnoreCase } from "../../base/bytes.ts";
-import { startsWithBytes } from "../../base/bytes.ts";
+import { asciiBytes, equalsBytes, equalsIgnoreCase, parseDecimal } from "../../base/bytes.ts";
+import { sameIgnoreCase, startsWithBytes } from "../../base/bytes.ts";
 import { HOST, TARGET, TOKEN } from "../http/characters.ts";
 import { type FieldLines, RANGES_PER_HEADER } from "../http/field-lines.ts";
 import { CONNECTION_NAMES, FieldName } from "../http/field-name.ts";
@@ -137,7 +137,7 @@ function readField(head: Head, i: number, name: FieldName): boolean {
       head.contentLength = parseDecimal(bytes, start, end);
       return head.contentLength >= 0;
     case FieldName.TE:
-      return equalsBytes(bytes, start, end, TRAILERS);
+      return equalsIgnoreCase(bytes, start, end, TRAILERS);
     case FieldName.HOST:
       if (head.hostStart >= 0 && head.isRequest) return false;
       head.hostStart = start;
@@ -168,6 +168,8 @@ export function readOriginalProtocol(head: RequestHead): void {
   const end = head.ranges[i * RANGES_PER_HEADER + 3]!;
   if (!startsWithBytes(bytes, start, end, HTTP_1) || end - start < VERSION_BYTES) return;
   head.originalVersion = bytes[start + HTTP_1.length] === 0x30 ? 0 : 1;
+  // The server as a whole has no path to write behind its name (RFC 9112 §3.2.4).
+  if (head.targetForm === TargetForm.ASTERISK) return;
   if (equalsBytes(bytes, start + VERSION_BYTES, end, ABSOLUTE_FORM)) {
     head.targetForm = TargetForm.ABSOLUTE;
   }

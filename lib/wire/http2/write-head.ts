@@ -7,9 +7,10 @@
 import { asciiBytes, equalsIgnoreCase } from "../../base/bytes.ts";
 import { type FieldLines, RANGES_PER_HEADER } from "../http/field-lines.ts";
 import { FieldName } from "../http/field-name.ts";
-import { type Head, type RequestHead, type ResponseHead, TargetForm } from "../http/head.ts";
+import { type Head, RequestHead, type ResponseHead, TargetForm } from "../http/head.ts";
 import { Method } from "../http/method.ts";
 import { isDropped } from "../http/hop-by-hop.ts";
+import { elementEnd, elementStart, trimEnd } from "../http/list.ts";
 import { StaticIndex } from "./hpack/mod.ts";
 import type { Sender } from "./sender.ts";
 
@@ -19,8 +20,10 @@ const METHOD = asciiBytes(":method");
 const SCHEME = asciiBytes(":scheme");
 const AUTHORITY = asciiBytes(":authority");
 const PATH = asciiBytes(":path");
+const SCHEME_END = asciiBytes("://");
 const ROOT = asciiBytes("/");
 const ASTERISK = asciiBytes("*");
+const TE = asciiBytes("te");
 const TRAILERS = asciiBytes("trailers");
 const ORIGINAL = asciiBytes("l5d-orig-proto");
 const ORIGINAL_VALUES = ["HTTP/1.0", "HTTP/1.1"].map(asciiBytes);
@@ -42,10 +45,13 @@ export function encodeRequest<O>(
   if (head.method !== Method.CONNECT) {
     if (head.schemeEnd - head.schemeStart > 4) {
       sender.field(SCHEME, bytes, head.schemeStart, head.schemeEnd);
+    } else if (head.targetForm === TargetForm.ABSOLUTE && !head.http2) {
+      sender.field(SCHEME, bytes, head.targetStart, head.authorityStart - SCHEME_END.length);
     } else encoder.indexedStatic(StaticIndex.SCHEME_HTTP, out);
     encodePath(sender, head);
   }
-  if (head.authorityStart >= 0) {
+  // An empty one would be malformed; it goes as the Host that it was.
+  if (head.authorityEnd > head.authorityStart) {
     sender.field(AUTHORITY, bytes, head.authorityStart, head.authorityEnd);
   }
   encodeFields(sender, head);
@@ -95,7 +101,11 @@ function encodeFields<O>(sender: Sender<O>, head: Head): void {
   for (let i = head.firstRegular; i < head.count; i++) {
     const name = head.name(i);
     if (name !== FieldName.OTHER || head.connectionNames) {
-      if (isDropped(head, i, false) || !goesOn(head, i, name)) continue;
+      if (isDropped(head, i, false) || !goesOn(head, name)) continue;
+      if (name === FieldName.TE) {
+        if (takesTrailers(head, i)) sender.field(TE, TRAILERS, 0, TRAILERS.length);
+        continue;
+      }
     }
     const at = i * RANGES_PER_HEADER;
     encoder.field(
@@ -111,20 +121,29 @@ function encodeFields<O>(sender: Sender<O>, head: Head): void {
 }
 
 /** What HTTP/2 says in another way, or not at all. */
-function goesOn(head: Head, i: number, name: FieldName): boolean {
+function goesOn(head: Head, name: FieldName): boolean {
   switch (name) {
     case FieldName.TRANSFER_ENCODING:
       return false;
     case FieldName.HOST:
-      return !head.isRequest;
-    case FieldName.TE: {
-      const at = i * RANGES_PER_HEADER;
-      const { bytes, ranges } = head;
-      return equalsIgnoreCase(bytes, ranges[at + 2]!, ranges[at + 3]!, TRAILERS);
-    }
+      return !(head instanceof RequestHead) || head.authorityEnd <= head.authorityStart;
     default:
       return true;
   }
+}
+
+/** The only thing that TE may say in HTTP/2, and must say exactly so (RFC 9113 §8.2.2). */
+function takesTrailers(head: Head, i: number): boolean {
+  const { bytes, ranges } = head;
+  const end = ranges[i * RANGES_PER_HEADER + 3]!;
+  let at = ranges[i * RANGES_PER_HEADER + 2]!;
+  while (at < end) {
+    const stop = elementEnd(bytes, at, end);
+    const first = elementStart(bytes, at, stop);
+    if (equalsIgnoreCase(bytes, first, trimEnd(bytes, first, stop), TRAILERS)) return true;
+    at = stop + 1;
+  }
+  return false;
 }
 
 function encodeAdded<O>(sender: Sender<O>, added: FieldLines): void {
