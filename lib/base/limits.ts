@@ -186,8 +186,28 @@ export const CONNECTION_WINDOW_BYTES = 1_048_576;
 /** … unless this many of them wait for slow readers: then the connection waits with them. */
 export const CONNECTION_HELD_BYTES_MAX = 4_194_304;
 
-/** Bytes of one header block with its continuations; Huffman coding saves at most three eighths. */
-export const HEADER_BLOCK_BYTES_MAX = 65_536;
+/** Fields that proxies of the mesh add to a head on its way. */
+export const HEADERS_ADDED_MAX = 8;
+
+/**
+ * Bytes of one HTTP/2 head as HTTP/2 counts: 32 more for each field (RFC 9113 §6.5.2). A head of HTTP/1
+ * that is as large as it may be must pass between proxies, with what they add to it.
+ */
+export const HEADER_LIST_BYTES_MAX = 81_920;
+
+assert(
+  HEADER_LIST_BYTES_MAX >=
+    HEADER_BYTES_MAX + 32 * (HEADER_COUNT_MAX + HEADERS_ADDED_MAX) + HEADERS_ADDED_MAX * 512,
+  "HTTP/2 must take the heads that HTTP/1 takes",
+);
+
+/**
+ * Bytes of one header block with its continuations. Fields take no more as literals than as HTTP/2
+ * counts them; a block above ends the connection, so there is room for a head that is only refused.
+ */
+export const HEADER_BLOCK_BYTES_MAX = 131_072;
+
+assert(HEADER_LIST_BYTES_MAX < HEADER_BLOCK_BYTES_MAX, "a list must fit into its block");
 
 /** CONTINUATION frames of one block: a block of the largest size in usual frames needs four. */
 export const CONTINUATIONS_MAX = 16;

@@ -4,7 +4,11 @@
  */
 
 import { asciiText } from "../../lib/base/bytes.ts";
-import { HEADER_BYTES_MAX, HEADER_COUNT_MAX } from "../../lib/base/limits.ts";
+import {
+  HEADER_COUNT_MAX,
+  HEADER_LIST_BYTES_MAX,
+  HEADERS_ADDED_MAX,
+} from "../../lib/base/limits.ts";
 import type { HpackReason } from "../../lib/wire/http2/hpack/mod.ts";
 import { type Field, HUFFMAN_BITS } from "./hpack.ts";
 
@@ -100,8 +104,8 @@ export class ReferenceDecoder {
 
   /** Counts a field's bytes; whether the list is still small enough. */
   count(field: Field, listed: number): boolean {
-    if (this.#listBytes + sizeOf(field) > HEADER_BYTES_MAX) return false;
-    if (listed === HEADER_COUNT_MAX + 4) return false;
+    if (this.#listBytes + sizeOf(field) > HEADER_LIST_BYTES_MAX) return false;
+    if (listed === HEADER_COUNT_MAX + HEADERS_ADDED_MAX + 4) return false;
     this.#listBytes += sizeOf(field);
     return true;
   }

@@ -8,7 +8,12 @@
  */
 
 import { asciiBytes, asciiText, copyBytes, equalsIgnoreCase } from "../../base/bytes.ts";
-import { FIELD_LINES_KEPT_BYTES, HEADER_BYTES_MAX, HEADER_COUNT_MAX } from "../../base/limits.ts";
+import {
+  FIELD_LINES_KEPT_BYTES,
+  HEADER_COUNT_MAX,
+  HEADER_LIST_BYTES_MAX,
+  HEADERS_ADDED_MAX,
+} from "../../base/limits.ts";
 import {
   type FieldName,
   fieldName,
@@ -26,7 +31,7 @@ export const RANGES_PER_HEADER = 4;
 const LINE_OVERHEAD = 30;
 /** `:method`, `:scheme`, `:authority`, `:path`; each may stand in a block once. */
 const PSEUDO_COUNT_MAX = 4;
-const COUNT_MAX = HEADER_COUNT_MAX + PSEUDO_COUNT_MAX;
+const COUNT_MAX = HEADER_COUNT_MAX + HEADERS_ADDED_MAX + PSEUDO_COUNT_MAX;
 
 const BYTES_FIRST = 512;
 const FIELDS_FIRST = 16;
@@ -146,7 +151,7 @@ export class FieldLines {
   admits(length: number, mark: number): boolean {
     if (this.tooLarge) return false;
     const listBytes = this.listBytes + length + LINE_OVERHEAD;
-    if (listBytes > HEADER_BYTES_MAX || this.count === COUNT_MAX) {
+    if (listBytes > HEADER_LIST_BYTES_MAX || this.count === COUNT_MAX) {
       this.tooLarge = true;
       return false;
     }

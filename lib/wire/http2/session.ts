@@ -10,7 +10,7 @@
 
 import {
   CONNECTION_WINDOW_BYTES,
-  HEADER_BYTES_MAX,
+  HEADER_LIST_BYTES_MAX,
   NUISANCES_BURST,
   REQUEST_HEADS_KEPT,
   STREAM_WINDOW_BYTES,
@@ -75,7 +75,7 @@ export class Http2Session<O> implements FrameSink {
       ...initialSettings(), // cold: once per connection
       streamsMax: STREAMS_PER_CONNECTION_MAX,
       initialWindow: STREAM_WINDOW_BYTES,
-      headerListBytesMax: HEADER_BYTES_MAX,
+      headerListBytesMax: HEADER_LIST_BYTES_MAX,
     }, this.isServer);
     writeWindowUpdate(out, 0, CONNECTION_WINDOW_BYTES - WINDOW_USUAL);
   }

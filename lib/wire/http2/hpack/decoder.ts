@@ -9,7 +9,7 @@
 import { assert } from "../../../base/assert.ts";
 import { copyBytes } from "../../../base/bytes.ts";
 import {
-  HEADER_BYTES_MAX,
+  HEADER_LIST_BYTES_MAX,
   HPACK_INTEGER_CONTINUATIONS_MAX,
   HPACK_TABLE_BYTES_MAX,
 } from "../../../base/limits.ts";
@@ -172,7 +172,7 @@ export class HpackDecoder {
     const huffman = this.#huffman;
     const nameMax = this.#nameHuffman ? huffmanBound(this.#nameLength) : this.#nameLength;
     const lineMax = nameMax + (huffman ? huffmanBound(end - at) : end - at) + 2;
-    if (fields.tooLarge || lineMax + LINE_OVERHEAD > HEADER_BYTES_MAX - fields.listBytes) {
+    if (fields.tooLarge || lineMax + LINE_OVERHEAD > HEADER_LIST_BYTES_MAX - fields.listBytes) {
       const size = this.#exactSize(bytes, at, end);
       if (size < 0) return HpackReason.BAD_HUFFMAN;
       if (this.#skips(size, insert, fields)) return 0;
@@ -220,7 +220,7 @@ export class HpackDecoder {
 
   /** Whether a literal of this size is neither for the list nor for the table; then notes it. */
   #skips(size: number, insert: boolean, fields: FieldLines): boolean {
-    if (!fields.tooLarge && size <= HEADER_BYTES_MAX - fields.listBytes) return false;
+    if (!fields.tooLarge && size <= HEADER_LIST_BYTES_MAX - fields.listBytes) return false;
     fields.tooLarge = true;
     if (!insert) return true;
     if (size <= this.table.maxBytes) return false;
