@@ -1,0 +1,3 @@
+module malla.dev/test/pause
+
+go 1.25.0

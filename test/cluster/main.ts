@@ -1,0 +1,108 @@
+/**
+ * `bun test/cluster/main.ts COMMAND`: test clusters by hand.
+ *
+ *     build                          the programs, once per machine
+ *     up [--nodes N]                 starts a cluster and waits until it works
+ *     down                           ends it and removes everything of it
+ *     status                         what its programs are doing
+ *     kubectl WORD…                  kubectl as its administrator
+ *     load ARCHIVE…                  puts images on its nodes
+ *     in NODE WORD…                  a command in a node's namespaces
+ *     env                            the variable that lets any program reach it
+ *
+ * The cluster is called "dev" unless `--name NAME` comes before the command.
+ */
+
+import { spawnSync } from "node:child_process";
+import { buildPrograms } from "./build.ts";
+import { Cluster } from "./cluster.ts";
+import { removeLeftovers } from "./launch.ts";
+import { clusterFolder } from "./plan.ts";
+import { clusterNames, readSpec, readState } from "./state.ts";
+
+const USAGE = `Usage: bun test/cluster/main.ts [--name NAME] COMMAND
+Commands: build, up [--nodes N], down, status, kubectl WORD…, load ARCHIVE…, in NODE WORD…, env
+`;
+
+if (import.meta.main) {
+  try {
+    process.exitCode = await main(process.argv.slice(2));
+  } catch (cause) {
+    process.stderr.write(`${cause instanceof Error ? cause.message : cause}\n`);
+    process.exitCode = 1;
+  }
+  // Pipes of a cluster that goes on must not hold this process.
+  process.exit();
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  const named = words[0] === "--name";
+  const name = named ? words[1] ?? "" : "dev";
+  const [command, ...args] = named ? words.slice(2) : words;
+  switch (command) {
+    case "build":
+      console.log((await buildPrograms(say)).folder);
+      return 0;
+    case "up":
+      return await up(name, args);
+    case "down":
+      return await down(name);
+    case "status":
+      return await status();
+    case "kubectl":
+      return kubectl(name, args);
+    case "load":
+      for (const archive of args) await Cluster.running(name).loadImage(archive);
+      return 0;
+    case "in": {
+      const [node = "", ...rest] = args;
+      const { code, stdout, stderr } = await Cluster.running(name).inNode(node, rest);
+      process.stdout.write(stdout);
+      process.stderr.write(stderr);
+      return code;
+    }
+    case "env":
+      console.log(`export KUBECONFIG=${Cluster.running(name).kubeconfig}`);
+      return 0;
+    default:
+      process.stderr.write(USAGE);
+      return 64;
+  }
+}
+
+async function up(name: string, args: readonly string[]): Promise<number> {
+  const nodes = args[0] === "--nodes" ? Number(args[1]) : 1;
+  const began = Date.now();
+  const timed = (text: string) => say(`${((Date.now() - began) / 1000).toFixed(1)} s  ${text}`);
+  await Cluster.start(name, { nodes, tied: false, say: timed });
+  return 0;
+}
+
+async function down(name: string): Promise<number> {
+  if (readState(clusterFolder(name)) !== null) await Cluster.running(name).stop();
+  else await removeLeftovers(name);
+  return 0;
+}
+
+async function status(): Promise<number> {
+  for (const name of clusterNames()) {
+    const { plan } = readSpec(clusterFolder(name));
+    if (readState(plan.folder) === null) {
+      console.log(`${name}: not running; "--name ${name} down" removes what is left of it`);
+      continue;
+    }
+    console.log(`${name}: pods ${plan.podNetwork}, services ${plan.serviceNetwork}`);
+    console.log(JSON.stringify(await Cluster.running(name).status(), null, 2));
+  }
+  return 0;
+}
+
+/** With this process's own terminal, so that `exec -it`, `logs -f` and `edit` work. */
+function kubectl(name: string, args: readonly string[]): number {
+  const [program = "", ...words] = Cluster.running(name).kubectlCommand;
+  return spawnSync(program, [...words, ...args], { stdio: "inherit" }).status ?? 1;
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

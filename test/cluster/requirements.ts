@@ -1,0 +1,30 @@
+/** What a machine must have to run a test cluster, told before anything is tried. */
+
+import { existsSync } from "node:fs";
+
+const PROGRAMS: Readonly<Record<string, string>> = {
+  go: "a Go compiler",
+  containerd: "containerd",
+  ctr: "containerd",
+  runc: "runc",
+  iptables: "iptables",
+  ip: "iproute2",
+  unshare: "util-linux",
+};
+const PLUGINS = "/usr/lib/cni/bridge";
+
+/** Whether tests are told to use a cluster that is there already. */
+export function externalKubeconfig(): string | undefined {
+  return process.env["MALLA_TEST_KUBECONFIG"] || undefined;
+}
+
+/** Why no cluster can be used or started here, for whoever reads that tests were skipped; or null. */
+export function clusterObstacle(): string | null {
+  if (externalKubeconfig() !== undefined) return null;
+  if (process.platform !== "linux") return "clusters need Linux";
+  if (process.getuid?.() !== 0) return "clusters need root";
+  const missing = Object.entries(PROGRAMS).filter(([program]) => Bun.which(program) === null)
+    .map(([, what]) => what);
+  if (!existsSync(PLUGINS)) missing.push("containernetworking-plugins");
+  return missing.length === 0 ? null : `clusters need ${[...new Set(missing)].join(", ")}`;
+}
