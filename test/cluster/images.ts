@@ -20,8 +20,12 @@ export interface ProgramImage {
 const SHELL = "/bin/busybox";
 /** What every image of tests has beside its programs. */
 const COMMON: readonly Entry[] = [
-  { kind: "file", path: "/etc/passwd", content: "root:x:0:0:root:/:/bin/sh\n" },
-  { kind: "file", path: "/etc/group", content: "root:x:0:\n" },
+  {
+    kind: "file",
+    path: "/etc/passwd",
+    content: "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+  },
+  { kind: "file", path: "/etc/group", content: "root:x:0:\nnogroup:x:65534:\n" },
   { kind: "file", path: "/etc/nsswitch.conf", content: "passwd: files\nhosts: files dns\n" },
   { kind: "folder", path: "/tmp", mode: 0o1777 },
   { kind: "link", path: "/bin", target: "usr/bin" },
