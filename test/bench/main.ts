@@ -13,10 +13,12 @@ import { parseArgs } from "node:util";
 import { enterLab, insideLab } from "../support/lab.ts";
 import { Bench } from "./bench.ts";
 import { closedLoop } from "./scenario/closed-loop.ts";
+import { memoryUse } from "./scenario/memory.ts";
 import { installEnvoy, installVegeta, missingPackages } from "./tools.ts";
 
 const SCENARIOS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   "closed-loop": closedLoop,
+  memory: memoryUse,
 };
 
 const { values, positionals } = parseArgs({

@@ -7,9 +7,15 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { createTokenIssuer, generateTokenKeys, type TokenIssuer } from "../../lib/identity/mod.ts";
 import { systemClock } from "../../lib/host/clock.ts";
 import { createCsr } from "../../lib/pki/csr.ts";
-import { authorityPem, makeAuthorities } from "../../lib/pki/issuer.ts";
+import type { TlsMaterial } from "../../lib/host/net.ts";
+import {
+  authorityPem,
+  issueLeaf,
+  type MadeAuthorities,
+  makeAuthorities,
+} from "../../lib/pki/issuer.ts";
 import { generateKey } from "../../lib/pki/key.ts";
-import { fromPem } from "../../lib/pki/pem.ts";
+import { fromPem, toPemChain } from "../../lib/pki/pem.ts";
 import { type Lab, type Node, type Program, until } from "./lab.ts";
 
 const DAY_MS = 86_400_000;
@@ -39,23 +45,40 @@ export interface ServiceSpec {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
+/** Starts a prepared proxy, on a core of its own if one is named. */
+export type Launch = (core?: number, env?: Readonly<Record<string, string>>) => Program;
+
+/** What may be different in a mesh. */
+export interface MeshOptions {
+  /** Of the proxies' certificates; absent: the identity service's own default. */
+  readonly certificateSeconds?: number;
+}
+
 /** A running control plane. */
 export class Mesh {
   readonly #lab: Lab;
   readonly #executable: string;
   readonly #tokens: TokenIssuer;
-  readonly #anchors: string;
+  readonly #authorities: MadeAuthorities;
+  readonly #options: MeshOptions;
   readonly #programs: Program[] = [];
 
-  private constructor(lab: Lab, executable: string, tokens: TokenIssuer, anchors: string) {
+  private constructor(
+    lab: Lab,
+    executable: string,
+    tokens: TokenIssuer,
+    authorities: MadeAuthorities,
+    options: MeshOptions,
+  ) {
     this.#lab = lab;
     this.#executable = executable;
     this.#tokens = tokens;
-    this.#anchors = anchors;
+    this.#authorities = authorities;
+    this.#options = options;
   }
 
   /** Starts identity and controller and waits until both are ready. */
-  static async start(lab: Lab, executable: string): Promise<Mesh> {
+  static async start(lab: Lab, executable: string, options: MeshOptions = {}): Promise<Mesh> {
     const keys = await generateTokenKeys();
     const tokens = await createTokenIssuer(keys.privatePem, systemClock);
     const made = await makeAuthorities({
@@ -69,13 +92,14 @@ export class Mesh {
     writeFileSync(`${lab.home}/issuer/tls.key`, issuer.key);
     writeFileSync(`${lab.home}/tokens.pem`, keys.publicPem);
     writeFileSync(`${lab.home}/anchors.pem`, made.trustAnchors);
-    const mesh = new Mesh(lab, executable, tokens, made.trustAnchors);
+    const mesh = new Mesh(lab, executable, tokens, made, options);
     await mesh.#startControlPlane();
     return mesh;
   }
 
   async #startControlPlane(): Promise<void> {
     const home = this.#lab.home;
+    const { certificateSeconds } = this.#options;
     const anchors = ["--trust-anchors-file", `${home}/anchors.pem`];
     const token = `${home}/controller.token`;
     writeFileSync(token, await this.#token("malla-controller", NAMESPACE));
@@ -83,6 +107,7 @@ export class Mesh {
       this.#lab.start([
         ...[this.#executable, "identity", ...anchors, "--issuer-dir", `${home}/issuer`],
         ...["--token-key-file", `${home}/tokens.pem`, "--log-level", "warn"],
+        ...certificateSeconds === undefined ? [] : ["--lifetime", `${certificateSeconds}s`],
       ], { log: "inherit" }),
       this.#lab.start([
         ...[this.#executable, "controller", ...anchors, "--source", `files:${home}/objects`],
@@ -166,8 +191,6 @@ export class Mesh {
   async proxyEnvironment(pod: PodSpec): Promise<Record<string, string>> {
     const token = `${this.#lab.home}/${pod.name}.token`;
     writeFileSync(token, await this.#token(pod.name, "default"));
-    const identity = (account: string, namespace: string) =>
-      `${account}.${namespace}.serviceaccount.identity.${NAMESPACE}.cluster.local`;
     return {
       LINKERD2_PROXY_IDENTITY_SVC_ADDR: `${CONTROL}:8080`,
       LINKERD2_PROXY_IDENTITY_SVC_NAME: identity("malla-identity", NAMESPACE),
@@ -181,8 +204,8 @@ export class Mesh {
       LINKERD2_PROXY_DESTINATION_PROFILE_SUFFIXES: "svc.cluster.local.",
       LINKERD2_PROXY_POLICY_CLUSTER_NETWORKS: "10.0.0.0/8",
       LINKERD2_PROXY_IDENTITY_TOKEN_FILE: token,
-      LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS: this.#anchors,
-      LINKERD2_PROXY_IDENTITY_LOCAL_NAME: identity(pod.name, "default"),
+      LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS: this.#authorities.trustAnchors,
+      LINKERD2_PROXY_IDENTITY_LOCAL_NAME: identity(pod.name),
       LINKERD2_PROXY_IDENTITY_DIR: `${this.#lab.home}/${pod.name}.identity`,
       LINKERD2_PROXY_INBOUND_LISTEN_ADDR: "0.0.0.0:4143",
       LINKERD2_PROXY_OUTBOUND_LISTEN_ADDRS: "127.0.0.1:4140",
@@ -197,37 +220,61 @@ export class Mesh {
   }
 
   /** Starts our proxy for a pod and waits until it is ready. */
-  startProxy(pod: PodSpec, core?: number): Promise<Program> {
-    return this.#startJoined(pod, [this.#executable, "proxy"], core);
+  async startProxy(pod: PodSpec, core?: number): Promise<Program> {
+    return await this.#startJoined(pod, await this.launcher(pod), core);
+  }
+
+  /** Starts any proxy of the contract for a pod and waits until it is ready. */
+  async startPeer(pod: PodSpec, program: string, core?: number): Promise<Program> {
+    return await this.#startJoined(pod, await this.launcher(pod, program), core);
+  }
+
+  async #startJoined(pod: PodSpec, launch: Launch, core: number | undefined): Promise<Program> {
+    const program = launch(core);
+    await this.proxyReady(pod);
+    return program;
   }
 
   /**
-   * Starts any proxy of the contract for a pod, with a key and a signing request in its identity
-   * folder, as the contract's entry point makes them, and waits until it is ready.
+   * Prepares everything that a proxy finds when it starts: ours, or with a program's path any one of the
+   * contract, for which there are a key and a signing request in its identity folder, as the contract's
+   * entry point makes them. The returned call starts it.
    */
-  async startPeer(pod: PodSpec, program: string, core?: number): Promise<Program> {
+  async launcher(pod: PodSpec, peer?: string): Promise<Launch> {
     const folder = `${this.#lab.home}/${pod.name}.identity`;
     const env = await this.proxyEnvironment(pod);
-    const keys = await generateKey();
-    const [pkcs8 = new Uint8Array()] = fromPem("PRIVATE KEY", keys.privatePem);
-    const name = env["LINKERD2_PROXY_IDENTITY_LOCAL_NAME"] ?? "";
     mkdirSync(folder, { recursive: true });
-    writeFileSync(`${folder}/key.p8`, pkcs8);
-    writeFileSync(`${folder}/csr.der`, await createCsr(keys, name));
-    return await this.#startJoined(pod, [program], core);
+    if (peer !== undefined) {
+      const keys = await generateKey();
+      const [pkcs8 = new Uint8Array()] = fromPem("PRIVATE KEY", keys.privatePem);
+      writeFileSync(`${folder}/key.p8`, pkcs8);
+      const name = env["LINKERD2_PROXY_IDENTITY_LOCAL_NAME"] ?? "";
+      writeFileSync(`${folder}/csr.der`, await createCsr(keys, name));
+    }
+    const command = peer === undefined ? [this.#executable, "proxy"] : [peer];
+    return (core, more = {}) => {
+      const pinned = core === undefined ? {} : { core };
+      return pod.node.start(command, { env: { ...env, ...more }, ...pinned, log: "inherit" });
+    };
   }
 
-  async #startJoined(
-    pod: PodSpec,
-    command: readonly string[],
-    core: number | undefined,
-  ): Promise<Program> {
-    mkdirSync(`${this.#lab.home}/${pod.name}.identity`, { recursive: true });
-    const env = await this.proxyEnvironment(pod);
-    const pinned = core === undefined ? {} : { core };
-    const program = pod.node.start(command, { env, ...pinned, log: "inherit" });
-    await this.proxyReady(pod);
-    return program;
+  /** A key and a certificate for a name, for a client that is no proxy. */
+  async certify(name: string): Promise<TlsMaterial> {
+    const keys = await generateKey();
+    const { issuer, trustAnchors } = this.#authorities;
+    const leaf = await issueLeaf(issuer, {
+      publicDer: keys.publicDer,
+      dnsName: name,
+      uri: `spiffe://cluster.local/${name}`,
+      nowMs: Date.now(),
+      lifetimeMs: DAY_MS,
+    });
+    const chain = [leaf.der, ...issuer.chain.map((link) => new Uint8Array(link.rawData))];
+    return {
+      certificateChain: toPemChain("CERTIFICATE", chain),
+      privateKey: keys.privatePem,
+      trustAnchors,
+    };
   }
 
   /** Waits until the proxy of a pod, whichever it is, says that it is ready. */
@@ -243,4 +290,9 @@ export class Mesh {
   async stop(): Promise<void> {
     for (const program of this.#programs) await program.stop("SIGKILL");
   }
+}
+
+/** The name of a service account's identity. */
+export function identity(account: string, namespace = "default"): string {
+  return `${account}.${namespace}.serviceaccount.identity.${NAMESPACE}.cluster.local`;
 }
