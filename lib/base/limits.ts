@@ -135,6 +135,9 @@ export const KUBE_LIST_PAGE = 500;
 /** Bytes of one page: objects are below 1.5 MiB, and the largest of all kinds rarely come together. */
 export const KUBE_LIST_BYTES_MAX = 268_435_456;
 
+/** Objects that one question to a cluster may find: what is asked whole is counted in hundreds. */
+export const KUBE_LIST_OBJECTS_MAX = 100_000;
+
 /** Bytes of one object in a watch, with what the API server adds to it. */
 export const KUBE_OBJECT_BYTES_MAX = 8_388_608;
 

@@ -1,6 +1,6 @@
 /** JSON over HTTP(S): a whole answer, or an endless one line by line. For the cluster's API. */
 
-import { Fault } from "../base/fault.ts";
+import { Fault, type FaultCode } from "../base/fault.ts";
 
 /** Where to ask and who asks. All key material is PEM. */
 export interface HttpTarget {
@@ -25,33 +25,57 @@ export interface HttpBounds {
   readonly signal?: AbortSignal;
 }
 
-/** An answer whose status is not 2xx, or that is no JSON. */
+/** A request with a body. */
+export interface JsonRequest {
+  readonly method: "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly body: unknown;
+  /** Default: `application/json`. */
+  readonly contentType?: string;
+}
+
+/** An answer whose status is not 2xx. */
 export class HttpRefusal extends Fault {
   readonly status: number;
 
   constructor(status: number, message: string) {
-    super("unavailable", message, { source: "upstream" });
+    super(STATUS_CODES[status] ?? "unavailable", message, { source: "upstream" });
     this.status = status;
   }
 }
+
+const STATUS_CODES: Readonly<Record<number, FaultCode>> = {
+  400: "invalid_argument",
+  401: "unauthenticated",
+  403: "permission_denied",
+  404: "not_found",
+  409: "already_exists",
+  422: "invalid_argument",
+};
+
+/** A refusal of an object may name a dozen fields; more is no message for people. */
+const REASON_CHARS_MAX = 1_000;
 
 /** Gets and parses a whole answer. Rejects with `HttpRefusal`, `unavailable` or `resource_exhausted`. */
 export function getJson(target: HttpTarget, bounds: HttpBounds): Promise<unknown> {
   return exchange(target, bounds, undefined);
 }
 
-/** Posts JSON and parses the answer. Rejects as `getJson` does. */
-export function postJson(target: HttpTarget, body: unknown, bounds: HttpBounds): Promise<unknown> {
-  return exchange(target, bounds, JSON.stringify(body));
+/** Sends JSON and parses the answer. Rejects as `getJson` does. */
+export function sendJson(
+  target: HttpTarget,
+  request: JsonRequest,
+  bounds: HttpBounds,
+): Promise<unknown> {
+  return exchange(target, bounds, request);
 }
 
 async function exchange(
   target: HttpTarget,
   bounds: HttpBounds,
-  body: string | undefined,
+  request: JsonRequest | undefined,
 ): Promise<unknown> {
   const parts: string[] = [];
-  await pump(target, bounds, (text) => void parts.push(text), body);
+  await pump(target, bounds, (text) => void parts.push(text), request);
   try {
     return JSON.parse(parts.join("")) as unknown;
   } catch (cause) {
@@ -84,16 +108,20 @@ async function pump(
   target: HttpTarget,
   bounds: HttpBounds,
   take: (text: string) => void,
-  body?: string,
+  request?: JsonRequest,
 ): Promise<void> {
   const idle = new AbortController();
   let timer = setTimeout(() => idle.abort(), bounds.idleMs);
   try {
     const response = await fetch(target.url, {
-      ...(body === undefined ? {} : { method: "POST", body }),
+      ...(request === undefined
+        ? {}
+        : { method: request.method, body: JSON.stringify(request.body) }),
       headers: {
         ...target.headers,
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(request === undefined
+          ? {}
+          : { "content-type": request.contentType ?? "application/json" }),
       },
       redirect: "error",
       signal: AbortSignal.any([idle.signal, ...bounds.signal ? [bounds.signal] : []]),
@@ -140,9 +168,19 @@ function tlsOf(target: HttpTarget) {
 }
 
 async function refusalOf(target: HttpTarget, response: Response): Promise<HttpRefusal> {
-  const text = (await response.text()).slice(0, 200);
+  const text = reasonIn(await response.text()).slice(0, REASON_CHARS_MAX);
   return new HttpRefusal(
     response.status,
     `Cannot ask ${target.url}: the server answers ${response.status} ${text}`.trim(),
   );
+}
+
+/** A cluster says in the field `message` what is wrong; anybody else in the text itself. */
+function reasonIn(text: string): string {
+  try {
+    const { message } = JSON.parse(text) as { readonly message?: unknown };
+    return typeof message === "string" ? message : text;
+  } catch {
+    return text; // No JSON, or nothing in it.
+  }
 }

@@ -2,7 +2,7 @@
 
 import { Fault } from "../base/fault.ts";
 import { KUBE_OBJECT_BYTES_MAX } from "../base/limits.ts";
-import { postJson } from "../host/http-json.ts";
+import { sendJson } from "../host/http-json.ts";
 import { TOKEN_AUDIENCE } from "../mesh/identity.ts";
 import type { KubeAccess } from "../source/kube/access.ts";
 import { parseUsername, type TokenReviewer } from "./token.ts";
@@ -53,7 +53,11 @@ export function clusterTokenReview(access: KubeAccess): ReviewToken {
       spec: { token, audiences: [audience] },
     };
     try {
-      const answer = await postJson(await access.target(PATH), review, BOUNDS);
+      const answer = await sendJson(
+        await access.target(PATH),
+        { method: "POST", body: review },
+        BOUNDS,
+      );
       return (answer as { status?: TokenReviewStatus }).status ?? {};
     } catch (cause) {
       throw new Fault("internal", "Cannot have the token reviewed", { source: "upstream", cause });

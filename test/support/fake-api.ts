@@ -1,17 +1,40 @@
-/** An API server of a few lines: objects by path, lists in pages, watches that a test speaks through. */
+/**
+ * An API server of a few lines: objects by path, read and written one by one, lists in pages, and
+ * watches that a test speaks through. It keeps what it was asked.
+ */
 
 import type { Server } from "bun";
+import jsonpatch, { type Operation } from "fast-json-patch";
 
 /** An object as JSON; its version is set by the server. */
 export interface FakeObject {
-  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly resourceVersion?: string;
+  };
+}
+
+/** What was asked. */
+export interface FakeRequest {
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  readonly headers: Headers;
+  readonly body: unknown;
 }
 
 /** A running server. */
 export class FakeApi {
-  readonly requests: { readonly path: string; readonly headers: Headers }[] = [];
+  readonly requests: FakeRequest[] = [];
   readonly #server: Server<undefined>;
   readonly #objects = new Map<string, Map<string, FakeObject>>();
+  /** Answers of paths that are no collections, such as `/version`. */
+  readonly documents = new Map<string, unknown>();
+  /** Answers posts to these collections without keeping what is posted, as reviews are. */
+  readonly reviews = new Map<string, (body: unknown) => unknown>();
+  /** Collections that answer even when they hold nothing; others do too, unless `strict` is set. */
+  strict = false;
   readonly #watches = new Set<{ path: string; send(text: string): void; end(): void }>();
   #version = 100;
   /** Answers of this status to everything, until it is undefined again. */
@@ -99,12 +122,53 @@ export class FakeApi {
     return { ...object, metadata };
   }
 
-  #answer(request: Request): Response {
+  /** The object at a path, for a test to look at. */
+  object(collection: string, name: string): unknown {
+    return this.#objects.get(collection)?.get(name);
+  }
+
+  async #answer(request: Request): Promise<Response> {
     const url = new URL(request.url);
-    this.requests.push({ path: url.pathname + url.search, headers: request.headers });
+    const text = await request.text();
+    const body: unknown = text === "" ? undefined : JSON.parse(text);
+    const { method, headers } = request;
+    this.requests.push({ method, path: url.pathname + url.search, headers, body });
     if (this.refusal !== undefined) return new Response("refused", { status: this.refusal });
+    if (method !== "GET") return this.#write(method, url, body);
+    const document = this.documents.get(url.pathname);
+    if (document !== undefined) return Response.json(document);
     if (url.searchParams.get("watch") === "true") return this.#watch(url);
-    return this.#list(url);
+    const { collection, name } = splitPath(url.pathname);
+    const object = this.#objects.get(collection)?.get(name);
+    if (object !== undefined) return Response.json(object);
+    const isList = this.#objects.has(url.pathname) || url.searchParams.has("limit");
+    return isList && (!this.strict || this.#objects.has(url.pathname))
+      ? this.#list(url)
+      : status(404, `${url.pathname} not found`);
+  }
+
+  #write(method: string, url: URL, body: unknown): Response {
+    const review = this.reviews.get(url.pathname);
+    if (review !== undefined) return Response.json(review(body));
+    if (method === "POST") {
+      const object = body as FakeObject;
+      if (this.#objects.get(url.pathname)?.has(object.metadata.name) === true) {
+        return status(409, `"${object.metadata.name}" already exists`);
+      }
+      this.put(url.pathname, object);
+      return Response.json(this.object(url.pathname, object.metadata.name), { status: 201 });
+    }
+    const { collection, name } = splitPath(url.pathname);
+    const former = this.#objects.get(collection)?.get(name);
+    if (former === undefined) return status(404, `"${name}" not found`);
+    const next = method === "PATCH" ? patched(former, body) : body as FakeObject;
+    if (next === undefined) return status(422, "the patch does not apply");
+    const version = next.metadata.resourceVersion;
+    if (version !== undefined && version !== former.metadata.resourceVersion) {
+      return status(409, "the object has been modified");
+    }
+    this.put(collection, next);
+    return Response.json(this.object(collection, name));
   }
 
   #list(url: URL): Response {
@@ -143,4 +207,22 @@ export class FakeApi {
     });
     return new Response(body, { headers: { "content-type": "application/json" } });
   }
+}
+
+function splitPath(path: string): { collection: string; name: string } {
+  const at = path.lastIndexOf("/");
+  return { collection: path.slice(0, at), name: decodeURIComponent(path.slice(at + 1)) };
+}
+
+function patched(object: FakeObject, steps: unknown): FakeObject | undefined {
+  try {
+    const copy = structuredClone(object);
+    return jsonpatch.applyPatch(copy, steps as Operation[], true).newDocument;
+  } catch {
+    return undefined; // A test of the patch failed, or a path leads nowhere.
+  }
+}
+
+function status(code: number, message: string): Response {
+  return Response.json({ kind: "Status", code, message }, { status: code });
 }

@@ -1,8 +1,9 @@
-/** How to reach a cluster: as the pod's own service account, or as a kubeconfig says. */
+/** How to reach a cluster: as the pod's own service account, or as kubeconfigs say. */
 
 import { Fault } from "../../base/fault.ts";
 import { joinPath, readText } from "../../host/files.ts";
 import type { HttpTarget } from "../../host/http-json.ts";
+import type { Environment } from "../../config/mod.ts";
 
 /** A way to a cluster's API. */
 export interface KubeAccess {
@@ -12,22 +13,29 @@ export interface KubeAccess {
   target(path: string): Promise<HttpTarget>;
 }
 
+/** What is to be other than a kubeconfig says; fields as kubectl's flags. */
+export interface KubeChoice {
+  readonly context?: string | undefined;
+  /** The API server's address. */
+  readonly server?: string | undefined;
+  /** Whom to act as, and the group that this user is taken to be in. */
+  readonly as?: string | undefined;
+  readonly asGroup?: string | undefined;
+}
+
 /** Where the kubelet puts what a pod needs to reach the API. */
 const SERVICE_ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /** The way that a kubeconfig describes, else the pod's own. Throws as the two below. */
 export async function clusterAccess(
   kubeconfig: string | undefined,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
 ): Promise<KubeAccess> {
   return kubeconfig === undefined ? inClusterAccess(env) : await kubeconfigAccess(kubeconfig);
 }
 
 /** The pod's own way. Throws `failed_precondition` outside of a cluster. */
-export function inClusterAccess(
-  env: Readonly<Record<string, string | undefined>>,
-  folder = SERVICE_ACCOUNT_FOLDER,
-): KubeAccess {
+export function inClusterAccess(env: Environment, folder = SERVICE_ACCOUNT_FOLDER): KubeAccess {
   const host = env["KUBERNETES_SERVICE_HOST"];
   const port = env["KUBERNETES_SERVICE_PORT"] ?? "443";
   if (!host) {
@@ -49,26 +57,26 @@ export function inClusterAccess(
   };
 }
 
-/** The way that a kubeconfig's current context describes. Throws `invalid_argument`. */
-export async function kubeconfigAccess(file: string): Promise<KubeAccess> {
-  // Loaded only here: it weighs some forty megabytes, and a pod does without it.
-  const { KubeConfig } = await import("@kubernetes/client-node");
-  const config = new KubeConfig();
-  try {
-    config.loadFromString(await readText(file));
-    config.makePathsAbsolute(folderOf(file));
-  } catch (cause) {
-    throw new Fault("invalid_argument", `Cannot read the kubeconfig "${file}"`, { cause });
-  }
+/**
+ * The way that a kubeconfig's current or chosen context describes. `files` is one path, or several with
+ * colons between as in the variable KUBECONFIG. Throws `invalid_argument`.
+ */
+export async function kubeconfigAccess(
+  files: string,
+  choice: KubeChoice = {},
+): Promise<KubeAccess> {
+  const config = await readKubeconfigs(files);
+  if (choice.context !== undefined) config.setCurrentContext(choice.context);
   const cluster = config.getCurrentCluster();
   if (cluster === null) {
+    const which = choice.context === undefined ? "current" : "chosen";
     throw new Fault(
       "invalid_argument",
-      `Cannot use the kubeconfig "${file}": its current context "${config.getCurrentContext()}" ` +
-        "names no cluster",
+      `Cannot use the kubeconfig "${files}": its ${which} context ` +
+        `"${config.getCurrentContext()}" names no cluster`,
     );
   }
-  const server = cluster.server.replace(/\/+$/, "");
+  const server = (choice.server ?? cluster.server).replace(/\/+$/, "");
   return {
     server,
     async target(path) {
@@ -77,7 +85,9 @@ export async function kubeconfigAccess(file: string): Promise<KubeAccess> {
         // May run a program or ask an identity provider.
         await config.applyToHTTPSOptions(options);
       } catch (cause) {
-        throw new Fault("unavailable", `Cannot log in as the kubeconfig "${file}" says`, { cause });
+        throw new Fault("unavailable", `Cannot log in as the kubeconfig "${files}" says`, {
+          cause,
+        });
       }
       const { ca, cert, key, servername, rejectUnauthorized, auth } = options;
       return {
@@ -85,6 +95,7 @@ export async function kubeconfigAccess(file: string): Promise<KubeAccess> {
         headers: {
           ...headersOf(options.headers),
           ...(auth ? { authorization: `Basic ${btoa(auth)}` } : {}),
+          ...impersonation(choice),
         },
         ...(ca ? { ca: textOf(ca) } : {}),
         ...(cert ? { certificate: textOf(cert) } : {}),
@@ -93,6 +104,44 @@ export async function kubeconfigAccess(file: string): Promise<KubeAccess> {
         ...(rejectUnauthorized === false ? { insecure: true } : {}),
       };
     },
+  };
+}
+
+/** Reads the files; of a name that is in several the first counts, as for kubectl. */
+async function readKubeconfigs(files: string) {
+  // Loaded only here: it weighs some forty megabytes, and a pod does without it.
+  const { KubeConfig } = await import("@kubernetes/client-node");
+  const all = new KubeConfig();
+  const parts: InstanceType<typeof KubeConfig>[] = [];
+  for (const file of files.split(":").filter(Boolean)) {
+    const part = new KubeConfig();
+    try {
+      part.loadFromString(await readText(file));
+      part.makePathsAbsolute(folderOf(file));
+    } catch (cause) {
+      throw new Fault("invalid_argument", `Cannot read the kubeconfig "${file}"`, { cause });
+    }
+    parts.push(part);
+  }
+  all.loadFromOptions({
+    clusters: firstOfName(parts.flatMap(({ clusters }) => clusters)),
+    users: firstOfName(parts.flatMap(({ users }) => users)),
+    contexts: firstOfName(parts.flatMap(({ contexts }) => contexts)),
+    currentContext: parts.map(({ currentContext }) => currentContext).find(Boolean),
+  });
+  return all;
+}
+
+function firstOfName<T extends { readonly name: string }>(all: readonly T[]): T[] {
+  const found = new Map<string, T>();
+  for (const one of all) if (!found.has(one.name)) found.set(one.name, one);
+  return [...found.values()];
+}
+
+function impersonation({ as, asGroup }: KubeChoice): Record<string, string> {
+  return {
+    ...(as === undefined ? {} : { "impersonate-user": as }),
+    ...(asGroup === undefined ? {} : { "impersonate-group": asGroup }),
   };
 }
 
