@@ -71,6 +71,14 @@ export type {
   RouteAction,
   ServerPolicy,
 } from "./lib/mesh/policy.ts";
+export type {
+  BackoffPolicy,
+  FailureAccrual,
+  LoadPenalty,
+  RetryPolicy,
+  RouteTimeouts,
+  SuccessRatePolicy,
+} from "./lib/mesh/reliability.ts";
 
 /** The modes of the executable that serve, and so can be started and stopped. */
 export type ServingMode = "proxy" | "controller" | "identity" | "injector" | "viz";

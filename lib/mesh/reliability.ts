@@ -5,7 +5,9 @@
 
 /** How long to wait between tries; doubles from `minMs` to `maxMs`. */
 export interface BackoffPolicy {
+  /** The first wait. */
   readonly minMs: number;
+  /** The longest wait. */
   readonly maxMs: number;
   /** Up to this share of the wait is added at random; 0 adds nothing. */
   readonly jitterRatio: number;
@@ -23,6 +25,7 @@ export interface RetryPolicy {
   readonly requestBytesMax: number;
   /** How long one try may take before another one is made; 0: any time. */
   readonly tryTimeoutMs: number;
+  /** How long to wait before each. */
   readonly backoff: BackoffPolicy;
 }
 
