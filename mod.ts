@@ -71,8 +71,8 @@ export type {
   RouteAction,
   ServerPolicy,
 } from "./lib/mesh/policy.ts";
+export type { BackoffBounds } from "./lib/base/backoff.ts";
 export type {
-  BackoffPolicy,
   FailureAccrual,
   LoadPenalty,
   RetryPolicy,

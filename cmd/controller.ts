@@ -25,7 +25,7 @@ import {
 import { Channel } from "../lib/contract/channel.ts";
 import { createCertifier } from "../lib/contract/client.ts";
 import { type ControlServer, serveControl } from "../lib/contract/server.ts";
-import { Control, INDEXED_KINDS } from "../lib/control/mod.ts";
+import { AnnotationProblems, Control, INDEXED_KINDS } from "../lib/control/mod.ts";
 import { createBunNet } from "../lib/host/bun-net.ts";
 import { systemClock } from "../lib/host/clock.ts";
 import { resolveHost } from "../lib/host/dns.ts";
@@ -184,9 +184,18 @@ function serveAdmin(
 }
 
 function watcherOf(control: Control, log: Logger, name: string): SourceWatcher {
+  const problems = new AnnotationProblems((service, problem) => {
+    log.warn("left out an annotation", { service, problem });
+  });
   return {
-    applied: (object) => control.applied(object),
-    deleted: (ref) => control.deleted(ref),
+    applied(object) {
+      control.applied(object);
+      problems.applied(object);
+    },
+    deleted(ref) {
+      control.deleted(ref);
+      problems.deleted(ref);
+    },
     synced() {
       control.synced();
       log.info("source is read", { source: name, ...control.sizes().objects });

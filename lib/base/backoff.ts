@@ -4,7 +4,9 @@ import { assert } from "./assert.ts";
 
 /** Bounds of the waits, in milliseconds: 0 < `minMs` ≤ `maxMs`. */
 export interface BackoffBounds {
+  /** The first wait. */
   readonly minMs: number;
+  /** The longest wait. */
   readonly maxMs: number;
   /** A wait is lengthened by up to this share of itself, so that clients do not come in step. */
   readonly jitter: number;

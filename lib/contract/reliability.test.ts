@@ -9,7 +9,11 @@ import { defaultResource } from "./resource.ts";
 const ms = fc.integer({ min: 1, max: 100_000_000 });
 /** Quarters survive the 32 bits of the message. */
 const ratio = fc.nat(16).map((quarters) => quarters / 4);
-const backoff = fc.record({ minMs: ms, maxMs: ms, jitterRatio: ratio });
+const backoff = fc.tuple(ms, ms, ratio).map(([a, b, jitter]) => ({
+  minMs: Math.min(a, b),
+  maxMs: Math.max(a, b),
+  jitter,
+}));
 const status = fc.integer({ min: 100, max: 599 });
 const retry = (grpcStatus: fc.Arbitrary<number>): fc.Arbitrary<RetryPolicy> =>
   fc.record({

@@ -1,8 +1,8 @@
 /** Retries, timeouts, failure accrual and load penalties, to and from the messages of the contract. */
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { BackoffBounds } from "../base/backoff.ts";
 import type {
-  BackoffPolicy,
   FailureAccrual,
   LoadPenalty,
   RetryPolicy,
@@ -23,9 +23,9 @@ import type {
 } from "./gen/outbound_pb.ts";
 
 /** What the contract's retries wait where a message does not say. */
-const BACKOFF_USUAL: BackoffPolicy = { minMs: 25, maxMs: 250, jitterRatio: 1 };
+const BACKOFF_USUAL: BackoffBounds = { minMs: 25, maxMs: 250, jitter: 1 };
 /** What the contract's breakers wait where a message does not say. */
-const PENALTY_USUAL: BackoffPolicy = { minMs: 1_000, maxMs: 60_000, jitterRatio: 0.5 };
+const PENALTY_USUAL: BackoffBounds = { minMs: 1_000, maxMs: 60_000, jitter: 0.5 };
 const WINDOW_USUAL_MS = 10_000;
 
 const GRPC_CONDITIONS = {
@@ -191,22 +191,21 @@ function limitToWire(ms: number) {
   return ms === 0 ? undefined : durationToWire(ms);
 }
 
-function backoffToWire(backoff: BackoffPolicy): MessageInitShape<typeof ExponentialBackoffSchema> {
+function backoffToWire(backoff: BackoffBounds): MessageInitShape<typeof ExponentialBackoffSchema> {
   return {
     minBackoff: durationToWire(backoff.minMs),
     maxBackoff: durationToWire(backoff.maxMs),
-    jitterRatio: backoff.jitterRatio,
+    jitterRatio: backoff.jitter,
   };
 }
 
 function backoffFromWire(
   message: ExponentialBackoff | undefined,
-  usual: BackoffPolicy,
-): BackoffPolicy {
-  if (message === undefined) return usual;
-  return {
-    minMs: durationFromWire(message.minBackoff, usual.minMs),
-    maxMs: durationFromWire(message.maxBackoff, usual.maxMs),
-    jitterRatio: message.jitterRatio,
-  };
+  usual: BackoffBounds,
+): BackoffBounds {
+  const minMs = durationFromWire(message?.minBackoff, usual.minMs);
+  const maxMs = durationFromWire(message?.maxBackoff, usual.maxMs);
+  const jitter = message?.jitterRatio ?? usual.jitter;
+  // What cannot be waited by is as good as not said.
+  return minMs > 0 && maxMs >= minMs && jitter >= 0 ? { minMs, maxMs, jitter } : usual;
 }

@@ -1,5 +1,6 @@
 /** The control plane's room: an index of the cluster's objects, and what proxies are told from it. */
 
+export { AnnotationProblems } from "./annotation-problems.ts";
 export { Control, type ControlSizes } from "./discovery.ts";
 export { INDEXED_KINDS } from "./index.ts";
 export type { ControlSettings } from "./settings.ts";

@@ -23,7 +23,7 @@ test("retries, with what the contract leaves to us", () => {
     retriesMax: 1,
     requestBytesMax: 65_536,
     tryTimeoutMs: 0,
-    backoff: { minMs: 25, maxMs: 250, jitterRatio: 1 },
+    backoff: { minMs: 25, maxMs: 250, jitter: 1 },
   });
   const more = { [`${RETRY}/http`]: "503", [`${RETRY}/limit`]: "3", [`${RETRY}/timeout`]: "300ms" };
   expect(serviceReliability(more).retry).toMatchObject({ retriesMax: 3, tryTimeoutMs: 300 });
@@ -45,7 +45,7 @@ test("failure accrual, consecutive and unified, and penalties", () => {
   });
   expect(consecutive.accrual).toEqual({
     failuresMax: 3,
-    backoff: { minMs: 1_000, maxMs: 10_000, jitterRatio: 0.5 },
+    backoff: { minMs: 1_000, maxMs: 10_000, jitter: 0.5 },
     endpointsMin: 1,
   });
   const unified = serviceReliability({
@@ -88,6 +88,6 @@ describe("a wrong value is named and left out, and the others hold", () => {
       [`${BALANCER}/failure-accrual-consecutive-min-penalty`]: "5m",
     });
     expect(problems).toHaveLength(1);
-    expect(accrual?.backoff).toEqual({ minMs: 300_000, maxMs: 300_000, jitterRatio: 0.5 });
+    expect(accrual?.backoff).toEqual({ minMs: 300_000, maxMs: 300_000, jitter: 0.5 });
   });
 });

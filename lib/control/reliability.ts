@@ -24,7 +24,7 @@ export interface ServiceReliability {
 }
 
 /** The contract's back-off between tries. */
-const RETRY_BACKOFF = { minMs: 25, maxMs: 250, jitterRatio: 1 };
+const RETRY_BACKOFF = { minMs: 25, maxMs: 250, jitter: 1 };
 /** The contract's bound for bodies of requests that are sent again. */
 const RETRY_REQUEST_BYTES_MAX = 65_536;
 const RETRIES_USUAL = 1;
@@ -167,7 +167,7 @@ function accrualOf(reader: Reader): FailureAccrual | undefined {
   const failuresMax = reader.integer(`${ACCRUAL}-consecutive-max-failures`, 0, 1_000_000);
   const minMs = reader.duration(`${ACCRUAL}-consecutive-min-penalty`) ?? 1_000;
   const maxMs = reader.duration(`${ACCRUAL}-consecutive-max-penalty`) ?? 60_000;
-  const jitterRatio = reader.ratio(`${ACCRUAL}-consecutive-jitter-ratio`, 100) ?? 0.5;
+  const jitter = reader.ratio(`${ACCRUAL}-consecutive-jitter-ratio`, 100) ?? 0.5;
   const successRate = {
     threshold: reader.ratio(`${BALANCER_ALPHA}failure-accrual-success-rate-threshold`, 1) ?? 0.8,
     windowMs: reader.duration(`${BALANCER_ALPHA}failure-accrual-success-rate-window`) ?? 10_000,
@@ -184,7 +184,7 @@ function accrualOf(reader: Reader): FailureAccrual | undefined {
   }
   return {
     failuresMax: failuresMax ?? 7,
-    backoff: { minMs, maxMs: Math.max(minMs, maxMs), jitterRatio },
+    backoff: { minMs, maxMs: Math.max(minMs, maxMs), jitter },
     endpointsMin: 1,
     ...(kind === "unified" ? { successRate } : {}),
   };

@@ -3,15 +3,7 @@
  * long to wait, and when to leave an endpoint alone. Nothing here knows Kubernetes or protobuf.
  */
 
-/** How long to wait between tries; doubles from `minMs` to `maxMs`. */
-export interface BackoffPolicy {
-  /** The first wait. */
-  readonly minMs: number;
-  /** The longest wait. */
-  readonly maxMs: number;
-  /** Up to this share of the wait is added at random; 0 adds nothing. */
-  readonly jitterRatio: number;
-}
+import type { BackoffBounds } from "../base/backoff.ts";
 
 /** Which responses are thrown away and asked for again. */
 export interface RetryPolicy {
@@ -26,7 +18,7 @@ export interface RetryPolicy {
   /** How long one try may take before another one is made; 0: any time. */
   readonly tryTimeoutMs: number;
   /** How long to wait before each. */
-  readonly backoff: BackoffPolicy;
+  readonly backoff: BackoffBounds;
 }
 
 /** How long a request may take; 0: any time. */
@@ -44,7 +36,7 @@ export interface FailureAccrual {
   /** So many failures one after another; 0: they do not count. */
   readonly failuresMax: number;
   /** How long it is left alone; then one request at a time tries it. */
-  readonly backoff: BackoffPolicy;
+  readonly backoff: BackoffBounds;
   /** Also when too few of its recent responses were good. */
   readonly successRate?: SuccessRatePolicy;
   /** So many endpoints are never left alone. */

@@ -4,7 +4,7 @@
  */
 
 import { ByteBuffer } from "../base/bytes.ts";
-import { TimerWheel } from "../base/wheel.ts";
+import { type Scheduled, TimerWheel } from "../base/wheel.ts";
 import type { Timer } from "../host/clock.ts";
 import type { Conn, ConnHandler } from "../host/net.ts";
 import type { ProxyEnvironment } from "./environment.ts";
@@ -13,6 +13,8 @@ import type { Outlet } from "./outlet.ts";
 import type { Application } from "./application.ts";
 import { Gatherer } from "./gatherer.ts";
 
+/** For timeouts of requests, which are told in milliseconds; turned only while there are some. */
+const FINE_TICK_MS = 5;
 /** Coarse enough to cost nothing when idle, fine enough for timeouts of seconds. */
 const TICK_MS = 100;
 /** Holds a usual head and the body that comes with it; grows for larger ones. */
@@ -66,6 +68,8 @@ export class PathContext {
   /** Called when the last session has gone. */
   emptied: (() => void) | null = null;
   readonly #ticker: Timer;
+  readonly #fineWheel: TimerWheel;
+  #fineTicker: Timer | null = null;
   /** Those that send at the end of this turn. */
   #senders: TurnSender[] = [];
   readonly #sendAll: () => void;
@@ -74,12 +78,27 @@ export class PathContext {
     this.env = env;
     const { clock } = env;
     this.wheel = new TimerWheel(clock.monotonicMs(), TICK_MS);
+    this.#fineWheel = new TimerWheel(clock.monotonicMs(), FINE_TICK_MS);
     this.#sendAll = () => this.#turnEnded();
     this.#ticker = clock.every(TICK_MS, () => this.wheel.tick(clock.monotonicMs()));
   }
 
   nowMs(): number {
     return this.env.clock.monotonicMs();
+  }
+
+  /** As `wheel.schedule`, within some milliseconds; `cancelFine` is its end. */
+  scheduleFine(entry: Scheduled, atMs: number): void {
+    const { clock } = this.env;
+    if (this.#fineTicker === null) {
+      this.#fineWheel.tick(clock.monotonicMs());
+      this.#fineTicker = clock.every(FINE_TICK_MS, () => this.#tickFine());
+    }
+    this.#fineWheel.schedule(entry, atMs);
+  }
+
+  cancelFine(entry: Scheduled): void {
+    this.#fineWheel.cancel(entry);
   }
 
   /** Has it send when all events of this turn have been seen. */
@@ -97,6 +116,13 @@ export class PathContext {
     if (this.sessions.size === 0) this.emptied?.();
   }
 
+  #tickFine(): void {
+    this.#fineWheel.tick(this.env.clock.monotonicMs());
+    if (this.#fineWheel.size > 0) return;
+    this.#fineTicker?.cancel();
+    this.#fineTicker = null;
+  }
+
   #turnEnded(): void {
     const senders = this.#senders;
     this.#senders = [];
@@ -109,6 +135,7 @@ export class PathContext {
   /** Ends the wheel; deadlines do not fire any more. */
   stop(): void {
     this.#ticker.cancel();
+    this.#fineTicker?.cancel();
   }
 }
 

@@ -24,10 +24,9 @@ import { Exchange } from "./exchange.ts";
 import type { Downstream, HttpSide, Refusal } from "./http-parts.ts";
 import { writeErrorHttp2 } from "./http-error.ts";
 import { LinkHttp2, type LinkOwner } from "./link-http2.ts";
+import { TOO_LARGE } from "./refusals.ts";
 
 const NOTHING = new Uint8Array(0);
-/** For a head with more fields than are taken. */
-const TOO_LARGE: Refusal = { status: 431, kind: "bad request", message: "header list too large" };
 
 /** One client connection that speaks HTTP/2. */
 export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, LinkOwner {

@@ -12,6 +12,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Labels } from "../telemetry/metric.ts";
 import type { FieldLines } from "../wire/http/mod.ts";
 import type { Balancer } from "./balance.ts";
+import type { RetryBudget } from "./retry-budget.ts";
 
 /** The settings that the byte path reads; durations in milliseconds. */
 export interface PathSettings {
@@ -75,6 +76,10 @@ export interface OutboundTarget {
   readonly authority: string;
   /** Fields that requests to it get; null: none. */
   readonly added: FieldLines | null;
+  /** What retries may add to its load. */
+  readonly budget: RetryBudget;
+  /** `parent_*` and `route_*` of its HTTP route. */
+  readonly routeLabels: Labels;
 }
 
 /** A backend's balancer and its share of the traffic. */
@@ -130,8 +135,12 @@ export type ErrorKind =
   | "tls detection timeout"
   | "invalid policy"
   | "bad request"
+  | "response timeout"
   | "i/o"
   | "unexpected";
+
+/** What became of a request that a route's policy would send again. */
+export type RetryOutcome = "requests" | "successes" | "limit_exceeded" | "overflow";
 
 /** Where the byte path counts. The label sets are those of Linkerd's metrics. */
 export interface PathMetrics {
@@ -140,6 +149,7 @@ export interface PathMetrics {
   /** `inbound_http_authz_allow_total` and its relatives. */
   authorized(protocol: "http" | "tcp", allowed: boolean, labels: Labels): void;
   failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void;
+  retried(outcome: RetryOutcome, labels: Labels): void;
 }
 
 /** Everything that the byte path is given at start. */

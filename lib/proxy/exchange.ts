@@ -17,17 +17,29 @@ import {
   type FieldLines,
   FieldName,
   isIdempotent,
-  Method,
   type RequestHead,
   type ResponseHead,
 } from "../wire/http/mod.ts";
 import type { Balancer, EndpointState, PickWaiter } from "./balance.ts";
+import { Account } from "./account.ts";
 import type { PathContext } from "./context.ts";
 import type { HttpMetrics } from "./environment.ts";
-import { GRPC_UNKNOWN, grpcStatusOf, isGrpc, isGrpcFailure } from "./grpc.ts";
-import type { Downstream, HttpSide, Loss, Refusal, RequestPool, Upstream } from "./http-parts.ts";
+import { grpcStatusOf, isGrpc } from "./grpc.ts";
+import { ExchangeTimers, type TimedExchange } from "./exchange-timers.ts";
+import type {
+  Downstream,
+  HttpRoute,
+  HttpSide,
+  Loss,
+  Refusal,
+  RequestPool,
+  Upstream,
+} from "./http-parts.ts";
 import { closesPeer, isUnsent } from "./mesh-headers.ts";
+import { TIMED_OUT, UNREACHABLE } from "./refusals.ts";
 import { RequestBody } from "./request-body.ts";
+import { retriesGrpcStatus, retriesStatus } from "./retry.ts";
+import { Retrying } from "./retrying.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
 const WAITING = 0;
@@ -36,11 +48,13 @@ const RESPONDING = 2;
 const RESPONDED = 3;
 const OVER = 4;
 
+const NOTHING = new Uint8Array(0);
+
 /** Connections that one request may be tried on: the replica may be gone, and the next one too. */
 const TRIES_MAX = 3;
 
 /** One exchange. */
-export class Exchange implements PickWaiter {
+export class Exchange implements PickWaiter, TimedExchange {
   readonly context: PathContext;
   readonly side: HttpSide;
   readonly head: RequestHead;
@@ -57,21 +71,21 @@ export class Exchange implements PickWaiter {
   #pool: RequestPool | null = null;
   #state = WAITING;
   #tries = 0;
-  #status = 0;
-  #grpcStatus = -1;
-  readonly #isGrpc: boolean;
-  readonly #beganAtMs: number;
-  #metrics: HttpMetrics | null = null;
+  readonly #account: Account;
   /** The client has waited for the upstream to take more. */
   #isHeld = false;
+  /** By the route's policy, where it has one. */
+  #retrying: Retrying | null = null;
+  #timers: ExchangeTimers | null = null;
+  /** A call's response head that waits for its status, which may have it thrown away. */
+  #heldHead: ResponseHead | null = null;
 
   constructor(context: PathContext, side: HttpSide, downstream: Downstream, head: RequestHead) {
     this.context = context;
     this.side = side;
     this.#downstream = downstream;
     this.head = head;
-    this.#isGrpc = isGrpc(head);
-    this.#beganAtMs = context.nowMs();
+    this.#account = new Account(isGrpc(head), context.nowMs());
   }
 
   /** The client should bring no more of the request's body. */
@@ -80,27 +94,28 @@ export class Exchange implements PickWaiter {
     return upstream === null ? this.body.length > 0 : upstream.blocked;
   }
 
-  /** Nothing of a response has been sent, and none has been refused. */
-  get waiting(): boolean {
-    return this.#state < RESPONDING;
-  }
-
   get grpc(): boolean {
-    return this.#isGrpc;
+    return this.#account.isGrpc;
   }
 
   /** Asks for admission and a connection; what is here of the body has been told. */
   begin(): void {
     const refusal = this.side.admit(this);
-    if (refusal !== null) this.refuse(refusal);
-    else this.#dispatch(false);
+    if (refusal !== null) {
+      this.refuse(refusal);
+      return;
+    }
+    const route = this.side.route;
+    if (route !== null) this.#configure(route);
+    this.#dispatch(false);
   }
 
   // What the client brings.
 
   requestData(bytes: Uint8Array, start: number, end: number, last: boolean): void {
     if (this.#state === OVER) return;
-    if (last) this.body.complete = true;
+    this.#timers?.touched();
+    if (last) this.#requestComplete();
     this.body.keep(bytes, start, end);
     const upstream = this.#upstream;
     if (upstream === null) return;
@@ -112,7 +127,7 @@ export class Exchange implements PickWaiter {
 
   requestTrailers(fields: FieldLines): void {
     if (this.#state === OVER) return;
-    this.body.complete = true;
+    this.#requestComplete();
     const upstream = this.#upstream;
     // Kept for a connection to come, or for another try: their array is good for this call only.
     if (this.body.whole) this.body.trailers = fields.copy(); // cold: requests with trailers
@@ -132,7 +147,7 @@ export class Exchange implements PickWaiter {
     this.#pool?.cancel(this);
     const upstream = this.#upstream;
     this.#upstream = null;
-    this.#state = OVER;
+    this.#end();
     upstream?.cancel();
     this.#settle(error);
     this.body.drop();
@@ -146,8 +161,7 @@ export class Exchange implements PickWaiter {
 
   /** The request goes to this endpoint. */
   assign(pool: RequestPool, metrics: HttpMetrics): void {
-    this.#metrics = metrics;
-    metrics.request();
+    this.#account.begin(metrics);
     this.queuedAtMs = this.context.nowMs();
     this.#pool = pool;
     pool.attach(this, this.fresh);
@@ -156,7 +170,7 @@ export class Exchange implements PickWaiter {
   /** The request is answered by the proxy; nothing of a response has been sent. */
   refuse(refusal: Refusal): void {
     if (this.#state >= RESPONDING) return;
-    this.#state = OVER;
+    this.#end();
     this.body.drop();
     this.#downstream.refuse(refusal);
     this.#downstream.done();
@@ -184,9 +198,7 @@ export class Exchange implements PickWaiter {
     const refusal = this.side.unreachable(this, reason);
     this.#settle("connect");
     if (refusal === null && this.#tries < TRIES_MAX) this.#dispatch(false);
-    else {this.refuse(
-        refusal ?? { status: 502, kind: "i/o", message: "no endpoint can be reached" },
-      );}
+    else this.#failTry(refusal ?? UNREACHABLE);
   }
 
   /** TLS is needed and there is no certificate. */
@@ -228,18 +240,29 @@ export class Exchange implements PickWaiter {
     last: boolean,
   ): boolean {
     if (meshed && closesPeer(head) && this.#elsewhere(isUnsent(head))) return false;
+    if (this.#retrying !== null) {
+      if (this.#retriesHead(this.#retrying, head, last)) return false;
+      if (this.#heldHead !== null) return true;
+    }
     this.#respond(head);
     this.#downstream.respond(head, bytes, start, end, last);
     return true;
   }
 
   responseData(bytes: Uint8Array, start: number, end: number, last: boolean): void {
+    this.#timers?.touched();
+    if (this.#heldHead !== null) this.#releaseHead();
     if (this.#state === RESPONDING) this.#downstream.data(bytes, start, end, last);
   }
 
   responseTrailers(fields: FieldLines): void {
+    const held = this.#heldHead;
+    if (held !== null) {
+      if (this.#retriesCall(held.status, grpcStatusOf(fields))) return;
+      this.#releaseHead();
+    }
     if (this.#state !== RESPONDING) return;
-    if (this.#isGrpc) this.#grpcStatus = grpcStatusOf(fields);
+    if (this.#account.isGrpc) this.#account.grpcStatus = grpcStatusOf(fields);
     this.#downstream.trailers(fields);
   }
 
@@ -262,18 +285,19 @@ export class Exchange implements PickWaiter {
       return;
     }
     this.#upstream = null;
+    this.#heldHead = null;
     const { error } = loss;
     const state = this.#state;
     this.#settle(error);
     if (state === RESPONDING) {
-      this.#state = OVER;
+      this.#end();
       this.context.env.metrics.failed(this.side.direction, "http", "i/o");
       this.#downstream.cutOff();
     } else if (this.#mayResend(loss)) this.#dispatch(!loss.unprocessed);
     else {
       this.#state = WAITING;
       this.context.env.metrics.failed(this.side.direction, "http", "i/o");
-      this.refuse({ status: 502, kind: "i/o", message: `upstream connection: ${error}` });
+      this.#failTry({ status: 502, kind: "i/o", message: `upstream connection: ${error}` });
     }
   }
 
@@ -288,14 +312,131 @@ export class Exchange implements PickWaiter {
   responseTunnel(head: ResponseHead, upstream: UpstreamHttp1): void {
     this.#respond(head);
     this.#upstream = null;
-    this.#state = OVER;
+    this.#end();
     this.#record("");
     this.#downstream.tunnel(head, upstream);
+  }
+
+  // Deadlines.
+
+  timedOut(): void {
+    const state = this.#state;
+    if (state === OVER) return;
+    this.context.env.metrics.failed(this.side.direction, "http", "response timeout");
+    this.#giveUpTry("response timeout");
+    if (state < RESPONDING) this.refuse(TIMED_OUT);
+    else {
+      this.#end();
+      this.#downstream.cutOff();
+    }
+  }
+
+  tryTimedOut(): void {
+    const retrying = this.#retrying;
+    if (this.#state >= RESPONDING || retrying === null || retrying.waits) return;
+    const may = retrying.takeOne(this.body);
+    this.#giveUpTry("response timeout");
+    if (may) this.#resendLater(retrying);
+    else {
+      this.context.env.metrics.failed(this.side.direction, "http", "response timeout");
+      this.refuse(TIMED_OUT);
+    }
+  }
+
+  #configure(route: HttpRoute): void {
+    const { retry, timeouts } = route;
+    if (retry !== null) this.#retrying = new Retrying(this.context, route, retry);
+    const tryMs = retry?.tryTimeoutMs ?? 0;
+    if (timeouts === null && tryMs === 0) return;
+    this.#timers = new ExchangeTimers(this.context, this, timeouts, tryMs);
+    this.#timers.touched();
+    if (this.body.complete) this.#timers.requestEnded();
+  }
+
+  #requestComplete(): void {
+    this.body.complete = true;
+    this.#timers?.requestEnded();
+  }
+
+  /** Whether the response is thrown away; where that is not known yet, its head is held. */
+  #retriesHead(retrying: Retrying, head: ResponseHead, last: boolean): boolean {
+    if (retriesStatus(retrying.policy, head.status)) {
+      if (this.#sendAgain(retrying, head.status, -1)) return true;
+    }
+    if (!this.#account.isGrpc || !retrying.looksAtGrpc) return false;
+    if (last) return this.#retriesCall(head.status, grpcStatusOf(head));
+    // The call's status comes behind the body: nothing goes down before there is some.
+    this.#heldHead = head.copy(); // cold: calls that may be sent again
+    return false;
+  }
+
+  /** Whether a call with this status is thrown away. */
+  #retriesCall(status: number, grpcStatus: number): boolean {
+    const retrying = this.#retrying;
+    return retrying !== null && retriesGrpcStatus(retrying.policy, grpcStatus) &&
+      this.#sendAgain(retrying, status, grpcStatus);
+  }
+
+  /** Throws a response away and sends the request again; false when that cannot be. */
+  #sendAgain(retrying: Retrying, status: number, grpcStatus: number): boolean {
+    if (!retrying.takeOne(this.body)) return false;
+    this.#account.status = status;
+    this.#account.grpcStatus = grpcStatus;
+    this.side.answered(this);
+    this.#giveUpTry("");
+    this.#resendLater(retrying);
+    return true;
+  }
+
+  /** Answers in the proxy's own name, or sends again where the policy asks for that. */
+  #failTry(refusal: Refusal): void {
+    const retrying = this.#retrying;
+    if (
+      retrying?.retriesRefusal(refusal, this.#account.isGrpc) === true &&
+      retrying.takeOne(this.body)
+    ) {
+      this.#resendLater(retrying);
+    } else this.refuse(refusal);
+  }
+
+  /** Ends the try of now, counted with this error. */
+  #giveUpTry(error: string): void {
+    this.#pool?.cancel(this);
+    this.#pool = null;
+    const upstream = this.#upstream;
+    this.#upstream = null;
+    this.#heldHead = null;
+    upstream?.cancel();
+    this.#settle(error);
+  }
+
+  #resendLater(retrying: Retrying): void {
+    this.#state = WAITING;
+    this.#tries = 0;
+    this.#timers?.tryEnded();
+    retrying.after(() => this.#dispatch(false)); // cold: retries
+  }
+
+  /** The call's head goes down: something of its body, or its end, has come. */
+  #releaseHead(): void {
+    const head = this.#heldHead;
+    this.#heldHead = null;
+    if (head === null || this.#state !== SENT) return;
+    this.#respond(head);
+    this.#downstream.respond(head, NOTHING, 0, 0, false);
+  }
+
+  /** Nothing follows. */
+  #end(): void {
+    this.#state = OVER;
+    this.#timers?.stop();
+    this.#retrying?.stop();
   }
 
   #dispatch(fresh: boolean): void {
     this.#tries++;
     this.#state = WAITING;
+    this.#timers?.tryBegan();
     this.fresh = fresh;
     this.side.dispatch(this, fresh);
   }
@@ -320,9 +461,11 @@ export class Exchange implements PickWaiter {
 
   #respond(head: ResponseHead): void {
     this.#state = RESPONDING;
-    this.#status = head.status;
-    if (this.#isGrpc && (head.seen & 1 << FieldName.GRPC_STATUS) !== 0) {
-      this.#grpcStatus = grpcStatusOf(head);
+    this.#account.status = head.status;
+    this.#timers?.tryEnded();
+    this.#timers?.touched();
+    if (this.#account.isGrpc && (head.seen & 1 << FieldName.GRPC_STATUS) !== 0) {
+      this.#account.grpcStatus = grpcStatusOf(head);
     }
     this.side.answered(this);
     this.body.drop();
@@ -331,7 +474,7 @@ export class Exchange implements PickWaiter {
   #finish(): void {
     const upstream = this.#upstream;
     this.#upstream = null;
-    this.#state = OVER;
+    this.#end();
     if (!this.body.complete) upstream?.cancel();
     this.side.settled(this);
     this.#downstream.done();
@@ -342,21 +485,7 @@ export class Exchange implements PickWaiter {
     this.side.settled(this);
   }
 
-  /** Counts the end of one try. */
   #record(error: string): void {
-    const metrics = this.#metrics;
-    if (metrics === null) return;
-    this.#metrics = null;
-    const latencyMs = this.context.nowMs() - this.#beganAtMs;
-    // A gRPC response without a status is one that failed (the reference counts it as unknown).
-    const isMissing = this.#isGrpc && error === "" && this.#grpcStatus < 0;
-    const grpcStatus = isMissing ? GRPC_UNKNOWN : this.#grpcStatus;
-    const failed = error !== "" || this.#status >= 500 || isGrpcFailure(grpcStatus);
-    metrics.response(this.#status, !failed, latencyMs, error, grpcStatus);
+    if (this.#account.end(error, this.context.nowMs())) this.#retrying?.succeeded();
   }
-}
-
-/** Whether a request cannot be carried by HTTP/2: it wants the connection for itself. */
-export function wantsConnection(head: RequestHead): boolean {
-  return !head.http2 && (head.upgrades() || head.method === Method.CONNECT);
 }

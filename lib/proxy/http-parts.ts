@@ -6,9 +6,12 @@
 
 import type { CloseReason } from "../host/net.ts";
 import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
+import type { RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
+import type { Labels } from "../telemetry/metric.ts";
 import type { EndpointState } from "./balance.ts";
 import type { ErrorKind } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
+import type { RetryBudget } from "./retry-budget.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
 /** A response, or a part of one, that goes to the client. Bytes never change. */
@@ -85,6 +88,15 @@ export interface Refusal {
   readonly unsent?: boolean;
 }
 
+/** What a route has configured, and what its requests share. */
+export interface HttpRoute {
+  readonly retry: RetryPolicy | null;
+  readonly timeouts: RouteTimeouts | null;
+  readonly budget: RetryBudget;
+  /** For the route's metrics; the same object each time. */
+  readonly labels: Labels;
+}
+
 /** One direction's part in the exchanges of one client connection. */
 export interface HttpSide {
   readonly direction: "inbound" | "outbound";
@@ -94,6 +106,8 @@ export interface HttpSide {
   readonly fromMesh: boolean;
   /** Whether the client may read what exactly went wrong. */
   readonly explains: boolean;
+  /** What is configured for the requests; null: nothing is. */
+  readonly route: HttpRoute | null;
   /** Looks at the request's head; null when it may go on. */
   admit(exchange: Exchange): Refusal | null;
   /** Calls `exchange.assign` or `exchange.refuse`, now or later. `fresh`: on a new connection. */

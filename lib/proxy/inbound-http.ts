@@ -10,7 +10,7 @@ import type { PathContext } from "./context.ts";
 import type { Application } from "./application.ts";
 import type { HttpMetrics } from "./environment.ts";
 import { applicationOf } from "./application.ts";
-import { type Exchange, wantsConnection } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpSide, Refusal } from "./http-parts.ts";
 import type { InboundClient } from "./inbound-client.ts";
@@ -30,6 +30,7 @@ export class InboundHttp implements HttpSide {
   readonly added: FieldLines | null;
   readonly fromMesh: boolean;
   readonly explains: boolean;
+  readonly route = null;
   readonly #context: PathContext;
   readonly #client: InboundClient;
   readonly #unsubscribe: () => void;
@@ -73,7 +74,7 @@ export class InboundHttp implements HttpSide {
   dispatch(exchange: Exchange): void {
     const application = this.#application ??= applicationOf(this.#context, this.#client);
     const { head } = exchange;
-    const isHttp2 = head.http2 && head.originalVersion < 0 && !wantsConnection(head);
+    const isHttp2 = head.http2 && head.originalVersion < 0 && !head.wantsConnection();
     exchange.assign(isHttp2 ? application.http2 : application.http1, this.#httpMetrics());
   }
 

@@ -79,3 +79,14 @@ export function refLabels(prefix: string, ref: ResourceRef): Labels {
     [`${prefix}_name`]: ref.name,
   };
 }
+
+/** `parent_*` and `route_*`: the route that a request took, and what it belongs to. */
+export function routeLabels(parent: ResourceRef, route: ResourceRef): Labels {
+  return {
+    ...refLabels("parent", parent),
+    parent_namespace: parent.namespace,
+    parent_port: parent.port === 0 ? "" : String(parent.port),
+    ...refLabels("route", route),
+    route_namespace: route.namespace,
+  };
+}

@@ -10,7 +10,13 @@ import type { Clock } from "../host/clock.ts";
 import { type Labels, labelsKey } from "../telemetry/metric.ts";
 import { prometheusText } from "../telemetry/prometheus.ts";
 import { Registry } from "../telemetry/registry.ts";
-import type { ErrorKind, HttpMetrics, PathMetrics, TransportMetrics } from "./environment.ts";
+import type {
+  ErrorKind,
+  HttpMetrics,
+  PathMetrics,
+  RetryOutcome,
+  TransportMetrics,
+} from "./environment.ts";
 import { type CountName, type PathFamilies, pathFamilies } from "./path-families.ts";
 import {
   CountSeries,
@@ -65,16 +71,24 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
   }
 
   authorized(protocol: "http" | "tcp", allowed: boolean, labels: Labels): void {
-    const name: CountName = `inbound_${protocol}_authz_${allowed ? "allow" : "deny"}_total`;
-    let byName = this.#countsByLabels.get(labels);
-    if (byName === undefined) this.#countsByLabels.set(labels, byName = new Map());
-    let series = byName.get(name);
-    if (series === undefined) byName.set(name, series = this.#count(name, labels));
-    series.add();
+    this.#countOf(`inbound_${protocol}_authz_${allowed ? "allow" : "deny"}_total`, labels).add();
+  }
+
+  retried(outcome: RetryOutcome, labels: Labels): void {
+    this.#countOf(`outbound_http_route_retry_${outcome}_total`, labels).add();
   }
 
   failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void {
     this.#count(`${direction}_${protocol}_errors_total`, { error }).add();
+  }
+
+  /** The counter for a label object that its caller keeps. */
+  #countOf(name: CountName, labels: Labels): CountSeries {
+    let byName = this.#countsByLabels.get(labels);
+    if (byName === undefined) this.#countsByLabels.set(labels, byName = new Map());
+    let series = byName.get(name);
+    if (series === undefined) byName.set(name, series = this.#count(name, labels));
+    return series;
   }
 
   keep(series: PathSeries): void {

@@ -5,7 +5,6 @@ import type { RequestHead } from "../wire/http/mod.ts";
 import type { EndpointResource, EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { HttpMetrics } from "./environment.ts";
-import { wantsConnection } from "./exchange.ts";
 import { type HopSettings, hopTo } from "./hop.ts";
 import type { RequestPool } from "./http-parts.ts";
 import { endpointLabels } from "./labels.ts";
@@ -46,7 +45,7 @@ export class OutboundEndpoint implements EndpointResource {
   poolFor(head: RequestHead): RequestPool {
     const { hint, identity } = this.#state.endpoint;
     const meshed = identity !== undefined;
-    if (head.http2 || (meshed && hint === "h2" && !wantsConnection(head))) {
+    if (head.http2 || (meshed && hint === "h2" && !head.wantsConnection())) {
       return this.#http2 ??= new PoolHttp2(this.#context, this.#hop("http2"), meshed);
     }
     return this.#http1 ??= new PoolHttp1(this.#context, this.#hop("http1"), meshed);

@@ -9,14 +9,9 @@ import type { PathContext } from "./context.ts";
 import type { OutboundTarget } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
 import { unreachableStatus } from "./http-error.ts";
-import type { HttpSide, Refusal } from "./http-parts.ts";
+import type { HttpRoute, HttpSide, Refusal } from "./http-parts.ts";
+import { NO_ENDPOINT } from "./refusals.ts";
 import { OutboundEndpoint } from "./outbound-endpoint.ts";
-
-const NO_ENDPOINT: Refusal = {
-  status: 503,
-  kind: "failfast",
-  message: "no endpoint is available",
-};
 
 /** The requests of one client connection to one target. */
 export class OutboundHttp implements HttpSide {
@@ -31,6 +26,19 @@ export class OutboundHttp implements HttpSide {
     this.#context = context;
     this.#target = target;
     this.added = target.added;
+  }
+
+  /** Asked for each request: the policy may change. */
+  get route(): HttpRoute | null {
+    const target = this.#target;
+    const { retry, timeouts } = target.policy.http;
+    if (retry === undefined && timeouts === undefined) return null;
+    return {
+      retry: retry ?? null,
+      timeouts: timeouts ?? null,
+      budget: target.budget,
+      labels: target.routeLabels,
+    };
   }
 
   admit(): Refusal | null {

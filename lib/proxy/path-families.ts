@@ -5,6 +5,7 @@
 
 import type { Counter, Family, Gauge, Histogram, Labels } from "../telemetry/metric.ts";
 import type { Registry } from "../telemetry/registry.ts";
+import type { RetryOutcome } from "./environment.ts";
 
 /** The contract's buckets of latencies, in milliseconds. */
 export const LATENCY_BOUNDS_MS: readonly number[] = [1, 10, 100, 1_000, 10_000]
@@ -26,7 +27,8 @@ export interface PathFamilies {
 /** The byte path's counters that have no further labels than the caller's. */
 export type CountName =
   | `inbound_${"http" | "tcp"}_authz_${"allow" | "deny"}_total`
-  | `${"inbound" | "outbound"}_${"http" | "tcp"}_errors_total`;
+  | `${"inbound" | "outbound"}_${"http" | "tcp"}_errors_total`
+  | `outbound_http_route_retry_${RetryOutcome}_total`;
 
 const COUNTS: Readonly<Record<CountName, string>> = {
   inbound_http_authz_allow_total: "HTTP requests that were authorized",
@@ -37,6 +39,12 @@ const COUNTS: Readonly<Record<CountName, string>> = {
   inbound_tcp_errors_total: "Inbound TCP connections that the proxy itself failed",
   outbound_http_errors_total: "Outbound HTTP requests that the proxy itself failed",
   outbound_tcp_errors_total: "Outbound TCP connections that the proxy itself failed",
+  outbound_http_route_retry_requests_total: "HTTP requests that were sent again",
+  outbound_http_route_retry_successes_total: "Requests that succeeded after they were sent again",
+  outbound_http_route_retry_limit_exceeded_total:
+    "Failed responses that were passed on, as the request had been sent as often as allowed",
+  outbound_http_route_retry_overflow_total:
+    "Failed responses that were passed on, as the budget of retries was used up",
 };
 
 /** Registers the families, in the order in which `/metrics` shows them. */

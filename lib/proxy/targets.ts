@@ -19,6 +19,8 @@ import {
   type SocketAddress,
 } from "../mesh/address.ts";
 import type { ClientPolicy, Profile, Route } from "../mesh/policy.ts";
+import { DEFAULT_RETRY_BUDGET } from "../mesh/reliability.ts";
+import type { Labels } from "../telemetry/metric.ts";
 import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
 import {
   type BalancerLease,
@@ -32,6 +34,8 @@ import type {
   TargetFound,
   WeightedBalancer,
 } from "./environment.ts";
+import { routeLabels } from "./labels.ts";
+import { RetryBudget } from "./retry-budget.ts";
 import { isRefusal, SteadyWatch } from "./steady-watch.ts";
 import type { StreamHealth } from "./stream-health.ts";
 import { targetAuthority, targetPolicy } from "./target-policy.ts";
@@ -93,6 +97,7 @@ export class WatchedTargets implements OutboundTargets {
 /** One original destination. */
 class WatchedTarget implements OutboundTarget {
   readonly address: SocketAddress;
+  readonly budget: RetryBudget;
   readonly #options: TargetsOptions;
   readonly #destinations: Destinations;
   readonly #forget: () => void;
@@ -122,6 +127,7 @@ class WatchedTarget implements OutboundTarget {
     this.#destinations = destinations;
     this.#forget = forget;
     this.#idleSinceMs = options.host.clock.monotonicMs();
+    this.budget = new RetryBudget(DEFAULT_RETRY_BUDGET, this.#idleSinceMs);
     this.#watches.push(this.#policyWatch());
     const hasProfile = options.profileNetworks.some((net) => networkContains(net, address.ip));
     if (hasProfile) this.#watches.push(this.#profileWatch());
@@ -134,6 +140,10 @@ class WatchedTarget implements OutboundTarget {
 
   get authority(): string {
     return this.#found().authority;
+  }
+
+  get routeLabels(): Labels {
+    return this.#found().routeLabels;
   }
 
   get added(): FieldLines | null {
@@ -250,6 +260,7 @@ class WatchedTarget implements OutboundTarget {
       policy,
       authority,
       added: isService ? fieldLinesOf([["l5d-dst-canonical", authority]]) : null,
+      routeLabels: routeLabels(policy.parent, policy.http.resource),
       http: this.#balancers(policy.http, "http"),
       opaque: this.#balancers(policy.opaque, "opaque"),
     };
@@ -302,6 +313,7 @@ interface TargetView {
   readonly policy: ClientPolicy;
   readonly authority: string;
   readonly added: FieldLines | null;
+  readonly routeLabels: Labels;
   readonly http: readonly WeightedBalancer[];
   readonly opaque: readonly WeightedBalancer[];
 }

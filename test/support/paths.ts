@@ -23,6 +23,8 @@ import type {
   ProxyEnvironment,
   ServerPolicyCell,
 } from "../../lib/proxy/environment.ts";
+import { DEFAULT_RETRY_BUDGET } from "../../lib/mesh/reliability.ts";
+import { RetryBudget } from "../../lib/proxy/retry-budget.ts";
 import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
 import { type BytePath, startBytePath } from "../../lib/proxy/path.ts";
 import { silentLogger } from "../../lib/telemetry/logger.ts";
@@ -106,6 +108,8 @@ export class TestTarget implements OutboundTarget {
     return formatAddress(this.address);
   }
   readonly added = null;
+  readonly budget = new RetryBudget(DEFAULT_RETRY_BUDGET, systemClock.monotonicMs());
+  readonly routeLabels = {};
 
   endpoints(...endpoints: Partial<Endpoint>[]): this {
     const whole = endpoints.map((endpoint) => ({

@@ -108,15 +108,20 @@ export class FieldLines {
   /** A copy with arrays of its own; cold. */
   copy(): FieldLines {
     const made = new FieldLines();
-    made.bytes = this.bytes.slice(0, this.fieldsEnd); // cold: see above
-    made.ranges = this.ranges.slice(); // cold: see above
-    made.marks = this.marks.slice(); // cold: see above
-    made.count = this.count;
-    made.seen = this.seen;
-    made.firstRegular = this.firstRegular;
-    made.fieldsStart = this.fieldsStart;
-    made.fieldsEnd = this.fieldsEnd;
+    this.copyFieldsTo(made);
     return made;
+  }
+
+  /** Copies the fields into arrays of `target`'s own; cold. */
+  protected copyFieldsTo(target: FieldLines): void {
+    target.bytes = this.bytes.slice(0, this.fieldsEnd); // cold: see above
+    target.ranges = this.ranges.slice(); // cold: see above
+    target.marks = this.marks.slice(); // cold: see above
+    target.count = this.count;
+    target.seen = this.seen;
+    target.firstRegular = this.firstRegular;
+    target.fieldsStart = this.fieldsStart;
+    target.fieldsEnd = this.fieldsEnd;
   }
 
   /** Forgets the fields; keeps the arrays, unless an unusual message made them large. */

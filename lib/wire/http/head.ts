@@ -168,6 +168,11 @@ export class RequestHead extends Head {
     return asciiText(this.bytes, this.authorityStart, this.authorityEnd);
   }
 
+  /** Whether HTTP/2 cannot carry the request: it wants the connection for itself. */
+  wantsConnection(): boolean {
+    return !this.http2 && (this.upgrades() || this.method === Method.CONNECT);
+  }
+
   override reset(): void {
     super.reset();
     this.method = Method.OTHER;
@@ -203,6 +208,19 @@ export class ResponseHead extends Head {
 
   constructor() {
     super(false);
+  }
+
+  /** A copy of what HTTP/2 has decoded, with arrays of its own; cold. */
+  override copy(): ResponseHead {
+    const made = new ResponseHead();
+    this.copyFieldsTo(made);
+    made.status = this.status;
+    made.http2 = this.http2;
+    made.versionMinor = this.versionMinor;
+    made.meshFields = this.meshFields;
+    made.contentLength = this.contentLength;
+    made.hasMeshHeaders = this.hasMeshHeaders;
+    return made;
   }
 
   /** 1xx except 101: another head follows for the same request. */

@@ -1,0 +1,31 @@
+/** Answers in the proxy's own name that need no detail. */
+
+import type { Refusal } from "./http-parts.ts";
+
+/** No endpoint is left to try. */
+export const UNREACHABLE: Refusal = {
+  status: 502,
+  kind: "i/o",
+  message: "no endpoint can be reached",
+};
+
+/** A timeout of the route's is over. */
+export const TIMED_OUT: Refusal = {
+  status: 504,
+  kind: "response timeout",
+  message: "no response in time",
+};
+
+/** A balancer has had no endpoint for so long that waiting is in vain. */
+export const NO_ENDPOINT: Refusal = {
+  status: 503,
+  kind: "failfast",
+  message: "no endpoint is available",
+};
+
+/** A head with more fields than are taken. */
+export const TOO_LARGE: Refusal = {
+  status: 431,
+  kind: "bad request",
+  message: "header list too large",
+};

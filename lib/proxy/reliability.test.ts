@@ -1,0 +1,274 @@
+import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { connect } from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
+import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
+import { meshed, PathLab, type TestTarget, until } from "../../test/support/paths.ts";
+import { RetryBudget } from "./retry-budget.ts";
+
+let lab: PathLab;
+const cleanups: (() => unknown)[] = [];
+
+beforeAll(() => {
+  lab = new PathLab(["shop", "web"]);
+});
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
+  await lab.stop();
+});
+
+const RETRY: RetryPolicy = {
+  statuses: [[503, 503]],
+  grpcStatuses: [],
+  retriesMax: 2,
+  requestBytesMax: 1_000,
+  tryTimeoutMs: 0,
+  backoff: { minMs: 1, maxMs: 4, jitter: 0 },
+};
+
+function configure(target: TestTarget, retry?: RetryPolicy, timeouts?: Partial<RouteTimeouts>) {
+  const none = { requestMs: 0, responseMs: 0, idleMs: 0 };
+  target.policy = {
+    ...target.policy,
+    http: {
+      ...target.policy.http,
+      ...(retry === undefined ? {} : { retry }),
+      ...(timeouts === undefined ? {} : { timeouts: { ...none, ...timeouts } }),
+    },
+  };
+}
+
+/** An application that answers request number `n`, from 1 on, as told. */
+async function application(answer: (n: number, text: string) => string): Promise<RawServer> {
+  let count = 0;
+  const server = await new RawServer((socket, text) => {
+    for (const request of text.split(/(?=^(?:GET|POST) )/m)) {
+      if (!/^(GET|POST) /.test(request)) continue;
+      const response = answer(++count, request);
+      if (response !== "") socket.write(response);
+    }
+  }).listen();
+  cleanups.push(() => server.stop());
+  return server;
+}
+
+function dial(to: { port: number }): RawClient {
+  const client = new RawClient(to.port);
+  cleanups.push(() => client.stop());
+  return client;
+}
+
+function pairOf(port: number, hint: "h2" | "unknown" = "h2") {
+  const client = lab.proxy("shop");
+  const server = lab.proxy("web");
+  const target = client.target().endpoints({ ...meshed(server, port), hint });
+  return { client, server, target };
+}
+
+const get = "GET / HTTP/1.1\r\nhost: web\r\n\r\n";
+const failing = respond("no", "HTTP/1.1 503 Service Unavailable");
+
+for (const hint of ["h2", "unknown"] as const) {
+  describe(`retries over ${hint === "h2" ? "HTTP/2" : "HTTP/1"} between proxies`, () => {
+    test("a response of the policy's is thrown away, and the next one passed on", async () => {
+      const app = await application((n) => n < 3 ? failing : respond("yes"));
+      const { client, target } = pairOf(app.port, hint);
+      configure(target, RETRY);
+      const shop = dial(client.outbound);
+      shop.send(get);
+      await until("answer", () => shop.text.length > 0);
+      expect(shop.text).toBe(respond("yes"));
+      expect(client.count("response_total", { status_code: "503" })).toBe(2);
+      expect(client.count("outbound_http_route_retry_requests_total")).toBe(2);
+      await until("counted", () => client.count("outbound_http_route_retry_successes_total") === 1);
+      expect(target.balancer.pick(0)?.pending).toBe(0);
+    });
+
+    test("what fails to the end is passed on; other statuses at once", async () => {
+      const app = await application((_, text) =>
+        text.startsWith("GET /other") ? respond("x", "HTTP/1.1 500 Oops") : failing
+      );
+      const { client, target } = pairOf(app.port, hint);
+      configure(target, RETRY);
+      const shop = dial(client.outbound);
+      shop.send(get);
+      await until("answer", () => shop.text.length > 0);
+      expect(shop.text).toBe(failing);
+      expect(client.count("response_total", { status_code: "503" })).toBe(3);
+      expect(client.count("outbound_http_route_retry_limit_exceeded_total")).toBe(1);
+      shop.send(get.replace("/ ", "/other "));
+      await until("other", () => shop.times("500") === 1);
+      expect(client.count("response_total", { status_code: "500" })).toBe(1);
+    });
+
+    test("a small body is sent again whole, a large one not at all", async () => {
+      const app = await application((n) => n === 1 || n === 3 ? failing : respond("yes"));
+      const { client, target } = pairOf(app.port, hint);
+      configure(target, RETRY);
+      const shop = dial(client.outbound);
+      const post = (size: number) =>
+        `POST / HTTP/1.1\r\nhost: web\r\ncontent-length: ${size}\r\n\r\n${"b".repeat(size)}`;
+      shop.send(post(900));
+      await until("small", () => shop.text.endsWith("yes"));
+      expect(app.received.join("").split("b".repeat(900)).length).toBe(3);
+      shop.send(post(1_100));
+      await until("large", () => shop.text.endsWith("no"));
+    });
+
+    test("a budget that is used up lets failures pass", async () => {
+      const app = await application(() => failing);
+      const { client, target } = pairOf(app.port, hint);
+      configure(target, { ...RETRY, retriesMax: 1 });
+      Object.assign(target, {
+        budget: new RetryBudget({ ratio: 0.5, minPerSecond: 0, ttlMs: 10_000 }, 0),
+      });
+      for (let i = 0; i < 10; i++) {
+        const shop = dial(client.outbound);
+        shop.send(get);
+        await until("answer", () => shop.text === failing);
+      }
+      expect(client.count("response_total", { status_code: "503" })).toBe(15);
+      expect(client.count("outbound_http_route_retry_overflow_total")).toBe(5);
+    });
+
+    test("a try that takes too long is given up, and another one made", async () => {
+      const app = await application((n) => n === 1 ? "" : respond("yes"));
+      const { client, target } = pairOf(app.port, hint);
+      configure(target, { ...RETRY, tryTimeoutMs: 50 });
+      const shop = dial(client.outbound);
+      shop.send(get);
+      await until("answer", () => shop.text.length > 0);
+      expect(shop.text).toBe(respond("yes"));
+    });
+
+    test("a client that goes away takes its retries with it", async () => {
+      const app = await application(() => failing);
+      const { client, server, target } = pairOf(app.port, hint);
+      const backoff = { minMs: 60_000, maxMs: 60_000, jitter: 0 };
+      configure(target, { ...RETRY, backoff });
+      const shop = dial(client.outbound);
+      shop.send(get);
+      await until("tried", () => client.count("outbound_http_route_retry_requests_total") === 1);
+      shop.socket.resetAndDestroy();
+      await until("gone", () => client.path.sessions === 0);
+      expect(server.count("request_total")).toBe(1);
+      expect(target.users).toBe(0);
+    });
+  });
+
+  describe(`timeouts over ${hint === "h2" ? "HTTP/2" : "HTTP/1"} between proxies`, () => {
+    test.each([["requestMs"], ["responseMs"], ["idleMs"]])(
+      "%s: 504, and nothing goes on",
+      async (name) => {
+        const app = await application(() => "");
+        const { client, server, target } = pairOf(app.port, hint);
+        configure(target, undefined, { [name]: 40 });
+        const shop = dial(client.outbound);
+        shop.send(get);
+        await until("answer", () => shop.text.length > 0);
+        expect(shop.text).toStartWith("HTTP/1.1 504 ");
+        expect(shop.text).toContain("l5d-proxy-error: no response in time\r\n");
+        await until("the application is told", () => app.sockets[0]?.destroyed === true);
+        expect(client.count("outbound_http_errors_total", { error: "response timeout" })).toBe(1);
+        await until("settled", () => target.balancer.pick(0)?.pending === 0);
+        expect(server.count("response_total", { error: "canceled" })).toBe(1);
+      },
+    );
+
+    test("a response that stops in the middle is cut off", async () => {
+      const app = await application(() => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nsome");
+      const { client, target } = pairOf(app.port, hint);
+      configure(target, undefined, { idleMs: 40 });
+      const shop = dial(client.outbound);
+      shop.send(get);
+      await until("end", () => shop.over);
+      expect(shop.text).toEndWith("some");
+    });
+
+    test("a request in time is not touched", async () => {
+      const app = await application(() => respond("yes"));
+      const { client, target } = pairOf(app.port, hint);
+      configure(target, RETRY, { requestMs: 5_000, responseMs: 5_000, idleMs: 5_000 });
+      const shop = dial(client.outbound);
+      for (let i = 1; i < 5; i++) {
+        shop.send(get);
+        await until("answer", () => shop.times("yes") === i);
+      }
+    });
+  });
+}
+
+describe("gRPC", () => {
+  async function calls(serve: (stream: ServerHttp2Stream, n: number) => void): Promise<number> {
+    const server = createServer();
+    let count = 0;
+    server.on("session", (session) => session.on("error", () => {}));
+    server.on("stream", (stream: ServerHttp2Stream) => {
+      stream.on("error", () => {});
+      stream.resume();
+      serve(stream, ++count);
+    });
+    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    cleanups.push(() => server.close());
+    return (server.address() as AddressInfo).port;
+  }
+
+  function call(to: { port: number }) {
+    const session = connect(`http://127.0.0.1:${to.port}`);
+    session.on("error", () => {});
+    cleanups.push(() => session.destroy());
+    const headers = { ":path": "/s/M", ":method": "POST", "content-type": "application/grpc" };
+    const stream = session.request(headers);
+    const got = { headers: {}, trailers: {}, body: "", isOver: false };
+    stream.on("response", (headers: IncomingHttpHeaders) => got.headers = headers);
+    stream.on("trailers", (trailers: IncomingHttpHeaders) => got.trailers = trailers);
+    stream.on("data", (chunk: Buffer) => got.body += chunk);
+    stream.on("error", () => {});
+    stream.on("close", () => got.isOver = true);
+    stream.end("message");
+    return got;
+  }
+
+  const policy = { ...RETRY, statuses: [], grpcStatuses: [14] };
+
+  function answer(stream: ServerHttp2Stream, status: string, body = ""): void {
+    stream.respond({ ":status": 200 }, { waitForTrailers: true });
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": status }));
+    stream.end(body);
+  }
+
+  test("a status in trailers without a body, or in the head alone, is asked for again", async () => {
+    const port = await calls((stream, n) => {
+      if (n === 1) answer(stream, "14");
+      else if (n === 2) {
+        stream.respond({ ":status": 200, "grpc-status": "14" }, { endStream: true });
+      } else answer(stream, "0", "yes");
+    });
+    const { client, target } = pairOf(port);
+    configure(target, policy);
+    const got = call(client.outbound);
+    await until("answer", () => got.isOver);
+    expect(got).toMatchObject({ body: "yes", trailers: { "grpc-status": "0" } });
+    expect(client.count("response_total", { grpc_status: "14" })).toBe(2);
+  });
+
+  test("once some of the body went down, the status is passed on", async () => {
+    const port = await calls((stream) => answer(stream, "14", "some"));
+    const { client, target } = pairOf(port);
+    configure(target, policy);
+    const got = call(client.outbound);
+    await until("answer", () => got.isOver);
+    expect(got).toMatchObject({ body: "some", trailers: { "grpc-status": "14" } });
+    expect(client.count("outbound_http_route_retry_requests_total")).toBe(0);
+  });
+
+  test("a call that takes too long ends with DEADLINE_EXCEEDED", async () => {
+    const port = await calls(() => {});
+    const { client, target } = pairOf(port);
+    configure(target, policy, { requestMs: 40 });
+    const got = call(client.outbound);
+    await until("answer", () => got.isOver);
+    expect(got.headers).toMatchObject({ ":status": 200, "grpc-status": "4" });
+  });
+});

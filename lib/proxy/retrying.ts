@@ -1,0 +1,88 @@
+// hot
+/**
+ * The retries of one exchange by its route's policy: whether another one is allowed, and the wait before
+ * it. What surely was not processed is sent again without asking here.
+ */
+
+import { Backoff } from "../base/backoff.ts";
+import type { Timer } from "../host/clock.ts";
+import type { RetryPolicy } from "../mesh/reliability.ts";
+import type { PathContext } from "./context.ts";
+import { grpcStatusFor } from "./grpc.ts";
+import type { HttpRoute, Refusal } from "./http-parts.ts";
+import type { RequestBody } from "./request-body.ts";
+import { retriesGrpcStatus, retriesStatus } from "./retry.ts";
+
+/** Retries under way. */
+export class Retrying {
+  readonly policy: RetryPolicy;
+  readonly #context: PathContext;
+  readonly #route: HttpRoute;
+  /** Made at the first retry. */
+  #backoff: Backoff | null = null;
+  #timer: Timer | null = null;
+
+  constructor(context: PathContext, route: HttpRoute, policy: RetryPolicy) {
+    this.#context = context;
+    this.#route = route;
+    this.policy = policy;
+    route.budget.deposit(context.nowMs());
+  }
+
+  /** A retry waits for its time. */
+  get waits(): boolean {
+    return this.#timer !== null;
+  }
+
+  /** Whether a call's status may have its response thrown away. */
+  get looksAtGrpc(): boolean {
+    return this.policy.grpcStatuses.length > 0;
+  }
+
+  /** Whether an answer of the proxy's own is one that is asked for again. */
+  retriesRefusal(refusal: Refusal, grpc: boolean): boolean {
+    const { status } = refusal;
+    if (retriesStatus(this.policy, status)) return true;
+    return grpc && retriesGrpcStatus(this.policy, grpcStatusFor(status));
+  }
+
+  /** Whether the request may be sent once more; takes that from the budget. */
+  takeOne(body: RequestBody): boolean {
+    const { policy } = this;
+    if (!body.whole || body.length > policy.requestBytesMax) return false;
+    const { budget, labels } = this.#route;
+    const { metrics } = this.#context.env;
+    if ((this.#backoff?.failures ?? 0) >= policy.retriesMax) {
+      metrics.retried("limit_exceeded", labels);
+      return false;
+    }
+    if (!budget.withdraw(this.#context.nowMs())) {
+      metrics.retried("overflow", labels);
+      return false;
+    }
+    return true;
+  }
+
+  /** Calls when the retry that was taken is due. */
+  after(resend: () => void): void {
+    const { clock, metrics, random } = this.#context.env;
+    metrics.retried("requests", this.#route.labels);
+    this.#backoff ??= new Backoff(this.policy.backoff, random);
+    this.#timer = clock.after(this.#backoff.next(), () => { // cold: retries
+      this.#timer = null;
+      resend();
+    });
+  }
+
+  /** The exchange has succeeded. */
+  succeeded(): void {
+    if (this.#backoff === null) return;
+    this.#context.env.metrics.retried("successes", this.#route.labels);
+  }
+
+  /** The exchange is over. */
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+}
