@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { run } from "../support/lab.ts";
+import { SYSTEM_PATH } from "../support/malla.ts";
 
 const ENVOY = "1.40.0";
 const VEGETA = "12.13.0";
@@ -41,7 +42,9 @@ export function installVegeta(): string {
 
 /** Debian packages whose programs are missing. */
 export function missingPackages(): string[] {
-  return Object.entries(PACKAGES).filter(([program]) => Bun.which(program) === null)
+  return Object.entries(PACKAGES).filter(([program]) =>
+    Bun.which(program, { PATH: SYSTEM_PATH }) === null
+  )
     .map(([, name]) => name);
 }
 

@@ -6,7 +6,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { freePorts, until } from "../support/malla.ts";
+import { freePorts, SYSTEM_PATH, until } from "../support/malla.ts";
 import { Laptop, whyNoMesh } from "../support/laptop.ts";
 import { failuresOf, requestsOf } from "../support/wrk.ts";
 
@@ -20,7 +20,6 @@ const PROGRAMS = [
   "python3",
 ];
 const LONG_MS = 90_000;
-const PATH = `${process.env["PATH"]}:/usr/sbin:/sbin`;
 
 const reason = whyNoMesh(...PROGRAMS);
 if (reason !== undefined) console.log(`skipping the application of foreign programs: ${reason}`);
@@ -100,7 +99,7 @@ describe.skipIf(reason !== undefined)("foreign programs", () => {
   }, LONG_MS);
 
   // tcpdump changes its groups, which only the machine's root may.
-  test.skipIf(process.getuid?.() !== 0 || Bun.which("tcpdump", { PATH }) === null)(
+  test.skipIf(process.getuid?.() !== 0 || Bun.which("tcpdump", { PATH: SYSTEM_PATH }) === null)(
     "between pods goes TLS 1.3 and no plain text",
     async () => {
       const words = ["-t", String(laptop.node()), "-n"];
@@ -120,7 +119,7 @@ describe.skipIf(reason !== undefined)("foreign programs", () => {
           "-",
         ],
         "tcp port 4143 or tcp port 8080",
-      ], { env: { PATH }, stdout: "pipe", stderr: "pipe" });
+      ], { env: { PATH: SYSTEM_PATH }, stdout: "pipe", stderr: "pipe" });
       await nextText(capture.stderr, "listening on");
       let bytes = Buffer.alloc(0);
       const captured = (async () => {

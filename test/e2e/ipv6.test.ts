@@ -57,10 +57,7 @@ metadata: { name: ${name} }
 spec: { selector: { app: web }, ports: [{ port: 80 }], ${spec} }
 `;
 
-const noMesh = whyNoMesh() ??
-  (Bun.which("nginx", { PATH: "/usr/sbin:/usr/bin" }) === null
-    ? "nginx is not installed"
-    : undefined);
+const noMesh = whyNoMesh("nginx", "curl", "python3");
 const reason = noMesh ?? whyNoIpv6();
 if (reason !== undefined) console.warn(`skipped: ${reason}`);
 

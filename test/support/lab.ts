@@ -8,6 +8,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { SYSTEM_PATH } from "./malla.ts";
 
 /** The variable that tells a process inside where the laboratory's files lie. */
 export const LAB_HOME = "LAB_HOME";
@@ -24,7 +25,7 @@ export function enterLab(script: string, args: readonly string[]): number {
     const flags = "--user --map-root-user --net --mount --pid --fork --kill-child --mount-proc";
     const done = spawnSync("unshare", [...flags.split(" "), process.execPath, script, ...args], {
       stdio: "inherit",
-      env: { ...process.env, [LAB_HOME]: home },
+      env: { ...process.env, PATH: SYSTEM_PATH, [LAB_HOME]: home },
     });
     return done.status ?? 1;
   } finally {

@@ -5,7 +5,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync } fr
 import { readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePorts, MALLA, ORDINARY_PATH, until } from "./malla.ts";
+import { freePorts, MALLA, ORDINARY_PATH, SYSTEM_PATH, until } from "./malla.ts";
 
 /** By then a mesh is ready or never will be, also on a loaded machine. */
 const READY_MS = 40_000;
@@ -14,11 +14,10 @@ const READY_MS = 40_000;
 const ORDINARY = "1000";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
-const SBIN = `${process.env["PATH"]}:/usr/sbin:/sbin`;
 
 /** Why no mesh with these programs in it can be made here, or undefined. */
 export function whyNoMesh(...programs: readonly string[]): string | undefined {
-  const missing = programs.filter((name) => Bun.which(name, { PATH: SBIN }) === null);
+  const missing = programs.filter((name) => Bun.which(name, { PATH: SYSTEM_PATH }) === null);
   if (missing.length > 0) return `not installed: ${missing.join(", ")}`;
   const tried = spawnSync("unshare", [
     "--user",
@@ -36,9 +35,8 @@ export function whyNoMesh(...programs: readonly string[]): string | undefined {
 export function whyNoIpv6(): string | undefined {
   const tried = spawnSync("unshare", [
     ...["--user", "--map-root-user", "--net", "--mount", "sh", "-c"],
-    "PATH=$PATH:/usr/sbin:/sbin; echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && " +
-    "ip6tables-save -t nat",
-  ]);
+    "echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && ip6tables-save -t nat",
+  ], { env: { PATH: SYSTEM_PATH } });
   return tried.status === 0 ? undefined : `no IPv6 here: ${String(tried.stderr).trim()}`;
 }
 

@@ -16,6 +16,9 @@ export const MALLA: readonly string[] = process.env["MALLA_COMMAND"]?.split(" ")
 export const ORDINARY_PATH = (process.env["PATH"] ?? "").split(":")
   .filter((part) => !part.endsWith("sbin")).join(":");
 
+/** PATH with the system's programs, which ordinary users often have not in theirs. */
+export const SYSTEM_PATH = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
+
 /** A mode that was started; its output is kept. */
 export class Mode {
   readonly process: Bun.Subprocess<"ignore", "pipe", "pipe">;

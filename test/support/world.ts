@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import { LAB_HOME } from "./lab.ts";
+import { SYSTEM_PATH } from "./malla.ts";
 import type { WorldAnswer, WorldRequest } from "./network-world.ts";
 
 const NAMESPACES = "--net --mount --pid --fork --kill-child --mount-proc";
@@ -38,7 +39,7 @@ export class World {
     const words = [...flags.split(" "), process.execPath, SCRIPT, ...sockets];
     const world = new World(
       Bun.spawn(["unshare", ...words], {
-        env: { ...process.env, [LAB_HOME]: folder },
+        env: { ...process.env, PATH: SYSTEM_PATH, [LAB_HOME]: folder },
         stdin: "pipe",
         stdout: "pipe",
         stderr: "inherit",
