@@ -24,10 +24,11 @@ const B6 = "fd42::2";
 
 const folder = mkdtempSync(join(tmpdir(), "malla-redirect-"));
 let world: World;
+let started: World | undefined;
 let hasIpv6 = false;
 
 beforeAll(async () => {
-  world = await World.start(folder, ROOT_USER);
+  world = started = await World.start(folder, ROOT_USER);
   for (const [pod, ip] of [["a", A6], ["b", B6]] as const) {
     const added = await world.run(
       pod,
@@ -50,7 +51,7 @@ beforeAll(async () => {
 }, SETUP_MS);
 
 afterAll(async () => {
-  await world.stop();
+  await started?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 

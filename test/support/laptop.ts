@@ -182,7 +182,7 @@ export class Laptop {
   /** Runs a command in the mesh's own network, beside the control plane; what it writes. */
   inside(...command: readonly string[]): string {
     const words = ["-t", String(this.node()), "-U", "--preserve-credentials", "-n", "--"];
-    const { stdout } = spawnSync("nsenter", [...words, ...command], { env: { PATH: SBIN } });
+    const { stdout } = spawnSync("nsenter", [...words, ...command], { env: { PATH: SYSTEM_PATH } });
     return String(stdout);
   }
 
