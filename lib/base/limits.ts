@@ -218,8 +218,11 @@ export const CONTINUATIONS_MAX = 16;
 /** Bytes of frames that wait for the socket before streams are told to wait too. */
 export const SEND_BUFFER_BYTES_HIGH = 131_072;
 
-/** The same with what cannot wait (answers to pings and settings): beyond it a peer does not read. */
-export const SEND_BUFFER_BYTES_MAX = 1_048_576;
+/**
+ * The same with what cannot wait (heads, answers to pings and settings): a head of 4 KB for each stream
+ * that may be open. Beyond it a peer does not read.
+ */
+export const SEND_BUFFER_BYTES_MAX = 4_194_304;
 
 /**
  * Frames a second that cost us work and bring nothing (streams reset before their answer, empty DATA,

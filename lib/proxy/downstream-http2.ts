@@ -43,7 +43,8 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
     this.side = side;
     this.#client = client;
     const { conn, metrics } = client.out;
-    this.link = new LinkHttp2<ResponseStream>(context, conn, metrics, true, this, this);
+    const watched = side.fromMesh;
+    this.link = new LinkHttp2<ResponseStream>(context, conn, metrics, true, this, this, watched);
     context.opened(this);
     enterPhase(conn, CLIENT, this);
   }

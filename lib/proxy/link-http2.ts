@@ -44,6 +44,7 @@ export class LinkHttp2<O> {
   /** Set by the context's list of those that will be sent at the end of the turn. */
   queued = false;
   readonly #owner: LinkOwner;
+  readonly #isWatched: boolean;
   readonly #check: Deadline<LinkHttp2<O>>;
   /** It is in the middle of what came: what that writes is sent behind it. */
   #receiving = false;
@@ -54,6 +55,10 @@ export class LinkHttp2<O> {
   #asked = false;
   #relaxedAtMs = 0;
 
+  /**
+   * `isWatched`: the peer is a proxy, which always reads, so that its silence is death. Another program
+   * may be stopped in a debugger, or be slow to read what stands in front of a ping.
+   */
   constructor(
     context: PathContext,
     conn: Conn<unknown>,
@@ -61,11 +66,13 @@ export class LinkHttp2<O> {
     isServer: boolean,
     events: Http2Events<O>,
     owner: LinkOwner,
+    isWatched: boolean,
   ) {
     this.context = context;
     this.conn = conn;
     this.metrics = metrics;
     this.#owner = owner;
+    this.#isWatched = isWatched;
     this.session = new Http2Session<O>(isServer, events);
     this.#check = new Deadline<LinkHttp2<O>>(this, lookAfter);
   }
@@ -74,7 +81,9 @@ export class LinkHttp2<O> {
   start(preface: Uint8Array): void {
     this.session.sender.out.append(preface, 0, preface.length);
     this.session.start();
-    this.context.wheel.schedule(this.#check, this.context.nowMs() + CHECK_MS);
+    if (this.#isWatched) {
+      this.context.wheel.schedule(this.#check, this.context.nowMs() + CHECK_MS);
+    }
     this.touch();
   }
 
@@ -93,8 +102,13 @@ export class LinkHttp2<O> {
 
   /** Something may have been written: sends it now, or at the end of the turn. */
   touch(): void {
-    if (this.queued || this.blocked || this.#receiving || this.#closed) return;
-    if (this.session.sender.out.length === 0) return;
+    if (this.queued || this.#receiving || this.#closed) return;
+    const { length } = this.session.sender.out;
+    if (length === 0) return;
+    if (this.blocked) {
+      if (length > SEND_BUFFER_BYTES_MAX) this.#fail(ErrorCode.ENHANCE_YOUR_CALM);
+      return;
+    }
     if (this.session.streams.size <= AT_ONCE_STREAMS || this.session.failed !== null) this.send();
     else this.context.sendAtTurnsEnd(this);
   }

@@ -68,6 +68,7 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
       false,
       this,
       this,
+      pool.meshed,
     );
   }
 
