@@ -15,6 +15,8 @@ interface ModeEntry {
   readonly load: () => Promise<{ readonly run: Mode }>;
   /** Not for people: left out of the help. */
   readonly hidden?: true;
+  /** Runs until it is told to end; nothing that it left open may keep the process then. */
+  readonly serves?: true;
 }
 
 const MODES: Readonly<Record<string, ModeEntry>> = {
@@ -26,10 +28,12 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
   controller: {
     summary: "serve destinations and policies to proxies",
     load: () => import("./controller.ts"),
+    serves: true,
   },
   identity: {
     summary: "issue certificates to workloads",
     load: () => import("./identity.ts"),
+    serves: true,
   },
   inject: {
     summary: "add proxies to manifests",
@@ -38,6 +42,7 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
   injector: {
     summary: "add proxies to pods as a cluster's webhook",
     load: () => import("./injector.ts"),
+    serves: true,
   },
   init: {
     summary: "redirect a pod's traffic to its proxy, then exit",
@@ -51,6 +56,7 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
   proxy: {
     summary: "the sidecar: takes a pod's connections and secures them",
     load: () => import("./proxy.ts"),
+    serves: true,
   },
   run: {
     summary: "add one process to the running mesh",
@@ -63,6 +69,7 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
   viz: {
     summary: "metrics API, history and the live page",
     load: () => import("./viz.ts"),
+    serves: true,
   },
   stat: {
     summary: "success rate, requests and latencies of the mesh",
@@ -113,7 +120,10 @@ export async function main(words: readonly string[]): Promise<void> {
     process.exitCode = EXIT_USAGE;
     return;
   }
-  process.exitCode = await (await entry.load()).run(args);
+  const code = await (await entry.load()).run(args);
+  process.exitCode = code;
+  // A connection that is still being made cannot be given up, and would hold the process for minutes.
+  if (entry.serves) process.stdout.write("", () => process.exit(code));
 }
 
 function isWord(word: string): boolean {

@@ -166,6 +166,29 @@ describe("a proxy", () => {
     await until(async () => /malla_control_watches 0/.test(await text("/metrics", port(4))));
   });
 
+  /** A port that answers no SYN: nobody accepts, and the queue of those who wait is full. */
+  const DEAF = `import socket, time
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+server.listen(0)
+waiting = socket.create_connection(server.getsockname())
+print(server.getsockname()[1], flush=True)
+time.sleep(1000)`;
+
+  test("ends at once while a connection is being made that nobody answers", async () => {
+    const deaf = Bun.spawn(["python3", "-c", DEAF], { stdout: "pipe" });
+    try {
+      const reader = deaf.stdout.getReader();
+      const port = new TextDecoder().decode((await reader.read()).value).trim();
+      const address = { [`${P}IDENTITY_SVC_ADDR`]: `localhost.:${port}` };
+      const proxy = start(["proxy"], proxyEnv(address));
+      await proxy.says("cannot get a certificate");
+      expect(await proxy.stop("SIGTERM")).toBe(0);
+    } finally {
+      deaf.kill("SIGKILL");
+    }
+  }, 20_000);
+
   test("waits for an identity service that is down: live, not ready; then it recovers", async () => {
     await identity.stop();
     const proxy = start(["proxy"], proxyEnv());
