@@ -1,0 +1,54 @@
+/** A cluster with Malla's control plane in it and programs for applications, for tests of the mesh. */
+
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runCommand } from "./command.ts";
+import { Cluster } from "./cluster.ts";
+import { CONTROL_DEPLOYMENTS, CONTROL_NAMESPACE, controlPlaneObjects } from "./control-plane.ts";
+import { writeProgramImage } from "./images.ts";
+import { clusterObstacle } from "./requirements.ts";
+
+const TOP = new URL("../..", import.meta.url).pathname;
+
+/** The image under test. */
+export const MALLA_IMAGE = "malla.test/malla:1";
+/** Foreign programs: nginx, curl and wrk, beside a shell. */
+export const APPS_IMAGE = "malla.test/apps:1";
+
+const PROGRAMS = ["nginx", "curl", "wrk"];
+
+/** Why there can be no such world here, or null. */
+export function meshObstacle(): string | null {
+  const missing = PROGRAMS.filter((program) => Bun.which(program) === null);
+  if (!existsSync(`${TOP}dist/malla`)) return "the executable is not built: bun run build";
+  if (missing.length > 0) return `clusters with applications need ${missing.join(", ")}`;
+  return clusterObstacle();
+}
+
+/** Starts a cluster and brings the images and the control plane into it; resolves when it is ready. */
+export async function startMeshWorld(name: string, nodes = 1): Promise<Cluster> {
+  const cluster = await Cluster.start(name, { nodes });
+  const folder = mkdtempSync(join(tmpdir(), "malla-images-"));
+  try {
+    const malla = join(folder, "malla.tar");
+    const made = await runCommand([
+      ...[process.execPath, `${TOP}deploy/image/main.ts`],
+      ...["--name", MALLA_IMAGE, "--output", malla],
+    ]);
+    if (made.code !== 0) throw new Error(`Cannot make the image: ${made.stderr}`);
+    const apps = join(folder, "apps.tar");
+    await writeProgramImage(apps, { name: APPS_IMAGE, programs: PROGRAMS, entrypoint: ["sh"] });
+    for (const archive of [malla, apps]) await cluster.loadImage(archive);
+    await cluster.apply(await controlPlaneObjects(MALLA_IMAGE));
+    for (const deployment of CONTROL_DEPLOYMENTS) {
+      await cluster.rollout(CONTROL_NAMESPACE, `deployment/${deployment}`);
+    }
+    return cluster;
+  } catch (cause) {
+    await cluster.stop();
+    throw cause;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,141 @@
+/** An application of foreign programs: nginx behind a service, a client in the mesh, one outside of it. */
+
+import { APPS_IMAGE } from "./mesh-world.ts";
+
+/** The namespace of the application; its pods are injected. */
+export const SHOP = "shop";
+/** A path that no probe asks for: probes are admitted whatever the policy is. */
+export const SHOP_URL = `http://web.${SHOP}:80/page`;
+
+/** nginx tells who the mesh says that its client is. */
+const NGINX = `daemon off;
+pid /tmp/nginx.pid;
+error_log /dev/stderr;
+events {}
+http {
+  access_log off;
+  client_body_temp_path /tmp/body;
+  proxy_temp_path /tmp/proxy;
+  fastcgi_temp_path /tmp/fastcgi;
+  uwsgi_temp_path /tmp/uwsgi;
+  scgi_temp_path /tmp/scgi;
+  server {
+    listen 8080;
+    location / { return 200 "hello $http_l5d_client_id\\n"; }
+  }
+}
+`;
+
+const SECURITY = {
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ["ALL"] },
+  runAsNonRoot: true,
+  runAsUser: 1000,
+  seccompProfile: { type: "RuntimeDefault" },
+};
+
+/** All objects of the application. */
+export function shopObjects(): unknown[] {
+  return [
+    {
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name: SHOP, annotations: { "linkerd.io/inject": "enabled" } },
+    },
+    {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name: "nginx", namespace: SHOP },
+      data: { "nginx.conf": NGINX },
+    },
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "web", namespace: SHOP },
+      spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] },
+    },
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "web", namespace: SHOP } },
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "client", namespace: SHOP } },
+    webDeployment(),
+    clientDeployment("client", SHOP),
+    clientDeployment("stranger", "default"),
+  ];
+}
+
+/** A Job that asks the application once, from within the mesh. */
+export function shopJob(name: string) {
+  return {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name, namespace: SHOP },
+    spec: {
+      backoffLimit: 0,
+      template: {
+        spec: {
+          restartPolicy: "Never",
+          serviceAccountName: "client",
+          containers: [
+            {
+              name: "client",
+              image: APPS_IMAGE,
+              command: ["curl", "-s", "-m", "10", SHOP_URL],
+            },
+          ],
+        },
+      },
+    },
+  };
+}
+
+function webDeployment() {
+  const container = {
+    name: "nginx",
+    image: APPS_IMAGE,
+    command: ["nginx", "-c", "/etc/nginx/nginx.conf"],
+    ports: [{ name: "http", containerPort: 8080 }],
+    readinessProbe: { httpGet: { path: "/ready", port: "http" }, periodSeconds: 1 },
+    securityContext: SECURITY,
+    volumeMounts: [{ name: "configuration", mountPath: "/etc/nginx" }],
+  };
+  const spread = {
+    maxSkew: 1,
+    topologyKey: "kubernetes.io/hostname",
+    whenUnsatisfiable: "ScheduleAnyway",
+    labelSelector: { matchLabels: { app: "web" } },
+  };
+  return deployment("web", SHOP, 2, {
+    serviceAccountName: "web",
+    topologySpreadConstraints: [spread],
+    containers: [container],
+    volumes: [{ name: "configuration", configMap: { name: "nginx" } }],
+  });
+}
+
+function clientDeployment(name: string, namespace: string) {
+  return deployment(name, namespace, 1, {
+    ...(namespace === SHOP ? { serviceAccountName: name } : {}),
+    terminationGracePeriodSeconds: 1,
+    containers: [
+      {
+        name: "client",
+        image: APPS_IMAGE,
+        command: ["sleep", "1000000"],
+        securityContext: SECURITY,
+      },
+    ],
+  });
+}
+
+function deployment(name: string, namespace: string, replicas: number, spec: unknown) {
+  const labels = { app: name };
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name, namespace },
+    spec: {
+      replicas,
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec },
+    },
+  };
+}
