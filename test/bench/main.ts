@@ -14,11 +14,13 @@ import { enterLab, insideLab } from "../support/lab.ts";
 import { Bench } from "./bench.ts";
 import { closedLoop } from "./scenario/closed-loop.ts";
 import { memoryUse } from "./scenario/memory.ts";
+import { openLoop } from "./scenario/open-loop.ts";
 import { installEnvoy, installVegeta, missingPackages } from "./tools.ts";
 
 const SCENARIOS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   "closed-loop": closedLoop,
   memory: memoryUse,
+  "open-loop": openLoop,
 };
 
 const { values, positionals } = parseArgs({
