@@ -3,7 +3,7 @@
 
 import { asciiBytes, type ByteBuffer } from "../base/bytes.ts";
 import { GATHER_BYTES_MAX } from "../base/limits.ts";
-import type { FieldLines } from "../wire/http/mod.ts";
+import { type FieldLines, RANGES_PER_HEADER, TRAILERS_DROPPED } from "../wire/http/mod.ts";
 import type { Outlet } from "./outlet.ts";
 
 const CRLF = asciiBytes("\r\n");
@@ -56,9 +56,23 @@ export function writeChunk(
 export function writeTrailers(out: Outlet, fields: FieldLines, scratch: ByteBuffer): void {
   scratch.clear();
   scratch.append(LAST_CHUNK, 0, LAST_CHUNK.length);
-  scratch.append(fields.bytes, fields.fieldsStart, fields.fieldsEnd);
+  appendTrailers(fields, scratch);
   scratch.append(CRLF, 0, CRLF.length);
   out.write(scratch.bytes, scratch.start, scratch.end, false);
+}
+
+function appendTrailers(fields: FieldLines, out: ByteBuffer): void {
+  const { bytes, ranges, fieldsStart, fieldsEnd } = fields;
+  if ((fields.seen & TRAILERS_DROPPED) === 0) {
+    out.append(bytes, fieldsStart, fieldsEnd);
+    return;
+  }
+  for (let i = 0; i < fields.count; i++) {
+    if ((1 << fields.name(i) & TRAILERS_DROPPED) !== 0) continue;
+    const at = i * RANGES_PER_HEADER;
+    out.append(bytes, ranges[at]!, ranges[at + 3]!);
+    out.append(CRLF, 0, CRLF.length);
+  }
 }
 
 function appendSize(size: number, out: ByteBuffer): void {

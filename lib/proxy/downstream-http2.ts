@@ -25,6 +25,7 @@ import type { Downstream, HttpSide, Refusal } from "./http-parts.ts";
 import { writeErrorHttp2 } from "./http-error.ts";
 import { LinkHttp2, type LinkOwner } from "./link-http2.ts";
 import { TOO_LARGE } from "./refusals.ts";
+import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -157,6 +158,8 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
 
   drained(): void {
     this.link.drained();
+    // The last of a response may have gone out, and its stream with it.
+    this.endIfDone();
   }
 
   peerEnded(): void {
@@ -270,7 +273,8 @@ class ResponseStream implements Downstream {
   }
 
   /** Nothing that came by HTTP/2 asks for a connection of its own. */
-  tunnel(): void {
+  tunnel(_head: ResponseHead, upstream: UpstreamHttp1): void {
+    upstream.destroy(true);
     this.cutOff();
   }
 

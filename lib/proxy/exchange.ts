@@ -280,11 +280,11 @@ export class Exchange implements PickWaiter, TimedExchange {
   /** The connection or the stream broke before the response was complete. */
   lost(loss: Loss): void {
     if (this.#state === OVER) return;
+    this.#upstream = null;
     if (this.#state === RESPONDED) {
       this.#finish();
       return;
     }
-    this.#upstream = null;
     this.#heldHead = null;
     const { error } = loss;
     const state = this.#state;

@@ -86,6 +86,13 @@ export const CONNECTION_NAMES: number = bitsOf([
   FieldName.UPGRADE,
 ]);
 
+/**
+ * Set of the names that trailers do not carry on: what is about one connection, and what only the mesh
+ * may say, in heads.
+ */
+export const TRAILERS_DROPPED: number = CONNECTION_NAMES |
+  bitsOf([FieldName.MESH, FieldName.CANONICAL_DST]);
+
 const COLON = 0x3a;
 /** Makes an ASCII letter lower-case; harmless to the few other bytes that listed names begin with. */
 const LOWER = 0x20;

@@ -12,7 +12,7 @@ import {
 } from "../../base/limits.ts";
 import { Ring } from "../../base/ring.ts";
 import { type FieldLines, RANGES_PER_HEADER } from "../http/field-lines.ts";
-import { CONNECTION_NAMES } from "../http/field-name.ts";
+import { TRAILERS_DROPPED } from "../http/field-name.ts";
 import { ErrorCode, Flag, FRAME_BYTES_USUAL, FRAME_HEAD_BYTES, FrameType } from "./frame.ts";
 import { putFrameHead, writeFrameHead } from "./frame.ts";
 import { HpackEncoder } from "./hpack/mod.ts";
@@ -266,11 +266,11 @@ export class Sender<O> {
 
 const PING = new Uint8Array(4);
 
-/** Writes all fields but those that HTTP/2 forbids. */
+/** Writes the fields that go on. */
 function writeTrailerFields(fields: FieldLines, encoder: HpackEncoder, out: ByteBuffer): void {
   const { bytes, ranges } = fields;
   for (let i = fields.firstRegular; i < fields.count; i++) {
-    if ((1 << fields.name(i) & CONNECTION_NAMES) !== 0) continue;
+    if ((1 << fields.name(i) & TRAILERS_DROPPED) !== 0) continue;
     const at = i * RANGES_PER_HEADER;
     encoder.field(
       bytes,
