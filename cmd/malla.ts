@@ -58,6 +58,11 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     load: () => import("./proxy.ts"),
     serves: true,
   },
+  "proxy-core": {
+    summary: "one of several cores of a proxy, as a thread of it",
+    load: () => import("./proxy-core.ts"),
+    hidden: true,
+  },
   run: {
     summary: "add one process to the running mesh",
     load: () => import("./run.ts"),

@@ -6,18 +6,19 @@
 import { describeError, Fault } from "../lib/base/fault.ts";
 import { COMMIT, VERSION } from "../lib/base/version.ts";
 import { exitCodeOf, helpText, wantsHelp } from "../lib/config/mod.ts";
-import { createBunNet } from "../lib/host/bun-net.ts";
 import { systemClock } from "../lib/host/clock.ts";
-import { resolveHost } from "../lib/host/dns.ts";
 import { readBytes } from "../lib/host/files.ts";
 import { readProcessStats } from "../lib/host/process-stats.ts";
 import { environment, exitNow, onSignals, type Signal } from "../lib/host/process.ts";
+import { availableCores } from "../lib/host/runtime.ts";
 import type { IdentityFiles } from "../lib/pki/certificate-loop.ts";
+import { coresOf } from "../lib/proxy/cores.ts";
+import type { OtherCores } from "../lib/proxy/other-cores.ts";
 import { startBytePath } from "../lib/proxy/path.ts";
 import { Proxy } from "../lib/proxy/proxy.ts";
-import { type LoadedSettings, loadProxySettings, proxySettings } from "../lib/proxy/settings.ts";
-import { createLogger, type Logger } from "../lib/telemetry/logger.ts";
-import { readSettingsText } from "./settings-mode.ts";
+import { type LoadedSettings, type ProxySettings, proxySettings } from "../lib/proxy/settings.ts";
+import type { Logger } from "../lib/telemetry/logger.ts";
+import { coreHost, loadSettingsOf } from "./proxy-host.ts";
 
 const SIGNAL_NUMBERS: Readonly<Partial<Record<Signal, number>>> = { SIGINT: 2, SIGTERM: 15 };
 
@@ -27,44 +28,34 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stdout.write(helpText(proxySettings));
     return 0;
   }
-  const env = environment();
+  const complain = (message: string) => void process.stderr.write(`malla proxy: ${message}\n`);
   let loaded: LoadedSettings;
   try {
-    loaded = loadProxySettings({
-      env,
-      args,
-      readFile: readSettingsText,
-      warn: (message) => void process.stderr.write(`malla proxy: ${message}\n`),
-    });
+    loaded = loadSettingsOf(args, complain);
   } catch (thrown) {
-    process.stderr.write(`malla proxy: ${describeError(thrown)}\n`);
+    complain(describeError(thrown));
     return exitCodeOf(thrown);
   }
-  return await runWith(loaded, env);
+  return await runWith(loaded, args);
 }
 
-async function runWith({ settings, ineffective }: LoadedSettings, env: Record<string, string>) {
-  const log = createLogger({
-    level: settings.logLevel,
-    format: settings.logFormat,
-    name: "proxy",
-  });
+async function runWith({ settings, ineffective }: LoadedSettings, args: readonly string[]) {
+  const cores = coresOf(settings, availableCores());
+  const host = coreHost(settings, cores > 1);
+  const { log } = host;
   for (const name of ineffective) log.warn("setting has no effect yet", { name });
   const ended = Promise.withResolvers<number>();
   try {
     const proxy = new Proxy({
       settings,
       host: {
-        net: createBunNet(),
-        clock: systemClock,
-        random: Math.random,
-        resolve: resolveHost,
+        ...host,
         readToken: () => readToken(settings.tokenFile),
         readProcess: readProcessStats,
-        env,
-        log,
+        env: environment(),
       },
       startPath: startBytePath,
+      otherCores: cores > 1 ? await startOtherCores(cores - 1, settings, args, ended.reject) : null,
       identityFiles: await identityFiles(settings.identityDir, log),
       build: { version: VERSION, git_sha: COMMIT ?? "", vendor: "malla", profile: "release" },
       shutdown: () => end(),
@@ -79,6 +70,24 @@ async function runWith({ settings, ineffective }: LoadedSettings, env: Record<st
     log.error("cannot run", { error: describeError(thrown) });
     return exitCodeOf(thrown);
   }
+}
+
+/** Threads, which a proxy with a single core does not even load. */
+async function startOtherCores(
+  count: number,
+  settings: ProxySettings,
+  args: readonly string[],
+  failed: (fault: Fault) => void,
+): Promise<OtherCores> {
+  const { startWorker } = await import("../lib/host/worker.ts");
+  const { OtherCores } = await import("../lib/proxy/other-cores.ts");
+  return new OtherCores({
+    count,
+    clock: systemClock,
+    drainMs: settings.shutdownGraceMs,
+    startCore: (number, events) => startWorker(["proxy-core", String(number), ...args], events),
+    failed,
+  });
 }
 
 /** The first signal drains, the second ends the process where it stands. */

@@ -57,11 +57,23 @@ interface Common {
   readonly tls?: TLSOptions;
 }
 
+/** How the network is used. */
+export interface BunNetOptions {
+  readonly clock?: Clock;
+  /**
+   * Several threads listen on the same addresses, and the kernel spreads connections over them. Other
+   * processes of this user could join them, so it is for those who need it. Default: false.
+   */
+  readonly sharesPorts?: boolean;
+}
+
 /** Makes the network of this machine. The C library is loaded only when it is needed. */
-export function createBunNet(clock: Clock = systemClock): Net {
+export function createBunNet(options: BunNetOptions = {}): Net {
+  const { clock = systemClock, sharesPorts = false } = options;
   let libc: Libc | undefined;
   const host: Host = {
     clock,
+    sharesPorts,
     libc: () => libc ??= openLibc(),
   };
   return {
@@ -80,6 +92,7 @@ export function createBunNet(clock: Clock = systemClock): Net {
 /** What all connections of a network share. */
 interface Host {
   readonly clock: Clock;
+  readonly sharesPorts: boolean;
   readonly libc: () => Libc;
 }
 
@@ -284,14 +297,17 @@ function listen<D>(
       conn.handler.open(conn);
     },
   };
+  // `reusePort` is one that Bun's types of listeners do not know.
+  const options = {
+    hostname: address.ip,
+    port: address.port,
+    allowHalfOpen: true,
+    reusePort: host.sharesPorts,
+    data: undefined as BunConn | undefined,
+    socket: accepting,
+  };
   try { // cold: once per listener
-    const listener = Bun.listen<BunConn | undefined>({
-      hostname: address.ip,
-      port: address.port,
-      allowHalfOpen: true,
-      data: undefined,
-      socket: accepting,
-    });
+    const listener = Bun.listen<BunConn | undefined>(options);
     return {
       address: { ip: address.ip, port: listener.port },
       stop: () => listener.stop(false),

@@ -35,7 +35,7 @@ function named(name: InboundPolicy): ServerPolicy {
 function options(changes: Partial<AdminOptions> = {}): AdminOptions {
   return {
     isReady: () => isReady,
-    metricsText: () => "# HELP a A\n# TYPE a gauge\na 1\n",
+    metricsText: () => Promise.resolve("# HELP a A\n# TYPE a gauge\na 1\n"),
     env: ENV,
     log,
     policy: () => policy,

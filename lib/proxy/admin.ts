@@ -25,7 +25,7 @@ import { acceptedSettings } from "./settings-accepted.ts";
 export interface AdminOptions {
   /** Certified and listening. */
   readonly isReady: () => boolean;
-  readonly metricsText: () => string;
+  readonly metricsText: () => Promise<string>;
   readonly env: Environment;
   readonly log: Logger;
   /** The inbound policy of the admin port at this moment. */
@@ -80,7 +80,7 @@ function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRoute> {
   const read = (audience: AdminRoute["audience"], handle: Handler): AdminRoute => {
     return { methods: ["GET", "HEAD"], audience, handle };
   };
-  const metrics = () => answer(200, PROMETHEUS_CONTENT_TYPE, metricsText());
+  const metrics = async () => answer(200, PROMETHEUS_CONTENT_TYPE, await metricsText());
   const routes = new Map<string, AdminRoute>([
     ["/live", read("everyone", () => plain(200, "live"))],
     ["/ready", read("everyone", () => isReady() ? plain(200, "ready") : plain(503, "not ready"))],

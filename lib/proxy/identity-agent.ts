@@ -30,6 +30,8 @@ export interface IdentityAgentOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly registry: Registry;
+  /** Told of each new certificate, before those who wait for the first one. */
+  readonly renewed: (credentials: Credentials) => void;
 }
 
 /** Time between two lines that say what is waited for. */
@@ -85,7 +87,7 @@ export class IdentityAgent implements IdentitySource {
   #renewed(certificate: CurrentCertificate): void {
     const { clock, log, serverName } = this.#options;
     const { name, certificateChain, privateKey, trustAnchors, expiresAtMs } = certificate;
-    this.#credentials = {
+    const credentials = {
       name,
       serverName,
       certificateChain,
@@ -93,6 +95,8 @@ export class IdentityAgent implements IdentitySource {
       trustAnchors,
       expiresAtMs,
     };
+    this.#credentials = credentials;
+    this.#options.renewed(credentials);
     this.#metrics.refreshed(clock.nowMs(), expiresAtMs);
     log.info("certified", { identity: name, expires: new Date(expiresAtMs).toISOString() });
     this.#certified.resolve();

@@ -10,6 +10,7 @@ import type { Clock } from "../host/clock.ts";
 import { type Labels, labelsKey } from "../telemetry/metric.ts";
 import { prometheusText } from "../telemetry/prometheus.ts";
 import { Registry } from "../telemetry/registry.ts";
+import { type FamilySnapshot, snapshotOf, sumOf } from "../telemetry/snapshot.ts";
 import type {
   ErrorKind,
   HttpMetrics,
@@ -121,10 +122,11 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
     this.#beforeText.push(call);
   }
 
-  /** The exposition for a scrape. */
-  text(): string {
+  /** The exposition for a scrape, with the figures of other cores added. */
+  text(others: readonly (readonly FamilySnapshot[])[] = []): string {
     for (const call of this.#beforeText) call();
-    return prometheusText(this.registry);
+    if (others.length === 0) return prometheusText(this.registry);
+    return prometheusText(sumOf([snapshotOf(this.registry), ...others]));
   }
 
   #count(name: CountName, labels: Labels): CountSeries {

@@ -143,6 +143,7 @@ function options(changes: Record<string, string> = {}): ProxyOptions {
       path = started;
       return { drain: () => Promise.resolve(void started.drains++) };
     },
+    otherCores: null,
     identityFiles: undefined,
     build: { version: "1.2.3" },
     shutdown: () => {},

@@ -61,10 +61,6 @@ const TEXTS = [
 
 /** What changes the proxy's behaviour where it is used: whoever sets it is told that it is not. */
 const FEATURES: Readonly<Record<string, SettingType<unknown>>> = {
-  CORES: integer(1),
-  CORES_MIN: integer(1),
-  CORES_MAX: integer(1),
-  CORES_MAX_RATIO: string(),
   INGRESS_MODE: boolean(),
   INBOUND_GATEWAY_SUFFIXES: string(),
   TAP_SVC_NAME: string(),
@@ -85,8 +81,7 @@ export const acceptedSettings = defineSettings("proxy", schema());
 export function ineffective(env: Environment): string[] {
   return Object.keys(FEATURES).map((name) => PREFIX + name).filter((name) => {
     const value = env[name] ?? "";
-    if (["", "false", "0", "no"].includes(value)) return false;
-    return !(name === `${PREFIX}CORES` && value === "1");
+    return !["", "false", "0", "no"].includes(value);
   });
 }
 

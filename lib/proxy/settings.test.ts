@@ -116,6 +116,7 @@ describe("wrong values name variable, value and expectation", () => {
     ["DNS_MIN_TTL", "soon", "a duration"],
     ["IDENTITY_LOCAL_NAME", "spiffe://cluster.local/ns/n/sa/web", "a DNS-like name"],
     ["CORES", "many", "a whole number"],
+    ["CORES_MAX_RATIO", "0", "above 0 and at most 1"],
     ["IDENTITY_DISABLED", "1", "every proxy has an identity"],
     ["IDENTITY_SPIRE_WORKLOAD_API_ADDRESS", "unix:///x", "identity service"],
   ];
@@ -127,6 +128,12 @@ describe("wrong values name variable, value and expectation", () => {
       expect(found[0]).toContain(expected);
     });
   }
+});
+
+test("several cores share their ports, so these must be known", () => {
+  const anyPort = { [`${P}INBOUND_LISTEN_ADDR`]: "0.0.0.0:0" };
+  expect(problems(anyPort)).toEqual([]);
+  expect(problems({ ...anyPort, [`${P}CORES_MAX_RATIO`]: "0.5" })[0]).toContain("port 0");
 });
 
 test("default policies that need the cluster's networks say so", () => {
@@ -142,12 +149,10 @@ test("default policies that need the cluster's networks say so", () => {
 
 test("features that are missing are told, switches that are off are not", () => {
   const { ineffective } = load({
-    [`${P}CORES`]: "2",
     [`${P}INGRESS_MODE`]: "false",
     [`${P}TAP_SVC_NAME`]: "tap.linkerd-viz.serviceaccount.identity.linkerd.cluster.local",
   });
-  expect(ineffective).toEqual([`${P}CORES`, `${P}TAP_SVC_NAME`]);
-  expect(load({ [`${P}CORES`]: "1" }).ineffective).toEqual([]);
+  expect(ineffective).toEqual([`${P}TAP_SVC_NAME`]);
 });
 
 test("log filters come down to one level", () => {

@@ -30,6 +30,7 @@ import {
 import { isIp, isLoopback } from "../mesh/address.ts";
 import type { LogLevel } from "../telemetry/logger.ts";
 import { INBOUND_POLICIES } from "../mesh/policy.ts";
+import { coreSettings, sharedPortProblems } from "./cores.ts";
 import type { PathSettings } from "./environment.ts";
 import { logLevelOf } from "./log-filter.ts";
 import { acceptedSettings, ineffective } from "./settings-accepted.ts";
@@ -299,6 +300,7 @@ export const proxySettings = defineSettings("proxy", {
     default: "0",
     help: "SO_MARK of the proxy's own connections, where the redirect exempts them by it.",
   },
+  ...coreSettings,
   logLevel: {
     env: "LINKERD2_PROXY_LOG",
     flag: "log",
@@ -396,7 +398,8 @@ function refused(env: Environment): string[] {
 }
 
 function contradictions(settings: ProxySettings): string[] {
-  const problems: string[] = [];
+  const listeners = [settings.inboundListen, ...settings.outboundListen];
+  const problems = sharedPortProblems(settings, listeners.map((address) => address.port));
   const services = [
     ["DESTINATION", settings.destinationAddress, settings.destinationName],
     ["POLICY", settings.policyAddress, settings.policyName],
