@@ -10,7 +10,7 @@ import { vizSettings } from "../lib/viz/settings.ts";
 import { controllerSettings } from "./controller.ts";
 import { identitySettings } from "./identity.ts";
 import { initSettings } from "./init.ts";
-import { injectModeSettings } from "./inject.ts";
+import { injectModeSettings, uninjectModeSettings } from "./inject.ts";
 import { injectorSettings } from "./injector.ts";
 
 /** Where the page lies. */
@@ -26,6 +26,7 @@ export function configurationPage(): string {
     injectorSettings,
     initSettings,
     injectModeSettings,
+    uninjectModeSettings,
   ]);
 }
 

@@ -65,6 +65,13 @@ export const identitySettings = defineSettings("identity", {
     default: "24h",
     help: "How long certificates last.",
   },
+  clockSkew: {
+    env: "MALLA_IDENTITY_CLOCK_SKEW",
+    flag: "clock-skew-allowance",
+    type: duration(),
+    default: "20s",
+    help: "How far the clocks of workloads may be off.",
+  },
   tokenKeyFile: {
     env: "MALLA_IDENTITY_TOKEN_KEY_FILE",
     flag: "token-key-file",
@@ -95,6 +102,7 @@ async function serve(settings: IdentitySettings, log: Logger): Promise<void> {
     controlPlaneNamespace: settings.controlPlaneNamespace,
     trustDomain: settings.trustDomain,
     lifetimeMs: settings.lifetime,
+    clockSkewMs: settings.clockSkew,
     clock: systemClock,
     log,
     registry,

@@ -36,8 +36,12 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     serves: true,
   },
   inject: {
-    summary: "add proxies to manifests",
+    summary: "ask for proxies in manifests, or add them",
     load: () => import("./inject.ts"),
+  },
+  uninject: {
+    summary: "take proxies out of manifests",
+    load: async () => ({ run: (await import("./inject.ts")).runUninject }),
   },
   injector: {
     summary: "add proxies to pods as a cluster's webhook",

@@ -284,3 +284,9 @@ export const REQUEST_HEADS_KEPT = 32;
 
 /** Tries of one request beside the first one that configuration may ask for. */
 export const RETRIES_MAX = 10;
+
+/** Events for users that wait to be written; more are not worth delaying anything for. */
+export const EVENTS_PENDING_MAX = 64;
+
+/** Events that are remembered so that they are not said twice; one for each workload and reason. */
+export const EVENTS_REMEMBERED_MAX = 4_096;

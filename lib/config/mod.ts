@@ -32,7 +32,11 @@ export {
   nonEmpty,
   oneOf,
   type ParsedSetting,
+  pattern,
   pemText,
+  reading,
   type SettingType,
   string,
+  typeOf,
+  type TypeTraits,
 } from "./type.ts";

@@ -79,6 +79,11 @@ export function nonEmpty(): SettingType<string> {
   );
 }
 
+/** Text that a pattern describes, without blanks around it. */
+export function pattern(traits: TypeTraits, wanted: RegExp): SettingType<string> {
+  return typeOf(traits, v.pipe(v.string(), v.trim(), v.regex(wanted)));
+}
+
 /** A whole number between the bounds, both included. */
 export function integer(min = 0, max: number = Number.MAX_SAFE_INTEGER): SettingType<number> {
   const expected = max === Number.MAX_SAFE_INTEGER

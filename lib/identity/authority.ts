@@ -20,6 +20,8 @@ export interface AuthorityOptions {
   readonly trustDomain: string;
   /** How long certificates last, the allowance for clocks apart. */
   readonly lifetimeMs: number;
+  /** The allowance for clocks; default: 20 s. */
+  readonly clockSkewMs?: number;
   readonly clock: Clock;
   /** Told of each decision: the name that was asked for, and the fault of a refusal. */
   readonly decided: (identity: string, fault: Fault | null) => void;
@@ -46,7 +48,7 @@ export function createAuthority(options: AuthorityOptions): Certifier {
 
 /** Issues for a name that needs no more proof: the identity service's own. */
 export async function issueFor(
-  options: Pick<AuthorityOptions, "issuer" | "lifetimeMs" | "clock">,
+  options: Pick<AuthorityOptions, "issuer" | "lifetimeMs" | "clockSkewMs" | "clock">,
   identity: WorkloadIdentity,
   request: SigningRequest,
 ): Promise<IssuedCertificate> {
@@ -57,6 +59,7 @@ export async function issueFor(
     uri: spiffeUri(identity),
     nowMs: options.clock.nowMs(),
     lifetimeMs: options.lifetimeMs,
+    ...options.clockSkewMs === undefined ? {} : { clockSkewMs: options.clockSkewMs },
   });
   const intermediates = issuer.chain.map((link) => new Uint8Array(link.rawData));
   return { leaf: der, intermediates, validUntilMs: notAfterMs };

@@ -30,6 +30,7 @@ export interface IdentityServiceOptions {
   readonly controlPlaneNamespace: string;
   readonly trustDomain: string;
   readonly lifetimeMs: number;
+  readonly clockSkewMs?: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly registry: Registry;

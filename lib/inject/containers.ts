@@ -5,7 +5,7 @@ import { IDENTITY_DIR, proxyEnvironment, TOKEN_DIR, TOKEN_NAME } from "./environ
 import type { JsonObject } from "./json-patch.ts";
 import type { InjectOptions } from "./options.ts";
 import { formatPortRanges } from "../mesh/port-range.ts";
-import { imageReference, type ProxyConfig } from "./proxy-config.ts";
+import { type ProxyConfig, taggedImage } from "./proxy-config.ts";
 
 /** The name of the container that installs the redirect. */
 export const INIT_CONTAINER = "linkerd-init";
@@ -13,9 +13,19 @@ export const INIT_CONTAINER = "linkerd-init";
 /** The name of the proxy's container. */
 export const PROXY_CONTAINER = "linkerd-proxy";
 
+/** The name of the container with tools to look at traffic. */
+export const DEBUG_CONTAINER = "linkerd-debug";
+
 const IDENTITY_VOLUME = "linkerd-identity-end-entity";
 const TOKEN_VOLUME = "linkerd-identity-token";
 const LOCK_VOLUME = "linkerd-proxy-init-xtables-lock";
+
+/** The volumes that injection adds, by their names. */
+export const PROXY_VOLUMES: ReadonlySet<string> = new Set([
+  IDENTITY_VOLUME,
+  TOKEN_VOLUME,
+  LOCK_VOLUME,
+]);
 
 /** Kubelet's rounds of the startup probe before it gives up on a native sidecar: two minutes. */
 const STARTUP_FAILURES_MAX = 120;
@@ -24,7 +34,7 @@ const STARTUP_FAILURES_MAX = 120;
 export function initContainer(config: ProxyConfig, options: InjectOptions): JsonObject {
   return {
     name: INIT_CONTAINER,
-    ...image(config),
+    ...image(config, options),
     args: ["init", ...initArguments(config, options)],
     resources: {},
     securityContext: {
@@ -52,7 +62,7 @@ export function proxyContainer(
 ): JsonObject {
   return {
     name: PROXY_CONTAINER,
-    ...image(config),
+    ...image(config, options),
     args: ["proxy"],
     env: proxyEnvironment(config, options, inboundPorts),
     ports: [
@@ -78,6 +88,24 @@ export function proxyContainer(
       { mountPath: IDENTITY_DIR, name: IDENTITY_VOLUME },
       { mountPath: TOKEN_DIR, name: TOKEN_VOLUME },
     ],
+  };
+}
+
+/** The container with tools; root, because the kernel shows packets to nobody else. */
+export function debugContainer(config: ProxyConfig): JsonObject {
+  const pullPolicy = config.debugImagePullPolicy;
+  return {
+    name: DEBUG_CONTAINER,
+    image: taggedImage(config.debugImage, config.debugImageVersion),
+    ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { add: ["NET_ADMIN", "NET_RAW"], drop: ["ALL"] },
+      runAsNonRoot: false,
+      runAsUser: 0,
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    terminationMessagePolicy: "FallbackToLogsOnError",
   };
 }
 
@@ -114,8 +142,8 @@ function initArguments(config: ProxyConfig, options: InjectOptions): string[] {
   );
 }
 
-function image(config: ProxyConfig): JsonObject {
-  const reference = { image: imageReference(config) };
+function image(config: ProxyConfig, { version }: InjectOptions): JsonObject {
+  const reference = { image: taggedImage(config.image, config.imageVersion, version) };
   if (config.imagePullPolicy === undefined) return reference;
   return { ...reference, imagePullPolicy: config.imagePullPolicy };
 }

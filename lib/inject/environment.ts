@@ -137,6 +137,9 @@ function switches(
       : String(wholeCores(config.cpuLimit)),
     LINKERD2_PROXY_CORES_MAX_RATIO: config.cpuRatioLimit?.toString(),
     LINKERD2_PROXY_INGRESS_MODE: config.ingress ? "true" : undefined,
+    LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES: config.gateway
+      ? `svc.${options.clusterDomain}.`
+      : undefined,
     LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED: config.adminShutdown ? "true" : undefined,
     LINKERD2_PROXY_SHUTDOWN_GRACE_PERIOD: config.shutdownGracePeriod,
     LINKERD2_PROXY_OUTBOUND_METRICS_HOSTNAME_LABELS: config.hostnameLabels ? "true" : undefined,

@@ -140,6 +140,33 @@ describe("who decides", () => {
     expect(skipped).toBe("hostNetwork is on: there is no pod network");
   });
 
+  test.each([
+    ["linkerd-proxy", "it already has a container linkerd-proxy"],
+    ["istio-proxy", "it already has a container istio-proxy, of the mesh Istio"],
+  ])("a pod with %s is skipped, although it asked", (name, reason) => {
+    const subject = pod({ "malla.dev/inject": "enabled" }, { containers: [{ name }] });
+    expect(injectPod(subject, place(), OPTIONS)).toMatchObject({ skipped: reason, asked: true });
+  });
+
+  test("what stays outside of the mesh, and what clashes with the proxy, is told", () => {
+    const { warnings } = injectPod(
+      pod({}, {
+        containers: [
+          { name: "dns", ports: [{ containerPort: 53, protocol: "UDP" }] },
+          { name: "admin", ports: [{ containerPort: 4191 }] },
+          { name: "sly", securityContext: { runAsUser: 2102 } },
+        ],
+      }),
+      place(),
+      OPTIONS,
+    );
+    expect(warnings).toEqual([
+      "UDP port 53 of container dns stays outside the mesh: only TCP is carried",
+      "port 4191 is the proxy's own: whoever listens there second does not start",
+      "container sly runs as user 2102, the proxy's: what it sends stays outside the mesh",
+    ]);
+  });
+
   test("any other word is an error", () => {
     expect(() => injectPod(pod({ "linkerd.io/inject": "yes" }), place(), OPTIONS)).toThrow(
       'Cannot use annotation linkerd.io/inject of pod p: expected one of enabled, disabled, ingress, got "yes"',
@@ -196,17 +223,53 @@ describe("annotations", () => {
     expect(proxy).toHaveProperty("image", "registry:5000/malla:v9");
   });
 
+  test("Malla's own spelling wins, and the pod says in the contract's what it was given", () => {
+    const subject = pod({
+      "config.malla.dev/opaque-ports": "web",
+      "config.linkerd.io/opaque-ports": "1",
+    }, { containers: [{ name: "app", ports: [{ name: "web", containerPort: 8080 }] }] });
+    const object = applyPatch(subject, injectPod(subject, place(), OPTIONS).patch);
+    expect(object.metadata?.annotations?.["config.linkerd.io/opaque-ports"]).toBe("web");
+    expect(JSON.stringify(object)).toContain('DISABLE_PROTOCOL_DETECTION","value":"8080"');
+  });
+
+  test("a gateway and an ingress are told to the proxy", () => {
+    const { env } = injected({
+      "config.linkerd.io/enable-gateway": "true",
+      "malla.dev/inject": "ingress",
+    });
+    expect(env["LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES"]).toBe("svc.cluster.local.");
+    expect(env["LINKERD2_PROXY_INGRESS_MODE"]).toBe("true");
+  });
+
+  test("a debug container needs an image, and comes last", () => {
+    const debug = { "config.linkerd.io/enable-debug-sidecar": "true" };
+    expect(() => injectPod(pod(debug), place(), OPTIONS)).toThrow(
+      "Cannot add a debug container to pod p: no image is set",
+    );
+    const subject = pod({
+      ...debug,
+      "config.linkerd.io/debug-image": "tools:1",
+      "config.linkerd.io/debug-image-version": "2",
+    });
+    const { spec } = applyPatch(subject, injectPod(subject, place(), OPTIONS).patch);
+    expect(spec.containers.at(-1)).toMatchObject({ name: "linkerd-debug", image: "tools:2" });
+  });
+
   const wrong: [string, string, string][] = [
-    ["proxy-uid", "0", "a user id above 0"],
-    ["inbound-port", "70000", "a port number 1–65535"],
-    ["skip-inbound-ports", "10-5", "port numbers 1–65535 and ranges such as 3000-3010"],
-    ["skip-subnets", "10.0.0.0/33", "networks such as 10.0.0.0/8 or fd00::/8"],
+    ["proxy-uid", "0", "a whole number from 1 to 4294967294"],
+    ["inbound-port", "70000", "a port from 1 to 65535"],
+    ["skip-inbound-ports", "10-5", "a list separated by commas, each a port or a range such as 80"],
+    ["skip-subnets", "10.0.0.0/33", "a list separated by commas, each a network such as"],
     ["proxy-cpu-limit", "many", "a quantity such as 100m, 2 or 250Mi"],
     ["proxy-log-format", "xml", "one of plain, json"],
     ["default-inbound-policy", "open", "one of all-unauthenticated, all-authenticated"],
     ["proxy-additional-env", "{}", "a JSON list of variables"],
     ["proxy-await", "true", "one of enabled, disabled"],
-    ["proxy-enable-native-sidecar", "yes", "one of true, false"],
+    ["proxy-enable-native-sidecar", "maybe", "true or false"],
+    ["enable-debug-sidecar", "on", "true or false"],
+    ["debug-image-pull-policy", "Sometimes", "one of Always, IfNotPresent, Never"],
+    ["enable-gateway", "", "true or false"],
     ["proxy-outbound-connect-timeout", "100", "a duration with unit"],
     ["close-wait-timeout", "1d", "a duration in whole seconds, minutes or hours"],
   ];

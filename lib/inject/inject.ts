@@ -4,24 +4,30 @@
  */
 
 import { Fault } from "../base/fault.ts";
-import { CONFIG_PREFIX, configure, inheritedAnnotations } from "./annotations.ts";
-import {
-  INIT_CONTAINER,
-  initContainer,
-  PROXY_CONTAINER,
-  proxyContainer,
-  proxyVolumes,
-} from "./containers.ts";
-import { type Json, type JsonPatchOperation, pointer } from "./json-patch.ts";
-import type { Container, Pod, StringMap } from "./object.ts";
-import type { InjectOptions } from "./options.ts";
-import type { ProxyConfig } from "./proxy-config.ts";
 import { sha256Hex } from "../host/digest.ts";
+import { type LabelSelector, selectorMatches } from "../source/objects.ts";
+import { CONFIG_PREFIX, configure, resolvedAnnotations } from "./annotations.ts";
+import { debugContainer, initContainer, proxyContainer, proxyVolumes } from "./containers.ts";
+import { decide } from "./decision.ts";
+import { type Json, type JsonPatchOperation, pointer } from "./json-patch.ts";
+import type { Pod, StringMap } from "./object.ts";
+import type { InjectOptions } from "./options.ts";
+import { inboundPorts, podName, podWarnings, portNames } from "./pod.ts";
+import type { ProxyConfig } from "./proxy-config.ts";
 
 /** The namespace that a pod is in. */
 export interface InjectNamespace {
   readonly name: string;
   readonly annotations: StringMap;
+  /** Objects that say who may reach pods, in a way that the mesh does not serve yet. */
+  readonly unserved?: readonly UnservedPolicy[];
+}
+
+/** An object that admits or refuses clients, which the mesh does not serve yet. */
+export interface UnservedPolicy {
+  /** For messages: `Server "web"`. */
+  readonly title: string;
+  readonly pods: LabelSelector;
 }
 
 /** The workload that a pod belongs to, for the label `linkerd.io/proxy-<kind>`. */
@@ -35,6 +41,8 @@ export interface Injection {
   readonly patch: readonly JsonPatchOperation[];
   /** Why nothing is injected. */
   readonly skipped?: string;
+  /** Pod or namespace asked for a proxy; with `skipped` somebody will miss it. */
+  readonly asked: boolean;
   /** What the user should know although the pod was injected. */
   readonly warnings: readonly string[];
 }
@@ -49,8 +57,6 @@ const OWNER_KINDS = [
   "CronJob",
 ];
 
-const DECIDING = ["malla.dev/inject", "linkerd.io/inject"];
-
 /**
  * Gives the patch for one pod. Throws `invalid_argument` for a wrong annotation. `owner` is found from
  * the pod's owner references when it is not given.
@@ -61,28 +67,52 @@ export function injectPod(
   options: InjectOptions,
   owner: Owner | undefined = ownerOf(pod),
 ): Injection {
-  const annotations = pod.metadata?.annotations ?? {};
-  const mode = injectMode(pod, namespace, options);
-  if (mode.skipped !== undefined) return { patch: [], skipped: mode.skipped, warnings: [] };
-  const ports = portNames(pod);
-  const ofNamespace = configure(
-    options.proxy,
-    namespace.annotations,
-    `namespace ${namespace.name}`,
-    ports,
-  );
-  const config = {
-    ...configure(ofNamespace, annotations, `pod ${podName(pod)}`, ports),
-    ingress: mode.ingress,
-  };
+  const { asked, ingress, skipped } = decide(pod, namespace, options);
+  if (skipped !== undefined) return { patch: [], skipped, asked, warnings: [] };
+  const { config, warnings } = configurationOf(pod, namespace, options);
   return {
     patch: [
       ...annotationOperations(pod, namespace, options),
       ...labelOperations(pod, namespace, options, owner),
       ...volumeOperations(pod),
-      ...containerOperations(pod, config, options),
+      ...containerOperations(
+        pod,
+        { ...config, ingress: ingress || options.ingress === true },
+        options,
+      ),
     ],
-    warnings: udpWarnings(pod),
+    asked,
+    warnings: [...warnings, ...podWarnings(pod, config)],
+  };
+}
+
+/** The proxy's configuration after all annotations, and after the policies that we cannot serve. */
+function configurationOf(
+  pod: Pod,
+  namespace: InjectNamespace,
+  { proxy, obeyLinkerd }: InjectOptions,
+): { readonly config: ProxyConfig; readonly warnings: readonly string[] } {
+  const places = [
+    { annotations: namespace.annotations, owner: `namespace ${namespace.name}` },
+    { annotations: pod.metadata?.annotations ?? {}, owner: `pod ${podName(pod)}` },
+  ];
+  let config = proxy;
+  for (const { annotations, owner } of places) {
+    config = configure(config, annotations, { owner, obeyLinkerd, portNames: portNames(pod) });
+  }
+  if (config.debug && config.debugImage === "") {
+    throw new Fault(
+      "invalid_argument",
+      `Cannot add a debug container to pod ${podName(pod)}: no image is set; give it with the ` +
+        `annotation ${CONFIG_PREFIX}debug-image`,
+    );
+  }
+  const labels = pod.metadata?.labels ?? {};
+  const denying = (namespace.unserved ?? []).find(({ pods }) => selectorMatches(pods, labels));
+  if (denying === undefined) return { config, warnings: [] };
+  return {
+    config: { ...config, defaultInboundPolicy: "deny" },
+    warnings: [`${denying.title} is not served by Malla yet: it refuses all clients of this pod`],
   };
 }
 
@@ -100,46 +130,6 @@ export function ownerOf(pod: Pod): Owner | undefined {
   return { kind: reference.kind, name: reference.name };
 }
 
-/** Whether the pod is to be injected, and how; the pod's word counts more than the namespace's. */
-function injectMode(
-  pod: Pod,
-  namespace: InjectNamespace,
-  options: InjectOptions,
-): { readonly ingress: boolean; readonly skipped?: string } {
-  const skip = (skipped: string) => ({ ingress: false, skipped });
-  const keys = options.obeyLinkerd ? DECIDING : DECIDING.slice(0, 1);
-  const places = [
-    { annotations: pod.metadata?.annotations ?? {}, place: `pod ${podName(pod)}` },
-    { annotations: namespace.annotations, place: `namespace ${namespace.name}` },
-  ];
-  let ingress = false;
-  let asked = options.injectByDefault;
-  search: for (const { annotations, place } of places) {
-    for (const key of keys) {
-      const value = annotations[key];
-      if (value === undefined) continue;
-      if (value === "disabled") return skip(`${key} is "disabled" on the ${place}`);
-      if (value !== "enabled" && value !== "ingress") {
-        throw new Fault(
-          "invalid_argument",
-          `Cannot use annotation ${key} of ${place}: ` +
-            `expected one of enabled, disabled, ingress, got "${value}"`,
-        );
-      }
-      asked = true;
-      ingress = value === "ingress";
-      break search;
-    }
-  }
-  if (!asked) return skip(`neither pod nor namespace has ${keys[0]}: enabled`);
-  if (pod.spec.hostNetwork === true) return skip("hostNetwork is on: there is no pod network");
-  const present = allContainers(pod).find(({ name }) =>
-    name === PROXY_CONTAINER || name === INIT_CONTAINER
-  );
-  if (present !== undefined) return skip(`it already has a container ${present.name}`);
-  return { ingress };
-}
-
 function annotationOperations(
   pod: Pod,
   namespace: InjectNamespace,
@@ -147,7 +137,7 @@ function annotationOperations(
 ): JsonPatchOperation[] {
   const annotations = pod.metadata?.annotations ?? {};
   const wanted: Record<string, string> = {
-    ...inheritedAnnotations(namespace.annotations, annotations),
+    ...resolvedAnnotations(namespace.annotations, annotations, options.obeyLinkerd),
     [`${CONFIG_PREFIX}pod-inbound-ports`]: inboundPorts(pod).join(","),
     "linkerd.io/created-by": `malla/injector ${options.version}`,
     "linkerd.io/proxy-version": options.version,
@@ -203,14 +193,19 @@ function containerOperations(
 ): JsonPatchOperation[] {
   const init = initContainer(config, options);
   const proxy = proxyContainer(config, options, inboundPorts(pod));
-  const { initContainers } = pod.spec;
+  const { initContainers, containers } = pod.spec;
+  const debug = config.debug ? [debugContainer(config)] : [];
   if (config.nativeSidecar) {
-    return addToList("/spec/initContainers", initContainers, [init, proxy], "first");
+    return [
+      ...addToList("/spec/initContainers", initContainers, [init, proxy], "first"),
+      ...addToList("/spec/containers", containers, debug, "last"),
+    ];
   }
   return [
     ...addToList("/spec/initContainers", initContainers, [init], "last"),
     // With `await` the proxy must be first, since kubelet starts containers in their order.
-    ...addToList("/spec/containers", pod.spec.containers, [proxy], config.await ? "first" : "last"),
+    ...addToList("/spec/containers", containers, [proxy], config.await ? "first" : "last"),
+    ...addToList("/spec/containers", containers, debug, "last"),
   ];
 }
 
@@ -226,45 +221,4 @@ function addToList(
     operations.push({ op: "add", path: `${path}/${where === "first" ? index : "-"}`, value });
   });
   return operations;
-}
-
-/** Containers that run beside each other: the ordinary ones and native sidecars. */
-function runningContainers(pod: Pod): Container[] {
-  const sidecars = (pod.spec.initContainers ?? []).filter((container) =>
-    container.restartPolicy === "Always"
-  );
-  return [...sidecars, ...pod.spec.containers];
-}
-
-function allContainers(pod: Pod): Container[] {
-  return [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
-}
-
-function inboundPorts(pod: Pod): number[] {
-  const ports = runningContainers(pod).flatMap((container) => container.ports ?? [])
-    .filter(({ protocol }) => protocol === undefined || protocol === "TCP")
-    .map(({ containerPort }) => containerPort);
-  return [...new Set(ports)].sort((a, b) => a - b);
-}
-
-function portNames(pod: Pod): ReadonlyMap<string, number> {
-  const names = new Map<string, number>();
-  for (const { ports } of runningContainers(pod)) {
-    for (const { name, containerPort } of ports ?? []) {
-      if (name !== undefined) names.set(name, containerPort);
-    }
-  }
-  return names;
-}
-
-function udpWarnings(pod: Pod): string[] {
-  return runningContainers(pod).flatMap(({ name, ports }) =>
-    (ports ?? []).filter(({ protocol }) => protocol === "UDP").map(({ containerPort }) =>
-      `UDP port ${containerPort} of container ${name} stays outside the mesh: only TCP is carried`
-    )
-  );
-}
-
-function podName(pod: Pod): string {
-  return pod.metadata?.name ?? pod.metadata?.generateName ?? "without a name";
 }

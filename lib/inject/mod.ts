@@ -19,3 +19,4 @@ export type { Firewall, FirewallPrograms, IpVersion, RunCommand } from "./firewa
 export { redirectRules } from "./redirect.ts";
 export type { ProxyExemption, RedirectOptions } from "./redirect.ts";
 export { injectOptionsOf, injectSettings } from "./settings.ts";
+export { annotateWorkload, askingAnnotations, uninjectWorkload } from "./annotate.ts";

@@ -20,8 +20,10 @@ export interface ObjectMeta {
 
 /** Who made an object. */
 export interface OwnerReference {
+  readonly apiVersion?: string;
   readonly kind: string;
   readonly name: string;
+  readonly uid?: string;
   readonly controller?: boolean;
 }
 
@@ -37,6 +39,12 @@ export interface Container {
   readonly name: string;
   readonly restartPolicy?: string;
   readonly ports?: readonly ContainerPort[];
+  readonly securityContext?: SecurityContext | null;
+}
+
+/** Whom a container runs as. */
+export interface SecurityContext {
+  readonly runAsUser?: number;
 }
 
 /** A pod's spec, as far as injection reads it. */
@@ -45,6 +53,7 @@ export interface PodSpec {
   readonly initContainers?: readonly Container[];
   readonly volumes?: readonly { readonly name: string }[];
   readonly hostNetwork?: boolean;
+  readonly securityContext?: SecurityContext | null;
 }
 
 /** A pod, or the template of one. */

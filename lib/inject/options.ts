@@ -32,6 +32,8 @@ export interface InjectOptions {
   readonly mark?: number;
   /** Pods that say nothing are injected (laptop, `malla inject`); else they must ask for it. */
   readonly injectByDefault: boolean;
+  /** Pods that say nothing of it route by the request's authority. */
+  readonly ingress?: boolean;
   /** `linkerd.io/inject` is obeyed as well as `malla.dev/inject`. */
   readonly obeyLinkerd: boolean;
   /** The identity that may tap; absent: no tap. */

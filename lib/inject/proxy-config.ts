@@ -15,7 +15,7 @@ export interface EnvVar {
 /** The configuration of one pod's proxy. Durations are text with a unit, as the proxy reads them. */
 export interface ProxyConfig {
   readonly image: string;
-  /** The image's tag; replaces the one in `image`. */
+  /** The image's tag; replaces the one in `image`. With neither it is the injector's own version. */
   readonly imageVersion?: string;
   readonly imagePullPolicy?: string;
   readonly inboundPort: number;
@@ -60,6 +60,14 @@ export interface ProxyConfig {
   readonly additionalEnv: readonly EnvVar[];
   /** The proxy routes by the request's authority instead of the original destination. */
   readonly ingress: boolean;
+  /** The proxy passes on what other clusters send to this one's services. */
+  readonly gateway: boolean;
+  /** A container with tools to look at the pod's traffic runs beside the proxy. */
+  readonly debug: boolean;
+  /** Empty: there is none, and a pod that wants one must name it. */
+  readonly debugImage: string;
+  readonly debugImageVersion?: string;
+  readonly debugImagePullPolicy?: string;
 }
 
 /** What a pod gets when nothing is said. */
@@ -98,14 +106,17 @@ export const DEFAULT_PROXY_CONFIG: ProxyConfig = {
   closeWaitSeconds: 0,
   additionalEnv: [],
   ingress: false,
+  gateway: false,
+  debug: false,
+  debugImage: "",
 };
 
-/** The image with its tag. */
-export function imageReference(config: ProxyConfig): string {
-  if (config.imageVersion === undefined) return config.image;
+/** An image with its tag: the given version, else the one in its name, else `usual`. */
+export function taggedImage(image: string, version: string | undefined, usual?: string): string {
   // A colon after the last slash begins a tag; one before it belongs to the registry's port.
-  const slash = config.image.lastIndexOf("/");
-  const colon = config.image.indexOf(":", slash + 1);
-  const name = colon < 0 ? config.image : config.image.slice(0, colon);
-  return `${name}:${config.imageVersion}`;
+  const slash = image.lastIndexOf("/");
+  const colon = image.indexOf(":", slash + 1);
+  const tag = version ?? (colon < 0 ? usual : undefined);
+  if (tag === undefined) return image;
+  return `${colon < 0 ? image : image.slice(0, colon)}:${tag}`;
 }

@@ -1,16 +1,9 @@
 /** The webhook: reviews in, answers out, and what it does when something is wrong. */
 
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import jsonpatch from "fast-json-patch";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { makeMaterials } from "../../test/support/certificates.ts";
 import { Fault } from "../base/fault.ts";
 import { ADMISSION_BYTES_MAX } from "../base/limits.ts";
-import { systemClock } from "../host/clock.ts";
-import { inClusterAccess } from "../source/kube/access.ts";
-import { clusterNamespaces } from "./namespaces.ts";
 import { controlServices, type InjectOptions } from "./options.ts";
 import { DEFAULT_PROXY_CONFIG } from "./proxy-config.ts";
 import { type Admission, webhookApp, type WebhookOptions } from "./webhook.ts";
@@ -54,7 +47,8 @@ async function send(body: unknown, options: Partial<WebhookOptions> = {}) {
   const admissions: Admission[] = [];
   const app = webhookApp({
     inject: INJECT,
-    namespace: () => Promise.resolve(NAMESPACE),
+    surroundings: () => Promise.resolve({ namespace: NAMESPACE, obeyLinkerd: true }),
+    onInvalid: "refuse",
     decided: (admission) => void admissions.push(admission),
     ...options,
   });
@@ -84,9 +78,14 @@ describe("reviews", () => {
     const patch = JSON.parse(atob(response.patch ?? ""));
     const patched = jsonpatch.applyPatch(structuredClone(POD), patch).newDocument;
     expect(JSON.stringify(patched)).toContain('"name":"linkerd-proxy"');
-    expect(admissions).toEqual([
-      { resource: "pod", namespace: "shop", name: "web-5f6d-", outcome: "injected" },
-    ]);
+    expect(admissions).toEqual([{
+      resource: "pod",
+      namespace: "shop",
+      name: "web-5f6d-",
+      outcome: "injected",
+      asked: true,
+      dryRun: false,
+    }]);
   });
 
   test("a pod that refuses is admitted as it is, without a word", async () => {
@@ -96,26 +95,84 @@ describe("reviews", () => {
     expect(admissions[0]).toMatchObject({ outcome: "skipped" });
   });
 
-  test("a wrong annotation admits the pod and warns", async () => {
-    const annotations = { "config.linkerd.io/proxy-uid": "zero" };
-    const { text, admissions } = await send(review({
-      ...POD,
-      metadata: { ...POD.metadata, annotations },
-    }));
+  const annotations = { "config.linkerd.io/proxy-uid": "zero" };
+  const WRONG = { ...POD, metadata: { ...POD.metadata, annotations } };
+
+  test("a wrong annotation refuses the pod and says what is wrong", async () => {
+    const { text, admissions } = await send(review(WRONG));
+    expect(JSON.parse(text).response).toEqual({
+      uid: "u-1",
+      allowed: false,
+      status: {
+        code: 400,
+        message: "Cannot use annotation config.linkerd.io/proxy-uid of pod web-5f6d-: " +
+          'expected a whole number from 1 to 4294967294, got "zero"',
+      },
+    });
+    expect(admissions[0]).toMatchObject({ outcome: "refused" });
+  });
+
+  test("or admits it with a warning, where that is the policy", async () => {
+    const { text, admissions } = await send(review(WRONG), { onInvalid: "admit" });
     const { response } = JSON.parse(text) as Answer;
     expect(response.allowed).toBe(true);
     expect(response.patch).toBe(undefined);
     expect(response.warnings?.[0]).toStartWith(
       "not injected by Malla: Cannot use annotation config.linkerd.io/proxy-uid",
     );
-    expect(admissions[0]).toMatchObject({ outcome: "failed" });
+    expect(admissions[0]).toMatchObject({ outcome: "skipped", asked: true });
   });
 
-  test("so does a namespace that nobody can tell of", async () => {
-    const namespace = () => Promise.reject(new Fault("internal", `no answer ${"x".repeat(400)}`));
-    const { response } = JSON.parse((await send(review(POD), { namespace })).text) as Answer;
-    expect(response.allowed).toBe(true);
-    expect(response.warnings?.[0]?.length).toBeLessThanOrEqual(250);
+  test("without the surroundings there is no answer: the failure policy decides", async () => {
+    const surroundings = () => Promise.reject(new Fault("internal", "no answer"));
+    const { status, text, admissions } = await send(review(POD), { surroundings });
+    expect({ status, text }).toEqual({ status: 503, text: "no answer\n" });
+    expect(admissions[0]).toMatchObject({ outcome: "failed", reason: "no answer" });
+  });
+
+  test("beside Linkerd its words do not count, and Malla's do", async () => {
+    const linkerds = {
+      "linkerd.io/inject": "enabled",
+      "config.linkerd.io/proxy-version": "edge-1",
+    };
+    const beside = (own: Record<string, string>) =>
+      send(review(POD), {
+        surroundings: () =>
+          Promise.resolve({
+            namespace: { name: "shop", annotations: { ...linkerds, ...own } },
+            obeyLinkerd: false,
+          }),
+      });
+    expect((await beside({})).admissions[0]).toMatchObject({ outcome: "skipped", asked: false });
+    const { text } = await beside({
+      "malla.dev/inject": "enabled",
+      "config.malla.dev/proxy-cpu-request": "10m",
+    });
+    const patch = atob((JSON.parse(text) as Answer).response.patch ?? "");
+    expect(patch).toContain('"image":"malla/malla:1.2.3"');
+    expect(patch).toContain('"requests":{"cpu":"10m"}');
+    expect(patch).toContain('config.linkerd.io~1proxy-cpu-request","value":"10m"');
+  });
+
+  test("a pod that an unserved Server selects denies, and its owner is warned", async () => {
+    const pods = { matchLabels: { app: "web" }, matchExpressions: [] };
+    const ask = (labels: Record<string, string>) =>
+      send(review({ ...POD, metadata: { ...POD.metadata, labels } }), {
+        surroundings: () =>
+          Promise.resolve({
+            namespace: { ...NAMESPACE, unserved: [{ title: 'Server "web"', pods }] },
+            obeyLinkerd: true,
+          }),
+      });
+    const selected = JSON.parse((await ask({ app: "web" })).text) as Answer;
+    const env = '"LINKERD2_PROXY_INBOUND_DEFAULT_POLICY","value":';
+    expect(atob(selected.response.patch ?? "")).toContain(`${env}"deny"`);
+    expect(selected.response.warnings?.[0]).toBe(
+      'Server "web" is not served by Malla yet: it refuses all clients of this pod',
+    );
+    const other = JSON.parse((await ask({ app: "db" })).text) as Answer;
+    expect(atob(other.response.patch ?? "")).toContain(`${env}"all-unauthenticated"`);
+    expect(other.response.warnings).toBe(undefined);
   });
 
   test("a service takes over its namespace's opaque ports", async () => {
@@ -149,48 +206,5 @@ describe("reviews", () => {
   test("a body beyond all measure is not read", async () => {
     const { status } = await send("x".repeat(ADMISSION_BYTES_MAX + 1));
     expect(status).toBe(413);
-  });
-});
-
-describe("namespaces of the cluster", () => {
-  const closers: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const close of closers.splice(0)) await close();
-  });
-
-  test("are asked of the API server, and kept for a moment", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "malla-account-"));
-    closers.push(() => rmSync(folder, { recursive: true }));
-    const made = makeMaterials(["localhost"]).get("localhost");
-    const tls = { cert: made?.certificateChain ?? "", key: made?.privateKey ?? "" };
-    writeFileSync(`${folder}/token`, "secret\n");
-    writeFileSync(`${folder}/ca.crt`, made?.trustAnchors ?? "");
-    const asked: string[] = [];
-    const server = Bun.serve({
-      port: 0,
-      hostname: "127.0.0.1",
-      tls,
-      fetch(request) {
-        asked.push(`${new URL(request.url).pathname} ${request.headers.get("authorization")}`);
-        if (request.url.endsWith("/gone")) return new Response("{}", { status: 404 });
-        return Response.json({ metadata: { name: "shop", annotations: { a: "b" } } });
-      },
-    });
-    closers.push(() => server.stop(true));
-    let nowMs = 0;
-    const find = clusterNamespaces(
-      inClusterAccess(
-        { KUBERNETES_SERVICE_HOST: "localhost", KUBERNETES_SERVICE_PORT: `${server.port}` },
-        folder,
-      ),
-      { ...systemClock, nowMs: () => nowMs },
-    );
-    expect(await find("shop")).toEqual({ name: "shop", annotations: { a: "b" } });
-    await find("shop");
-    expect(asked).toEqual(["/api/v1/namespaces/shop Bearer secret"]);
-    nowMs += 10_000;
-    await find("shop");
-    expect(asked).toHaveLength(2);
-    await expect(find("gone")).rejects.toThrow("Cannot ask https://localhost");
   });
 });

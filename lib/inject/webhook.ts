@@ -1,32 +1,44 @@
 /**
- * The mutating webhook: takes an AdmissionReview, answers with the patch. It never stands in the way: a
- * pod that cannot be injected is admitted as it is, and whoever made it reads why. Owns hono's use here.
+ * The mutating webhook: takes an AdmissionReview, answers with the patch. A pod with a wrong annotation
+ * is refused with what is wrong, or admitted without a proxy where that is the policy. Where we cannot
+ * decide (the cluster gives no answer) the failure policy of the webhook's configuration does. Owns
+ * hono's use here.
  */
 
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { describeError } from "../base/fault.ts";
+import { describeError, Fault } from "../base/fault.ts";
 import { ADMISSION_BYTES_MAX } from "../base/limits.ts";
 import { injectPod } from "./inject.ts";
 import type { JsonPatchOperation } from "./json-patch.ts";
-import type { FindNamespace } from "./namespaces.ts";
-import { checkPod, isObject } from "./object.ts";
+import { checkPod, isObject, type OwnerReference } from "./object.ts";
 import type { InjectOptions } from "./options.ts";
+import type { FindSurroundings, Surroundings } from "./surroundings.ts";
 import { servicePatch } from "./workload.ts";
 
-/** What became of one review, for logs and metrics. */
+/** What became of one review, for logs, metrics and events. */
 export interface Admission {
   readonly resource: string;
   readonly namespace: string;
   readonly name: string;
-  readonly outcome: "injected" | "skipped" | "failed";
+  readonly outcome: "injected" | "skipped" | "refused" | "failed";
   readonly reason?: string;
+  /** Somebody asked for a proxy. */
+  readonly asked: boolean;
+  /** Nothing is to be made, the answer alone is wanted. */
+  readonly dryRun: boolean;
+  /** What controls the pod. */
+  readonly owner?: OwnerReference;
 }
+
+/** What to do with a pod whose annotations are wrong. */
+export type OnInvalid = "refuse" | "admit";
 
 /** What the webhook needs. */
 export interface WebhookOptions {
   readonly inject: InjectOptions;
-  readonly namespace: FindNamespace;
+  readonly surroundings: FindSurroundings;
+  readonly onInvalid: OnInvalid;
   readonly decided: (admission: Admission) => void;
 }
 
@@ -40,6 +52,7 @@ interface Review {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
+  readonly dryRun: boolean;
   readonly object: unknown;
 }
 
@@ -49,6 +62,8 @@ interface Decision {
   readonly warnings: readonly string[];
   readonly admission: Admission;
 }
+
+type Place = Omit<Admission, "outcome">;
 
 /** The web application: `POST /` takes reviews. */
 export function webhookApp(options: WebhookOptions): Hono {
@@ -61,56 +76,99 @@ export function webhookApp(options: WebhookOptions): Hono {
         400,
       );
     }
-    const { patch, warnings, admission } = await decide(review, options);
-    options.decided(admission);
+    const decision = await decide(review, options);
+    options.decided(decision.admission);
+    if (decision.admission.outcome === "failed") {
+      // Anything but an answer lets the API server do what the failure policy says.
+      return context.text(`${decision.admission.reason}\n`, 503);
+    }
     return context.json({
       apiVersion: review.apiVersion,
       kind: "AdmissionReview",
-      response: {
-        uid: review.uid,
-        allowed: true,
-        ...(patch.length === 0 ? {} : { patchType: "JSONPatch", patch: encodePatch(patch) }),
-        ...(warnings.length === 0 ? {} : { warnings: warnings.map(cutWarning) }),
-      },
+      response: responseOf(review, decision),
     });
   });
   return app;
 }
 
+function responseOf({ uid }: Review, { patch, warnings, admission }: Decision) {
+  if (admission.outcome === "refused") {
+    return { uid, allowed: false, status: { code: 400, message: admission.reason } };
+  }
+  return {
+    uid,
+    allowed: true,
+    ...(patch.length === 0 ? {} : { patchType: "JSONPatch", patch: encodePatch(patch) }),
+    ...(warnings.length === 0 ? {} : { warnings: warnings.map(cutWarning) }),
+  };
+}
+
 async function decide(review: Review, options: WebhookOptions): Promise<Decision> {
-  const { kind, namespace, name } = review;
-  const place = { resource: kind.toLowerCase(), namespace, name };
+  const place = placeOf(review);
+  let surroundings: Surroundings;
   try {
-    const known = await options.namespace(namespace);
-    if (kind === "Service") {
-      const patch = servicePatch(review.object, known);
-      return { patch, warnings: [], admission: { ...place, outcome: outcomeOf(patch) } };
-    }
-    if (kind !== "Pod") return skipped(place, `a ${kind} is not injected`);
-    checkPod(review.object, "");
-    const { patch, skipped: reason, warnings } = injectPod(review.object, known, options.inject);
-    if (reason !== undefined) return skipped(place, reason);
-    return { patch, warnings, admission: { ...place, outcome: "injected" } };
+    surroundings = await options.surroundings(review.namespace);
   } catch (cause) {
+    return { patch: [], warnings: [], admission: failed(place, cause) };
+  }
+  try {
+    return mutation(review, place, surroundings, options.inject);
+  } catch (cause) {
+    if (!(cause instanceof Fault) || cause.code !== "invalid_argument") {
+      return { patch: [], warnings: [], admission: failed(place, cause) };
+    }
     const reason = describeError(cause);
-    const warning = `not injected by Malla: ${reason}`;
-    return { patch: [], warnings: [warning], admission: { ...place, outcome: "failed", reason } };
+    if (options.onInvalid === "refuse") {
+      return { patch: [], warnings: [], admission: { ...place, outcome: "refused", reason } };
+    }
+    const admission = { ...place, asked: true, outcome: "skipped", reason } as const;
+    return { patch: [], warnings: [`not injected by Malla: ${reason}`], admission };
   }
 }
 
-function skipped(place: Omit<Admission, "outcome">, reason: string): Decision {
-  return { patch: [], warnings: [], admission: { ...place, outcome: "skipped", reason } };
+/** What is done to the object. Throws `invalid_argument` for an object that is wrong. */
+function mutation(
+  { kind, object }: Review,
+  place: Place,
+  { namespace, obeyLinkerd }: Surroundings,
+  inject: InjectOptions,
+): Decision {
+  if (kind === "Service") {
+    const patch = servicePatch(object, namespace);
+    const outcome = patch.length === 0 ? "skipped" : "injected";
+    return { patch, warnings: [], admission: { ...place, outcome } };
+  }
+  if (kind !== "Pod") return skipped(place, `a ${kind} is not injected`);
+  checkPod(object, "");
+  const injection = injectPod(object, namespace, { ...inject, obeyLinkerd });
+  const { patch, skipped: reason, asked, warnings } = injection;
+  if (reason !== undefined) return skipped({ ...place, asked }, reason);
+  return { patch, warnings, admission: { ...place, asked, outcome: "injected" } };
 }
 
-function outcomeOf(patch: readonly JsonPatchOperation[]): "injected" | "skipped" {
-  return patch.length === 0 ? "skipped" : "injected";
+function placeOf({ kind, namespace, name, dryRun, object }: Review): Place {
+  const place = { resource: kind.toLowerCase(), namespace, name, asked: false, dryRun };
+  const metadata = isObject(object) ? object["metadata"] : undefined;
+  const references = isObject(metadata) ? metadata["ownerReferences"] : undefined;
+  const owner = Array.isArray(references)
+    ? references.find((reference: unknown) => isObject(reference) && reference["controller"])
+    : undefined;
+  return owner === undefined ? place : { ...place, owner };
+}
+
+function failed(place: Place, cause: unknown): Admission {
+  return { ...place, outcome: "failed", reason: describeError(cause) };
+}
+
+function skipped(place: Place, reason: string): Decision {
+  return { patch: [], warnings: [], admission: { ...place, outcome: "skipped", reason } };
 }
 
 function readReview(body: unknown): Review | undefined {
   if (!isObject(body) || body["kind"] !== "AdmissionReview") return undefined;
   const { apiVersion, request } = body;
   if (apiVersion !== "admission.k8s.io/v1" || !isObject(request)) return undefined;
-  const { uid, kind, namespace, object } = request;
+  const { uid, kind, namespace, object, dryRun } = request;
   if (typeof uid !== "string" || !isObject(kind) || typeof kind["kind"] !== "string") {
     return undefined;
   }
@@ -120,6 +178,7 @@ function readReview(body: unknown): Review | undefined {
     kind: kind["kind"],
     namespace: typeof namespace === "string" ? namespace : "",
     name: nameOf(object),
+    dryRun: dryRun === true,
     object,
   };
 }

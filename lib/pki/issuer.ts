@@ -21,7 +21,7 @@ import {
 } from "./x509.ts";
 
 const SIGNING = { name: "ECDSA", hash: "SHA-256" } as const;
-/** How far behind the clocks of workloads may be. */
+/** How far behind the clocks of workloads may be, unless somebody says otherwise. */
 const CLOCK_SKEW_MS = 20_000;
 const SERIAL_BYTES = 16;
 
@@ -54,9 +54,11 @@ export interface LeafOptions {
   readonly publicDer: Uint8Array<ArrayBuffer>;
   readonly dnsName: string;
   /** Stands after the DNS name, because peers of the contract take the first name as the identity. */
-  readonly uri: string;
+  readonly uri?: string;
   readonly nowMs: number;
   readonly lifetimeMs: number;
+  /** The certificate is valid for so much longer on both sides. Default: 20 s. */
+  readonly clockSkewMs?: number;
 }
 
 /** Makes a self-signed root and an issuer below it, both ECDSA P-256. */
@@ -71,6 +73,15 @@ export async function makeAuthorities(options: AuthorityOptions): Promise<MadeAu
     trustAnchors: toPem("CERTIFICATE", new Uint8Array(root.rawData)),
     issuer: { certificate, keys, chain: [certificate] },
   };
+}
+
+/** Makes a self-signed authority, ECDSA P-256, that issues by itself. `name` is its common name. */
+export async function makeRoot(
+  options: { readonly name: string; readonly nowMs: number; readonly lifetimeMs: number },
+): Promise<Authority> {
+  const keys = await generateKey();
+  const certificate = await makeAuthority(options, `CN=${options.name}`, keys, undefined);
+  return { certificate, keys, chain: [] };
 }
 
 /**
@@ -121,18 +132,21 @@ export async function issueLeaf(
   authority: Authority,
   options: LeafOptions,
 ): Promise<{ der: Uint8Array; notAfterMs: number }> {
-  const { dnsName, uri, nowMs, lifetimeMs } = options;
+  const { dnsName, uri, nowMs, lifetimeMs, clockSkewMs = CLOCK_SKEW_MS } = options;
   const authorityEndMs = authorityNotAfterMs(authority);
   if (authorityEndMs <= nowMs) {
     const ended = new Date(authorityEndMs).toISOString();
     throw new Fault("unknown", `Cannot issue: the issuer's certificate chain expired at ${ended}`);
   }
-  const notAfterMs = Math.min(nowMs + lifetimeMs + CLOCK_SKEW_MS, authorityEndMs);
-  const names = [{ type: "dns", value: dnsName }, { type: "url", value: uri }] as const;
+  const notAfterMs = Math.min(nowMs + lifetimeMs + clockSkewMs, authorityEndMs);
+  const names = [
+    { type: "dns", value: dnsName } as const,
+    ...uri === undefined ? [] : [{ type: "url", value: uri } as const],
+  ];
   const leaf = await X509CertificateGenerator.create({
     serialNumber: randomSerial(),
     issuer: authority.certificate.subjectName,
-    notBefore: new Date(nowMs - CLOCK_SKEW_MS),
+    notBefore: new Date(nowMs - clockSkewMs),
     notAfter: new Date(notAfterMs),
     publicKey: options.publicDer,
     signingKey: authority.keys.privateKey,
@@ -143,14 +157,14 @@ export async function issueLeaf(
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
       await AuthorityKeyIdentifierExtension.create(authority.certificate.publicKey),
       // Critical, because the subject is empty (RFC 5280, 4.2.1.6).
-      new SubjectAlternativeNameExtension([...names], true),
+      new SubjectAlternativeNameExtension(names, true),
     ],
   });
   return { der: new Uint8Array(leaf.rawData), notAfterMs: +leaf.notAfter };
 }
 
 async function makeAuthority(
-  options: AuthorityOptions,
+  options: Pick<AuthorityOptions, "nowMs" | "lifetimeMs">,
   name: string,
   keys: KeyPair,
   signer: Authority | undefined,

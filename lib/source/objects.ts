@@ -436,3 +436,30 @@ export function labelsMatch(selector: StringMap, labels: StringMap): boolean {
   const pairs = Object.entries(selector);
   return pairs.length > 0 && pairs.every(([key, value]) => labels[key] === value);
 }
+
+/** Whether labels meet a selector. Other than above, one without conditions matches everything. */
+export function selectorMatches(selector: LabelSelector, labels: StringMap): boolean {
+  const pairs = Object.entries(selector.matchLabels);
+  return pairs.every(([key, value]) => labels[key] === value) &&
+    selector.matchExpressions.every((requirement) => requirementMet(requirement, labels));
+}
+
+function requirementMet(
+  { key, operator, values }: LabelRequirement,
+  labels: StringMap,
+): boolean {
+  const value = labels[key];
+  switch (operator) {
+    case "In":
+      return value !== undefined && values.includes(value);
+    case "NotIn":
+      return value === undefined || !values.includes(value);
+    case "Exists":
+      return value !== undefined;
+    case "DoesNotExist":
+      return value === undefined;
+    default:
+      // Selectors pick those whom a policy protects: one that we cannot read must not let them off.
+      return true;
+  }
+}

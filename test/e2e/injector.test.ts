@@ -28,8 +28,8 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function inject(args: readonly string[], input = "") {
-  const done = Bun.spawnSync([...MALLA, "inject", ...args], {
+function inject(args: readonly string[], input = "", mode = "inject") {
+  const done = Bun.spawnSync([...MALLA, mode, ...args], {
     stdin: new TextEncoder().encode(input),
     env: { PATH: process.env["PATH"] ?? "" },
   });
@@ -53,6 +53,7 @@ describe("malla inject", () => {
   test("reads a folder, and tells of each object", () => {
     const { code, stdout, stderr } = inject([
       `${folder}/app`,
+      "--manual",
       "--trust-anchors-file",
       `${folder}/ca.pem`,
     ]);
@@ -64,7 +65,13 @@ describe("malla inject", () => {
   });
 
   test("reads standard input, and what it wrote is skipped the next time", () => {
-    const flags = ["-", `--trust-anchors-file=${folder}/ca.pem`, "--image", "mine:1"];
+    const flags = [
+      "-",
+      "--manual",
+      `--trust-anchors-file=${folder}/ca.pem`,
+      "--proxy-image",
+      "mine:1",
+    ];
     const first = inject(
       flags,
       `${WEB}---\nkind: Namespace\napiVersion: v1\nmetadata: {name: n}\n`,
@@ -76,18 +83,30 @@ describe("malla inject", () => {
     expect(second.stderr).toContain("pod/web skipped: it already has a container linkerd-init");
   });
 
+  test("asks for a proxy where the webhook adds it, and takes that back", () => {
+    const asked = inject(["-", "--proxy-log-level=debug", "--ingress"], WEB);
+    expect(asked.stderr).toBe("pod/web annotated\n");
+    expect(parseAllDocuments(asked.stdout)[0]?.toJS().metadata.annotations).toEqual({
+      "malla.dev/inject": "ingress",
+      "config.malla.dev/proxy-log-level": "debug",
+    });
+    const back = inject(["-"], asked.stdout, "uninject");
+    expect(back).toMatchObject({ code: 0, stderr: "pod/web uninjected\n" });
+    expect(back.stdout).toBe(inject(["-"], WEB, "uninject").stdout);
+  });
+
   test("obeys the namespace among the manifests", () => {
     const namespace = "kind: Namespace\napiVersion: v1\n" +
       "metadata: {name: default, annotations: {linkerd.io/inject: disabled}}\n";
     const { stderr } = inject(
-      ["-", `--trust-anchors-file=${folder}/ca.pem`, "-o", "json"],
+      ["-", "--manual", `--trust-anchors-file=${folder}/ca.pem`, "-o", "json"],
       `${namespace}---\n${WEB}`,
     );
     expect(stderr).toContain('pod/web skipped: linkerd.io/inject is "disabled" on the namespace');
   });
 
   test("writes nothing when something is wrong, and says where", () => {
-    const flags = ["-", `--trust-anchors-file=${folder}/ca.pem`];
+    const flags = ["-", "--manual", `--trust-anchors-file=${folder}/ca.pem`];
     const broken = inject(flags, `${WEB}---\nkind: Pod\napiVersion: v1\nspec: {}\n`);
     expect(broken).toMatchObject({ code: 1, stdout: "" });
     expect(broken.stderr).toContain("standard input:");
@@ -101,7 +120,10 @@ describe("malla inject", () => {
   });
 
   test("wrong flags exit with 64", () => {
-    expect(inject(["-"], WEB)).toMatchObject({ code: 64, stdout: "" });
+    expect(inject(["-", "--manual"], WEB)).toMatchObject({ code: 64, stdout: "" });
+    expect(inject(["-", "--proxy-cpu-request", "much"], WEB).stderr).toContain(
+      'Cannot use "much" for --proxy-cpu-request: expected a quantity',
+    );
     expect(inject([`--trust-anchors-file=${folder}/ca.pem`]).code).toBe(64);
     expect(inject(["-", "--nonsense"]).stderr).toContain("--nonsense");
   });
@@ -178,6 +200,13 @@ describe("malla injector", () => {
     const mode = start(["injector", `--trust-anchors-file=${folder}/ca.pem`]);
     expect(await mode.exited()).toBe(1);
     expect(mode.output).toContain("KUBERNETES_SERVICE_HOST is not set");
+    const blind = start([
+      "injector",
+      `--trust-anchors-file=${folder}/ca.pem`,
+      `--source=files:${folder}/app`,
+    ]);
+    expect(await blind.exited()).toBe(64);
+    expect(blind.output).toContain("Missing setting: --tls-dir");
   });
 });
 

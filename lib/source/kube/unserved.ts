@@ -1,0 +1,101 @@
+/**
+ * Objects of the contract that the mesh does not serve yet. None of them may fail open: one that
+ * admits or refuses clients stops an installation, and a route is left alone with a warning. Whoever
+ * teaches the mesh to serve a kind takes it off the table here.
+ */
+
+import { isRecord } from "../shape.ts";
+import type { KubeClient, KubeObject } from "./client.ts";
+
+/** A kind of object that is not served. */
+export interface UnservedKind {
+  readonly group: string;
+  /** Newest first. */
+  readonly versions: readonly string[];
+  readonly kind: string;
+  readonly plural: string;
+  /** Whether it says who may reach whom (or how often), or where requests go and how. */
+  readonly purpose: "authorization" | "route";
+}
+
+/** One such object. */
+export interface UnservedObject {
+  readonly kind: UnservedKind;
+  readonly apiVersion: string;
+  readonly object: KubeObject;
+}
+
+const POLICY = "policy.linkerd.io";
+const GATEWAY = "gateway.networking.k8s.io";
+
+/** The kind that selects pods; the others refer to it, or to namespaces as a whole. */
+export const SERVER_KIND: UnservedKind = {
+  group: POLICY,
+  versions: ["v1beta3", "v1beta2", "v1beta1", "v1alpha1"],
+  kind: "Server",
+  plural: "servers",
+  purpose: "authorization",
+};
+
+/** All of them. */
+export const UNSERVED_KINDS: readonly UnservedKind[] = [
+  SERVER_KIND,
+  authorization("ServerAuthorization", "serverauthorizations", ["v1beta1", "v1alpha1"]),
+  authorization("AuthorizationPolicy", "authorizationpolicies", ["v1alpha1"]),
+  authorization("HTTPLocalRateLimitPolicy", "httplocalratelimitpolicies", ["v1alpha1"]),
+  authorization("EgressNetwork", "egressnetworks", ["v1alpha1"]),
+  route(POLICY, "HTTPRoute", "httproutes", ["v1beta3", "v1beta2", "v1beta1", "v1alpha1"]),
+  route(GATEWAY, "HTTPRoute", "httproutes", ["v1", "v1beta1"]),
+  route(GATEWAY, "GRPCRoute", "grpcroutes", ["v1", "v1alpha2"]),
+  route(GATEWAY, "TLSRoute", "tlsroutes", ["v1", "v1alpha3", "v1alpha2"]),
+  route(GATEWAY, "TCPRoute", "tcproutes", ["v1alpha2"]),
+  route("linkerd.io", "ServiceProfile", "serviceprofiles", ["v1alpha2", "v1alpha1"]),
+];
+
+/** Kinds of parents by which a route is meant for a mesh and not for an ingress. */
+const MESH_PARENTS: ReadonlySet<unknown> = new Set(["Service", "Server", "EgressNetwork"]);
+
+/** The objects of the kinds that are in a cluster; kinds that it does not know have none. */
+export async function findUnserved(
+  client: KubeClient,
+  kinds: readonly UnservedKind[] = UNSERVED_KINDS,
+): Promise<readonly UnservedObject[]> {
+  const found = await Promise.all(kinds.map(async (kind) => {
+    for (const version of kind.versions) {
+      const apiVersion = `${kind.group}/${version}`;
+      const objects = await client.list(`/apis/${apiVersion}/${kind.plural}`);
+      if (objects === undefined) continue;
+      return objects.filter((object) => concernsMesh(kind, object))
+        .map((object) => ({ kind, apiVersion, object }));
+    }
+    return [];
+  }));
+  return found.flat();
+}
+
+/** `Server shop/web`, for messages. */
+export function titleOf({ kind, object }: UnservedObject): string {
+  const { namespace, name } = object.metadata;
+  return `${kind.kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
+}
+
+function authorization(kind: string, plural: string, versions: readonly string[]): UnservedKind {
+  return { group: POLICY, versions, kind, plural, purpose: "authorization" };
+}
+
+function route(
+  group: string,
+  kind: string,
+  plural: string,
+  versions: readonly string[],
+): UnservedKind {
+  return { group, versions, kind, plural, purpose: "route" };
+}
+
+/** The routes of an ingress are none of our business. */
+function concernsMesh({ group, purpose }: UnservedKind, { spec }: KubeObject): boolean {
+  if (purpose === "authorization" || group === "linkerd.io") return true;
+  const parents = isRecord(spec) ? spec["parentRefs"] : undefined;
+  return Array.isArray(parents) &&
+    parents.some((parent: unknown) => isRecord(parent) && MESH_PARENTS.has(parent["kind"]));
+}
