@@ -5,7 +5,7 @@ import { Mode, SOURCE } from "../test/support/malla.ts";
 
 const MODES = [
   ...["check", "controller", "demo", "edges", "identity", "init", "inject", "injector", "proxy"],
-  ...["run", "stat", "up", "version", "viz"],
+  ...["run", "stat", "uninject", "up", "version", "viz"],
 ];
 
 async function outputOf(...words: string[]): Promise<{ code: number; text: string }> {

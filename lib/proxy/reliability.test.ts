@@ -179,7 +179,7 @@ for (const hint of ["h2", "unknown"] as const) {
     test("a response that stops in the middle is cut off", async () => {
       const app = await application(() => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nsome");
       const { client, target } = pairOf(app.port, hint);
-      configure(target, undefined, { idleMs: 40 });
+      configure(target, undefined, { idleMs: 700 });
       const shop = dial(client.outbound);
       shop.send(get);
       await until("end", () => shop.over);
