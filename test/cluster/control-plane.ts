@@ -43,7 +43,11 @@ const PARTS: readonly Part[] = [
   },
   {
     name: WEBHOOK,
-    args: ["injector", "--trust-anchors-file=/var/run/malla/trust/ca-bundle.crt"],
+    args: [
+      "injector",
+      "--trust-anchors-file=/var/run/malla/trust/ca-bundle.crt",
+      "--tls-dir=/var/run/malla/tls",
+    ],
     ports: { webhook: 8443 },
     adminPort: 9995,
     secretFolder: "/var/run/malla/tls",
@@ -59,7 +63,21 @@ const RIGHTS: Readonly<Record<string, readonly unknown[]>> = {
     { apiGroups: [""], resources: ["namespaces", "pods", "services"], verbs: ["list", "watch"] },
     { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list", "watch"] },
   ],
-  [WEBHOOK]: [{ apiGroups: [""], resources: ["namespaces"], verbs: ["get"] }],
+  [WEBHOOK]: [
+    { apiGroups: [""], resources: ["namespaces"], verbs: ["get", "list", "watch"] },
+    { apiGroups: ["apps"], resources: ["replicasets"], verbs: ["get"] },
+    { apiGroups: ["events.k8s.io", ""], resources: ["events"], verbs: ["create", "patch"] },
+    {
+      apiGroups: ["admissionregistration.k8s.io"],
+      resources: ["mutatingwebhookconfigurations"],
+      verbs: ["get", "list", "watch"],
+    },
+    {
+      apiGroups: ["policy.linkerd.io"],
+      resources: ["servers", "serverauthorizations", "authorizationpolicies"],
+      verbs: ["list", "watch"],
+    },
+  ],
 };
 
 /** All objects of a control plane of that image, with authorities of its own. */
