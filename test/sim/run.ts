@@ -1,0 +1,176 @@
+/** Runs a scenario to its end and looks whether everything holds that must hold. */
+
+import { REPLAY_BYTES_MAX } from "../../lib/base/limits.ts";
+import { type Ask, describe } from "./ask.ts";
+import type { SimProxy } from "./proxy.ts";
+import { makeScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
+import { type Fault, Violation, type World } from "./world.ts";
+
+/** By then every request must have an end. */
+const DEADLINE_MS = 2_000_000;
+/** Longer than any connection without a request may stay. */
+const IDLE_MS = 500_000;
+/** A connection counts as broken for so long, beside the time that news takes. */
+const FAULT_LASTS_MS = 2_000;
+/** How long a proxy reads behind its answer. */
+const LINGER_MS = 2_000;
+/** Times that one proxy sends a request. */
+const TRIES_PER_PROXY = 3;
+/** The same for two, one behind the other. */
+const TRIES_MAX = TRIES_PER_PROXY ** 2;
+
+/** What came of a run. */
+export interface Result {
+  readonly seed: number;
+  readonly nastiness: number;
+  /** null: everything holds. */
+  readonly failure: string | null;
+  readonly events: number;
+  readonly requests: number;
+  readonly answered: number;
+  readonly trace: readonly string[] | null;
+}
+
+/** Runs one seed. */
+export async function runSeed(options: ScenarioOptions): Promise<Result> {
+  const scenario = makeScenario(options);
+  const { world, ledger, seed, nastiness } = scenario;
+  let failure: string | null = null;
+  try {
+    await play(scenario);
+  } catch (error) {
+    failure = error instanceof Violation ? error.message : String((error as Error).stack ?? error);
+    world.note(() => `FAILED ${failure}`);
+  }
+  const asks = [...ledger.asks.values()];
+  return {
+    seed,
+    nastiness,
+    failure,
+    events: world.events,
+    requests: asks.length,
+    answered: asks.filter((ask) => ask.outcome === "answered").length,
+    trace: world.trace,
+  };
+}
+
+async function play(scenario: Scenario): Promise<void> {
+  const { world, ledger, clients } = scenario;
+  if (!world.runUntil(() => ledger.pending === 0, DEADLINE_MS)) {
+    const waiting = [...ledger.asks.values()].filter((ask) => ask.outcome === null);
+    throw new Violation(`waits for ever: ${waiting.map(describe).join("; ")}`);
+  }
+  for (const client of clients) client.leave();
+  const proxies = [scenario.outbound, ...scenario.inbound].filter((proxy) => proxy !== null);
+  world.note(() => "everybody has left");
+  world.runUntil(() => false, world.nowMs + IDLE_MS);
+  for (const proxy of proxies) checkIdle(scenario, proxy);
+  for (const ask of ledger.asks.values()) checkAsk(world, ask);
+  for (const proxy of proxies) await drain(scenario, proxy);
+  for (const service of scenario.services) {
+    service.target.balancer.close();
+    for (const server of service.servers) server?.stop(true);
+  }
+  world.runUntil(() => false, world.nowMs + 1_000);
+  if (world.timers > 0 || world.repeating > 0) {
+    throw new Violation(`${world.timers} timers and ${world.repeating} tickers are left`);
+  }
+  if (scenario.network.open.size > 0) {
+    const left = [...scenario.network.open].map((conn) => scenario.network.label(conn));
+    throw new Violation(`connections are left: ${left.join(", ")}`);
+  }
+}
+
+/** Nothing is under way: throws when something is kept for it. */
+export function checkIdle(
+  { network, services }: Pick<Scenario, "network" | "services">,
+  proxy: SimProxy,
+): void {
+  const wrong: string[] = [];
+  const count = (what: string, is: number) => is === 0 || wrong.push(`${is} ${what}`);
+  for (const context of proxy.contexts) {
+    count("sessions", context.sessions.size);
+    count("pools", context.pools.size);
+    count("applications", context.applications.size);
+    count("deadlines", context.wheel.size);
+    count("writes being gathered", context.gatherer.active ? 1 : 0);
+  }
+  count("open connections", network.openOf(proxy.name));
+  for (const cell of proxy.cells.values()) count("subscribers", cell.subscribers.size);
+  for (const { target } of services) {
+    count("users of a target", target.users);
+    for (const state of target.balancer.given) count("pending at an endpoint", state.pending);
+  }
+  wrong.push(...proxy.metrics.unbalanced());
+  if (wrong.length > 0) throw new Violation(`${proxy.name} keeps ${wrong.join(", ")}`);
+}
+
+async function drain({ world }: Scenario, proxy: SimProxy): Promise<void> {
+  let isDone = false;
+  void proxy.path.drain().then(() => isDone = true);
+  world.runUntil(() => false, world.nowMs + 6_000);
+  await Promise.resolve();
+  await Promise.resolve();
+  if (!isDone) throw new Violation(`${proxy.name} does not end`);
+}
+
+/** Throws when what became of a request must not have become of it. */
+export function checkAsk(world: World, ask: Ask): void {
+  const { attempts, plan, outcome } = ask;
+  const taken = attempts.filter((attempt) => !attempt.refused).length;
+  const most = ask.isIdempotent || plan.tunnel === "upgrade" ? TRIES_MAX : 1;
+  if (taken > most) {
+    throw new Violation(`request ${describe(ask)} was sent ${taken} times`);
+  }
+  if (outcome === "answered" && taken === 0) throw new Violation(`nobody answered ${plan.id}`);
+  if (outcome === "answered" || outcome === "cancelled") return;
+  if (plan.cancelMs !== null && plan.trouble === "hang") return;
+  if (explanation(world, ask) === null) {
+    throw new Violation(`nothing explains why request ${describe(ask)} was ${outcome}: ${ask.why}`);
+  }
+}
+
+/** What may have been the reason for a request's failure. */
+function explanation(world: World, ask: Ask): string | null {
+  const { behind } = ask;
+  if (behind !== null && behind.saidClose) return "the request before it";
+  // It was answered before it had come: nobody reads the rest, or what is behind it.
+  if (behind !== null && wasAnsweredEarly(behind)) return "the request before it";
+  if (behind !== null && behind.outcome !== "answered" && behind.outcome !== "refused") {
+    return "the request before it";
+  }
+  if (wasCutOffWhileSending(ask)) return "it went on sending for too long";
+  let refusals = 0;
+  for (const fault of world.faults) {
+    if (fault.atMs > ask.endedAtMs || fault.untilMs + FAULT_LASTS_MS < ask.beganAtMs) continue;
+    if (hurts(fault, ask)) return fault.what;
+    if (fault.scope === "unrepeatable" && ++refusals >= TRIES_PER_PROXY) return "all tries";
+  }
+  return null;
+}
+
+function wasAnsweredEarly(ask: Ask): boolean {
+  return ask.sentAtMs > ask.endedAtMs || ask.outcome === "refused" ||
+    ask.attempts.some((attempt) => !attempt.whole);
+}
+
+/** Who is answered early and goes on sending is cut off some time, and may not have read the answer. */
+function wasCutOffWhileSending(ask: Ask): boolean {
+  return ask.attempts.some(({ whole, completeAtMs }) =>
+    !whole && ask.endedAtMs - completeAtMs >= LINGER_MS
+  );
+}
+
+function hurts(fault: Fault, ask: Ask): boolean {
+  const isLong = ask.plan.requestBytes > REPLAY_BYTES_MAX;
+  switch (fault.scope) {
+    case "all":
+      return true;
+    case "idle":
+      return !ask.isIdempotent || isLong;
+    case "unrepeatable":
+      return isLong;
+    default:
+      return fault.scope === ask.plan.id;
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * One run's cast: pods with proxies and applications, services, clients, and what happens to them
+ * meanwhile. Everything is drawn from the seed.
+ *
+ *     client pod ─▶ its proxy ─▶ server pods' proxies ─▶ applications
+ *     strangers ────────────────────────▲
+ */
+
+import { Prng } from "../../lib/base/prng.ts";
+import type { SocketAddress } from "../../lib/mesh/address.ts";
+import type { Endpoint } from "../../lib/mesh/endpoint.ts";
+import type { ClientMatch, PortProtocol } from "../../lib/mesh/policy.ts";
+import type { Credentials } from "../../lib/proxy/environment.ts";
+import { type Ask, Ledger } from "./ask.ts";
+import { ClientHttp1, type ClientPlan } from "./client-http1.ts";
+import { ClientHttp2 } from "./client-http2.ts";
+import { Dice, type Nastiness, type Speech } from "./dice.ts";
+import { INBOUND_PORT, Network, type Pod } from "./network.ts";
+import { ClientOpaque, type OpaqueStyle, ServerOpaque } from "./opaque.ts";
+import { admits, SimProxy, Target } from "./proxy.ts";
+import { ServerHttp1 } from "./server-http1.ts";
+import { ServerHttp2, type ServerHttp2Plan } from "./server-http2.ts";
+import { plotUpheavals } from "./upheaval.ts";
+import { World } from "./world.ts";
+
+const CLIENT_IDENTITY = "shop.sim";
+const SERVER_IDENTITY = "web.sim";
+const PORTS: Readonly<Record<Speech, number>> = { http1: 8_080, http2: 8_081, opaque: 9_090 };
+
+/** Something that listens. */
+export interface Server {
+  stop(reset: boolean): void;
+}
+
+/** Somebody who asks. */
+export interface Client {
+  leave(): void;
+}
+
+/** A service of the simulated mesh. */
+export interface Service {
+  readonly speech: Speech;
+  readonly port: number;
+  readonly target: Target;
+  readonly endpoints: readonly Endpoint[];
+  readonly style: OpaqueStyle;
+  /** Servers by the index of their pod; what starts again is a new one. */
+  readonly servers: (Server | null)[];
+  readonly start: (pod: number) => Server;
+  /** Endpoints that the target does not know now. */
+  readonly withdrawn: Set<number>;
+}
+
+/** The whole cast. */
+export interface Scenario {
+  readonly seed: number;
+  readonly nastiness: Nastiness;
+  readonly dice: Dice;
+  readonly world: World;
+  readonly network: Network;
+  readonly ledger: Ledger;
+  readonly outbound: SimProxy;
+  /** By the index of their pod; null where a pod has none. */
+  readonly inbound: readonly (SimProxy | null)[];
+  readonly services: readonly Service[];
+  readonly clients: readonly Client[];
+  /** Some clients reach pods without a proxy of their own. */
+  readonly hasStrangers: boolean;
+}
+
+/** How a scenario is chosen. */
+export interface ScenarioOptions {
+  readonly seed: number;
+  /** Drawn when absent. */
+  readonly nastiness?: Nastiness;
+  readonly traced: boolean;
+}
+
+/** Draws a scenario and sets it up; nothing has happened yet. */
+export function makeScenario(options: ScenarioOptions): Scenario {
+  return new Builder(options).build();
+}
+
+class Builder {
+  readonly #seed: number;
+  readonly #dice: Dice;
+  readonly #prng: Prng;
+  readonly #world: World;
+  readonly #network: Network;
+  readonly #ledger: Ledger;
+  readonly #pods: Pod[] = [];
+  readonly #inbound: (SimProxy | null)[] = [];
+  readonly #clients: Client[] = [];
+  readonly #nastiness: Nastiness;
+
+  constructor({ seed, nastiness, traced }: ScenarioOptions) {
+    this.#seed = seed;
+    this.#prng = new Prng(seed);
+    this.#nastiness = nastiness ?? this.#prng.pick([0, 1, 2, 3] as const);
+    this.#dice = new Dice(this.#prng, this.#nastiness);
+    const dice = this.#dice;
+    this.#world = new World(seed ^ 0x5eed, dice.weather(), traced);
+    const links = new Prng(seed ^ 0x11cc);
+    this.#network = new Network(this.#world, {
+      link: (_, to) => dice.link(links, to === "pair"),
+      attempt: () => dice.attempt(links),
+    });
+    this.#ledger = new Ledger(this.#world);
+  }
+
+  build(): Scenario {
+    const prng = this.#prng;
+    const pods = prng.pick([1, 1, 2, 3]);
+    const isMeshed = prng.chance(0.8);
+    const hasStrangers = prng.chance(0.2);
+    const match: ClientMatch = isMeshed && !hasStrangers && prng.chance(0.5)
+      ? { kind: "identities", names: [CLIENT_IDENTITY], suffixes: [] }
+      : { kind: "unauthenticated" };
+    for (let i = 0; i < pods; i++) this.#addPod(i, isMeshed || prng.chance(0.5), match);
+    const outbound = this.#proxy("outbound", this.#network.pod("10.42.0.1"), CLIENT_IDENTITY, null);
+    const services: Service[] = [];
+    for (const speech of ["http1", "http2", "opaque"] as const) {
+      if (services.length > 0 && !prng.chance(0.4)) continue;
+      services.push(this.#service(speech, isMeshed, outbound, match));
+    }
+    const count = prng.between(1, 4);
+    for (let i = 0; i < count; i++) this.#addClient(i, prng.pick(services), hasStrangers, isMeshed);
+    const scenario: Scenario = {
+      seed: this.#seed,
+      nastiness: this.#nastiness,
+      dice: this.#dice,
+      world: this.#world,
+      network: this.#network,
+      ledger: this.#ledger,
+      outbound,
+      inbound: this.#inbound,
+      services,
+      clients: this.#clients,
+      hasStrangers,
+    };
+    if (this.#nastiness === 3) plotUpheavals(scenario, prng, (name) => this.credentials(name));
+    return scenario;
+  }
+
+  #addPod(index: number, hasProxy: boolean, match: ClientMatch): void {
+    const pod = this.#network.pod(`10.42.1.${index + 1}`);
+    this.#pods.push(pod);
+    const name = `inbound ${index}`;
+    this.#inbound.push(hasProxy ? this.#proxy(name, pod, SERVER_IDENTITY, match) : null);
+  }
+
+  #proxy(name: string, pod: Pod, identity: string, match: ClientMatch | null): SimProxy {
+    const policy = admits(match ?? { kind: "unauthenticated" }, "detect");
+    const lookUps = this.#prng.chance(0.3) ? () => 50 * this.#world.prng.float() : () => 0;
+    const settings = { poolIdleTimeoutMs: this.#prng.pick([500, 3_000]) };
+    return new SimProxy(
+      this.#network,
+      pod,
+      name,
+      this.credentials(identity),
+      policy,
+      { delayMs: lookUps },
+      settings,
+    );
+  }
+
+  credentials(name: string): Credentials {
+    const material = this.#network.certificates.issue(name, "root");
+    return { ...material, name, serverName: name, expiresAtMs: Infinity };
+  }
+
+  #service(speech: Speech, isMeshed: boolean, outbound: SimProxy, match: ClientMatch): Service {
+    const prng = this.#prng;
+    const port = PORTS[speech];
+    const style = this.#style(speech);
+    const protocol = this.#protocol(speech, style);
+    const address = { ip: "10.43.0.1", port };
+    const target = new Target(this.#world, address, protocol, prng.pick(["Service", "default"]));
+    outbound.addTarget(target);
+    const hint = prng.chance(0.6) ? "h2" as const : "unknown" as const;
+    // Only what is detected can do without: a port that is opaque is so for TLS as well.
+    const hasTransport = speech === "opaque" || prng.chance(0.85);
+    const transportPort = hasTransport ? { transportPort: INBOUND_PORT } : {};
+    const identity = { identity: { name: SERVER_IDENTITY, serverName: SERVER_IDENTITY } };
+    const endpoints = this.#pods.map(({ ip }): Endpoint => ({
+      address: { ip, port },
+      weight: 10_000,
+      labels: { pod: ip },
+      hint: isMeshed ? hint : "unknown",
+      ...(isMeshed ? { ...identity, ...transportPort } : {}),
+    }));
+    for (const endpoint of endpoints) target.add(endpoint);
+    const cells = prng.chance(0.3) || style.greets ? protocol : "detect";
+    for (const proxy of this.#inbound) proxy?.cell(port).set(admits(match, cells));
+    const plans = this.#pods.map((pod, index) => this.#serverPlan(speech, pod, index, port));
+    const start = (index: number) => this.#start(speech, style, plans[index]!, this.#pods[index]!);
+    const servers = this.#pods.map((_, index) => start(index));
+    const withdrawn = new Set<number>();
+    return { speech, port, target, endpoints, style, servers, start, withdrawn };
+  }
+
+  #style(speech: Speech): OpaqueStyle {
+    const prng = this.#prng;
+    const { certificates } = this.#network;
+    if (speech !== "opaque") return { greets: false, tls: null };
+    const greets = prng.chance(0.25);
+    if (!prng.chance(0.25)) return { greets, tls: null };
+    const material = certificates.issue("app.sim", "app root");
+    const none = { certificateChain: "", privateKey: "", trustAnchors: "app root" };
+    const names = { serverName: "app.sim", peerName: "app.sim" };
+    const tls = { client: { ...none, ...names, alpn: [] }, server: { ...material, alpn: [] } };
+    return { greets, tls };
+  }
+
+  #protocol(speech: Speech, style: OpaqueStyle): PortProtocol {
+    if (speech === "opaque") return style.greets || this.#prng.chance(0.3) ? "opaque" : "detect";
+    return this.#prng.chance(0.7) ? "detect" : speech;
+  }
+
+  #serverPlan(speech: Speech, pod: Pod, index: number, port: number): ServerHttp2Plan {
+    const prng = this.#prng;
+    const isNasty = this.#nastiness > 0;
+    return {
+      name: `${speech} server ${index}`,
+      address: { ip: pod.ip, port },
+      idleMs: isNasty && prng.chance(0.4) ? prng.pick([5, 100, 2_000]) : Infinity,
+      reading: this.#dice.reading(),
+      clientId: (ask: Ask) => ask.expectedId,
+      streamsMax: prng.pick([null, 1, 2, 10, 100]),
+      window: this.#dice.window(),
+      goawayAfter: prng.chance(0.3) && isNasty ? prng.between(1, 10) : Infinity,
+      goawayGracefully: prng.chance(0.5),
+      laterWindow: prng.chance(0.3) ? this.#dice.window() : null,
+    };
+  }
+
+  #start(
+    speech: Speech,
+    style: OpaqueStyle,
+    plan: ServerHttp2Plan,
+    pod: Pod,
+  ): Server {
+    const net = this.#network.netOf({ pod, name: plan.name, isProxy: false });
+    const around = { world: this.#world, net, ledger: this.#ledger };
+    if (speech === "http1") return new ServerHttp1(plan, around);
+    if (speech === "http2") return new ServerHttp2(plan, around);
+    return new ServerOpaque(plan, style, around);
+  }
+
+  #addClient(index: number, service: Service, hasStrangers: boolean, isMeshed: boolean): void {
+    const prng = this.#prng;
+    // Without a proxy in between, who pipelines would find a simple-minded server.
+    const hasProxies = this.#inbound.every((proxy) => proxy !== null);
+    const isStranger = hasStrangers && hasProxies && prng.chance(0.5);
+    const name = isStranger ? `stranger ${index}` : `client ${index}`;
+    const pod = this.#network.pod(isStranger ? `10.42.9.${index}` : "10.42.0.1");
+    const net = this.#network.netOf({ pod, name, isProxy: false });
+    const around = { world: this.#world, net, ledger: this.#ledger };
+    const { speech, style } = service;
+    const target = this.#address(service, isStranger);
+    const expectedId = isMeshed && !isStranger ? CLIENT_IDENTITY : null;
+    const asks = Array.from({ length: prng.between(1, 8) }, () => {
+      const ask = this.#ledger.add(this.#dice.ask(speech));
+      ask.expectedId = expectedId;
+      return ask;
+    });
+    const plan: ClientPlan = {
+      name,
+      startMs: prng.pick([0, 10, 1_000]) * prng.float(),
+      target,
+      depth: speech === "http2" ? prng.pick([1, 3, 100]) : prng.pick([1, 1, 2, 8]),
+      reading: this.#dice.reading(),
+      halfCloses: prng.chance(0.15),
+      leaves: prng.pick(["fin", "destroy", "reset", "stay"]),
+    };
+    if (speech === "http1") this.#clients.push(new ClientHttp1(plan, asks, around));
+    else if (speech === "http2") {
+      const window = this.#dice.window();
+      this.#clients.push(new ClientHttp2(plan, window, asks, around));
+    } else this.#clients.push(new ClientOpaque(plan, style, asks, around));
+  }
+
+  #address(service: Service, isStranger: boolean): SocketAddress {
+    if (!isStranger) return service.target.address;
+    return this.#prng.pick(service.endpoints).address;
+  }
+}

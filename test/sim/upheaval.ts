@@ -1,0 +1,174 @@
+/**
+ * What happens to the mesh itself while requests are under way: endpoints come and go, applications are
+ * started anew, policies and certificates change, the control plane is away, proxies drain.
+ */
+
+import type { Prng } from "../../lib/base/prng.ts";
+import type { Credentials } from "../../lib/proxy/environment.ts";
+import { admits, DRAIN_MS, type SimProxy } from "./proxy.ts";
+import type { Scenario, Service } from "./scenario.ts";
+
+/** Within this time things begin to happen. */
+const WITHIN_MS = 3_000;
+
+/** Draws what will happen, and has it happen. */
+export function plotUpheavals(
+  scenario: Scenario,
+  prng: Prng,
+  issue: (name: string) => Credentials,
+): void {
+  const { world } = scenario;
+  const count = prng.between(1, 5);
+  for (let i = 0; i < count; i++) {
+    const call = prng.pick(UPHEAVALS);
+    const lastsMs = prng.pick([10, 300, 4_000]) * prng.float();
+    const upheaval = { scenario, prng, issue, lastsMs };
+    world.schedule(WITHIN_MS * prng.float() ** 2, () => call(upheaval));
+  }
+}
+
+/** One of them. */
+interface Upheaval {
+  readonly scenario: Scenario;
+  readonly prng: Prng;
+  readonly issue: (name: string) => Credentials;
+  readonly lastsMs: number;
+}
+
+const UPHEAVALS: readonly ((upheaval: Upheaval) => void)[] = [
+  renewCertificates,
+  renewCertificates,
+  forgetCertificate,
+  moveEndpoint,
+  moveEndpoint,
+  loseEndpoints,
+  restartServer,
+  denyAll,
+  loseControlPlane,
+  rollPod,
+  rollPod,
+  drainInbound,
+  drainOutbound,
+];
+
+/** Every proxy gets another certificate of its name: nobody may notice. */
+function renewCertificates({ scenario, issue }: Upheaval): void {
+  scenario.world.note(() => "all certificates are renewed");
+  for (const proxy of proxiesOf(scenario)) {
+    if (proxy.credentials !== null) proxy.credentials = issue(proxy.credentials.name);
+  }
+}
+
+/** As before the first one, when an inbound side takes no connections yet. */
+function forgetCertificate({ scenario, lastsMs }: Upheaval): void {
+  const { outbound, world } = scenario;
+  const { credentials } = outbound;
+  if (credentials === null) return;
+  world.fault("outbound has no certificate", "all", lastsMs);
+  outbound.credentials = null;
+  world.schedule(lastsMs, () => outbound.credentials = credentials);
+}
+
+/** One of several endpoints is withdrawn for a while: nobody may notice. */
+function moveEndpoint({ scenario, prng, lastsMs }: Upheaval): void {
+  const service = prng.pick(scenario.services);
+  const index = prng.below(service.endpoints.length);
+  if (service.withdrawn.size + 1 >= service.endpoints.length || service.withdrawn.has(index)) {
+    return;
+  }
+  withdraw(scenario, service, index);
+  scenario.world.schedule(lastsMs, () => announce(scenario, service, index));
+}
+
+function loseEndpoints({ scenario, prng, lastsMs }: Upheaval): void {
+  const service = prng.pick(scenario.services);
+  scenario.world.fault(`${service.speech} has no endpoints`, "all", lastsMs);
+  service.target.balancer.update({ kind: "none", exists: prng.chance(0.5) });
+  scenario.world.schedule(lastsMs, () => {
+    service.withdrawn.clear();
+    for (const endpoint of service.endpoints) service.target.add(endpoint);
+  });
+}
+
+function restartServer({ scenario, prng, lastsMs }: Upheaval): void {
+  const service = prng.pick(scenario.services);
+  const index = prng.below(service.servers.length);
+  const server = service.servers[index];
+  if (server === null || server === undefined) return;
+  scenario.world.fault(`${service.speech} server ${index} stops`, "all", lastsMs);
+  server.stop(prng.chance(0.5));
+  service.servers[index] = null;
+  scenario.world.schedule(lastsMs, () => service.servers[index] = service.start(index));
+}
+
+function denyAll({ scenario, prng, lastsMs }: Upheaval): void {
+  const proxy = prng.pick(scenario.inbound);
+  const { port } = prng.pick(scenario.services);
+  if (proxy === null) return;
+  const cell = proxy.cell(port);
+  const { current } = cell;
+  if (current.authorizations.length === 0) return;
+  scenario.world.fault(`${proxy.name} denies everybody`, "all", lastsMs);
+  cell.set(admits(null, current.protocol));
+  scenario.world.schedule(lastsMs, () => cell.set(current));
+}
+
+function loseControlPlane({ scenario, lastsMs }: Upheaval): void {
+  const { outbound, world } = scenario;
+  if (outbound.isForlorn) return;
+  world.fault("no target can be looked up", "all", lastsMs);
+  outbound.isForlorn = true;
+  world.schedule(lastsMs, () => outbound.isForlorn = false);
+}
+
+/** A pod is replaced as one should: withdrawn first, drained then. Only a race may be noticed. */
+function rollPod({ scenario, prng }: Upheaval): void {
+  const { world, services } = scenario;
+  const index = prng.below(scenario.inbound.length);
+  const proxy = scenario.inbound[index];
+  if (proxy === null || proxy === undefined || scenario.hasStrangers) return;
+  for (const { withdrawn, endpoints } of services) {
+    if (withdrawn.size + 1 >= endpoints.length || withdrawn.has(index)) return;
+  }
+  world.fault(`${proxy.name} is going to be replaced`, "idle");
+  for (const service of services) withdraw(scenario, service, index);
+  world.schedule(500 * prng.float(), () => {
+    world.fault(`${proxy.name} drains in time`, "idle", 10_000);
+    startDraining(scenario, proxy);
+  });
+}
+
+function drainInbound({ scenario, prng }: Upheaval): void {
+  const proxy = prng.pick(scenario.inbound);
+  if (proxy === null || !prng.chance(0.3)) return;
+  scenario.world.fault(`${proxy.name} drains`, "all", Infinity);
+  startDraining(scenario, proxy);
+}
+
+function drainOutbound({ scenario, prng }: Upheaval): void {
+  if (!prng.chance(0.3)) return;
+  scenario.world.fault("outbound drains", "all", Infinity);
+  startDraining(scenario, scenario.outbound);
+}
+
+function startDraining({ world }: Scenario, proxy: SimProxy): void {
+  world.note(() => `${proxy.name} begins to drain`);
+  void proxy.path.drain();
+  world.schedule(DRAIN_MS, () => world.fault(`${proxy.name} cuts off what is left`));
+}
+
+function withdraw({ world }: Scenario, service: Service, index: number): void {
+  world.note(() => `endpoint ${index} of ${service.speech} is withdrawn`);
+  service.withdrawn.add(index);
+  service.target.remove(service.endpoints[index]!.address);
+}
+
+function announce({ world }: Scenario, service: Service, index: number): void {
+  if (!service.withdrawn.delete(index)) return;
+  world.note(() => `endpoint ${index} of ${service.speech} is announced`);
+  service.target.add(service.endpoints[index]!);
+}
+
+function proxiesOf(scenario: Scenario): SimProxy[] {
+  return [scenario.outbound, ...scenario.inbound].filter((proxy) => proxy !== null);
+}
