@@ -72,8 +72,6 @@ export class Exchange implements PickWaiter, TimedExchange {
   #state = WAITING;
   #tries = 0;
   readonly #account: Account;
-  /** The client has waited for the upstream to take more. */
-  #isHeld = false;
   /** By the route's policy, where it has one. */
   #retrying: Retrying | null = null;
   #timers: ExchangeTimers | null = null;
@@ -121,7 +119,6 @@ export class Exchange implements PickWaiter, TimedExchange {
     if (upstream === null) return;
     this.body.bound();
     upstream.data(bytes, start, end, last);
-    this.#isHeld = upstream.blocked;
     if (last && this.#state === RESPONDED) this.#finish();
   }
 
@@ -189,8 +186,7 @@ export class Exchange implements PickWaiter, TimedExchange {
   sendBody(upstream: Upstream): void {
     this.body.sendTo(upstream);
     this.body.bound();
-    if (upstream.blocked) this.#isHeld = true;
-    else this.#downstream.resumeRequest();
+    if (!upstream.blocked) this.#downstream.resumeRequest();
   }
 
   unreachable(reason: CloseReason): void {
@@ -211,10 +207,11 @@ export class Exchange implements PickWaiter, TimedExchange {
 
   // What the endpoint brings.
 
-  /** The endpoint takes more of the request again. */
+  /**
+   * The endpoint takes more of the request again. Whether the client had to wait is not known here: what
+   * was gathered is written, and found too much, after its end has looked at `blocked`.
+   */
   upstreamDrained(): void {
-    if (!this.#isHeld) return;
-    this.#isHeld = false;
     this.#downstream.resumeRequest();
   }
 

@@ -1,0 +1,14 @@
+/** What the simulator has found, each by the smallest scene that shows it. */
+
+import { expect, test } from "bun:test";
+import { Stage } from "./stage.ts";
+
+test("a client goes on when what was gathered, and found too much, has been written", async () => {
+  const stage = new Stage({
+    speech: "http1",
+    link: (from, to) => from === "outbound" || to.startsWith("10.42.1.1") ? { capacity: 50 } : {},
+    asks: [{ method: "POST", requestBytes: 400, requestPieceBytes: 100, requestPauseMs: 5 }],
+  });
+  await stage.run();
+  expect(stage.asks[0]?.outcome).toBe("answered");
+});
