@@ -166,7 +166,6 @@ export class DownstreamHttp1 implements Session, Downstream {
     scratch.clear();
     writeResponseHead(head, false, NO_LINES, scratch);
     this.out.write(scratch.bytes, scratch.start, scratch.end, false);
-    this.#exchange = null;
     this.#state = TUNNEL;
     upstream.release();
     const paused = this.#paused;
@@ -176,6 +175,8 @@ export class DownstreamHttp1 implements Session, Downstream {
   }
 
   spliceClosed(): void {
+    this.#exchange?.tunnelClosed();
+    this.#exchange = null;
     this.side.tunneled(null);
     this.lingered();
   }

@@ -275,6 +275,7 @@ class ResponseStream implements Downstream {
   /** Nothing that came by HTTP/2 asks for a connection of its own. */
   tunnel(_head: ResponseHead, upstream: UpstreamHttp1): void {
     upstream.destroy(true);
+    this.exchange?.tunnelClosed();
     this.cutOff();
   }
 

@@ -314,6 +314,11 @@ export class Exchange implements PickWaiter, TimedExchange {
     this.#downstream.tunnel(head, upstream);
   }
 
+  /** The tunnel is over: its endpoint has one thing less to do. */
+  tunnelClosed(): void {
+    this.side.settled(this);
+  }
+
   // Deadlines.
 
   timedOut(): void {

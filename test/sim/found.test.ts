@@ -12,3 +12,12 @@ test("a client goes on when what was gathered, and found too much, has been writ
   await stage.run();
   expect(stage.asks[0]?.outcome).toBe("answered");
 });
+
+test("a tunnel's endpoint has nothing to do when the tunnel is over", async () => {
+  const stage = new Stage({
+    speech: "http1",
+    asks: [{ tunnel: "upgrade", requestBytes: 300, responseBytes: 500 }],
+  });
+  await stage.run();
+  expect(stage.asks[0]?.outcome).toBe("answered");
+});
