@@ -149,6 +149,10 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
     env.log.debug("ended an HTTP/2 connection", { direction: this.side.direction, message });
   }
 
+  linkSent(): void {
+    if (this.#isEnding) this.endIfDone();
+  }
+
   // The connection.
 
   received(chunk: Uint8Array): void {
@@ -158,8 +162,6 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
 
   drained(): void {
     this.link.drained();
-    // The last of a response may have gone out, and its stream with it.
-    this.endIfDone();
   }
 
   peerEnded(): void {

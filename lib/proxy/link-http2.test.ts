@@ -53,7 +53,7 @@ function link(
 ): LinkHttp2<string> {
   const events = new MemoryPeer(true);
   const metrics = environment.metrics.transport({});
-  const owner = { linkFailed: (code: ErrorCode) => void failures.push(code) };
+  const owner = { linkFailed: (code: ErrorCode) => void failures.push(code), linkSent() {} };
   const socket = conn as unknown as Conn<unknown>;
   const made = new LinkHttp2<string>(context, socket, metrics, true, events, owner, isWatched);
   events.onEvent = (kind, stream) => {
@@ -155,6 +155,20 @@ describe("a silent peer", () => {
     expect(conn.destroyed).toBe(true);
   });
 
+  test("that takes what is sent lives, though its answer has to wait", () => {
+    const made = link(true);
+    conn.room = 0;
+    receive(made, get(0));
+    for (let i = 0; i < 20; i++) {
+      wait(4);
+      conn.room = 10;
+      made.drained();
+    }
+    expect(failures).toEqual([]);
+    wait(26);
+    expect(failures).toEqual([ErrorCode.NO_ERROR]);
+  });
+
   test("without streams is left alone", () => {
     link(true);
     wait(100);
@@ -199,5 +213,16 @@ describe("when it sends", () => {
     made.drained();
     expect(conn.ended).toBe(true);
     expect(framesOf(conn.bytes).at(-1)?.type).toBe(1);
+  });
+
+  test("nothing goes behind FIN, whatever the peer asks", () => {
+    const made = link(false);
+    made.end();
+    expect(conn.ended).toBe(true);
+    const count = conn.writes.length;
+    receive(made, ping);
+    made.drained();
+    expect(conn.writes).toHaveLength(count);
+    expect(failures).toEqual([]);
   });
 });

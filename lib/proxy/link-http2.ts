@@ -31,6 +31,8 @@ const BUFFER_FIRST_BYTES = 1_024;
 export interface LinkOwner {
   /** The session has failed, by the peer's mistake or by silence; the connection is being closed. */
   linkFailed(code: ErrorCode): void;
+  /** Something has been sent: streams may have ended with it. */
+  linkSent(): void;
 }
 
 /** One HTTP/2 connection. `O` is what its user keeps at a stream. */
@@ -50,7 +52,8 @@ export class LinkHttp2<O> {
   #receiving = false;
   #closed = false;
   #isEnding = false;
-  /** Bytes have come since the last look. */
+  #isShut = false;
+  /** The peer has taken or sent bytes since the last look. */
   #heard = true;
   #asked = false;
   #relaxedAtMs = 0;
@@ -116,6 +119,8 @@ export class LinkHttp2<O> {
   /** Sends what is written, and what then finds room. */
   send(): void {
     const { sender } = this.session;
+    // Behind FIN nothing can be said any more; the peer may still ask.
+    if (this.#isShut) sender.out.clear();
     while (!this.#closed && !this.blocked && sender.out.length > 0) {
       const { out } = sender;
       const took = this.conn.write(out.bytes, out.start, out.length);
@@ -130,21 +135,24 @@ export class LinkHttp2<O> {
     else if (sender.out.length === 0 && sender.out.bytes.length > BUFFER_KEPT_BYTES) {
       sender.out = new ByteBuffer(BUFFER_FIRST_BYTES); // cold: behind a burst
     }
+    if (!this.#closed) this.#owner.linkSent();
   }
 
   /** The socket takes bytes again. */
   drained(): void {
     this.blocked = false;
+    // The peer takes bytes, though its answer to a ping may have to wait behind many.
+    this.#heard = true;
     this.send();
-    if (this.#isEnding && !this.blocked) this.conn.shutdown();
+    if (this.#isEnding) this.#shutdown();
   }
 
   /** FIN behind what is written. */
   end(): void {
-    if (this.#closed) return;
-    this.send();
+    if (this.#closed || this.#isEnding) return;
     this.#isEnding = true;
-    if (!this.blocked) this.conn.shutdown();
+    this.send();
+    this.#shutdown();
   }
 
   /** The connection is closed: every stream is lost. */
@@ -173,6 +181,12 @@ export class LinkHttp2<O> {
     }
     this.#heard = false;
     context.wheel.schedule(this.#check, context.nowMs() + (this.#asked ? SIGN_MS : CHECK_MS));
+  }
+
+  #shutdown(): void {
+    if (this.blocked || this.#closed || this.#isShut) return;
+    this.#isShut = true;
+    this.conn.shutdown();
   }
 
   #fail(code: ErrorCode): void {

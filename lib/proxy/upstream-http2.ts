@@ -127,7 +127,7 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
     if (this.link.session.streams.size === 0) this.destroy();
   }
 
-  /** A stream has ended: there is room for another, or nothing to do. */
+  /** A stream may have ended: there is room for another, or nothing to do. */
   streamEnded(): void {
     if (this.hasRoom) this.pool.serve(this);
     this.#rest();
@@ -209,6 +209,10 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
     const message = errorCodeName(code);
     this.#lostBy = code === ErrorCode.NO_ERROR ? "timeout" : "protocol";
     this.pool.context.env.log.debug("ended an HTTP/2 connection", { address, message });
+  }
+
+  linkSent(): void {
+    this.streamEnded();
   }
 
   // The connection.

@@ -21,3 +21,20 @@ test("a tunnel's endpoint has nothing to do when the tunnel is over", async () =
   await stage.run();
   expect(stage.asks[0]?.outcome).toBe("answered");
 });
+
+test("a connection whose last stream ends with the request is given up in time", async () => {
+  const stage = new Stage({
+    speech: "http1",
+    endpoint: "meshed",
+    hint: "h2",
+    asks: [{
+      method: "POST",
+      requestBytes: 600,
+      requestPieceBytes: 100,
+      requestPauseMs: 20,
+      early: true,
+    }],
+  });
+  await stage.run();
+  expect(stage.asks[0]?.outcome).toBe("answered");
+});
