@@ -10,6 +10,7 @@
 
 import type { CloseReason, Conn, ConnHandler, TlsPeer } from "../host/net.ts";
 import { formatAddress, isLoopback, type SocketAddress } from "../mesh/address.ts";
+import type { PortProtocol } from "../mesh/policy.ts";
 import { Detected, detectProtocol } from "../wire/http1/mod.ts";
 import { parseClientHello } from "../wire/tls-hello.ts";
 import { decodeTransportHeader, TRANSPORT_PROTOCOL } from "../wire/transport-header.ts";
@@ -206,10 +207,21 @@ class InboundConnection implements Session, OpeningOwner {
         return;
       }
     }
-    const detected = detectedAs(protocol) ?? detectProtocol(bytes, start, end);
+    const detected = this.#detect(protocol, last);
     if (detected === Detected.HTTP1) this.#startHttp1(this.#client(this.#original));
     else if (detected === Detected.HTTP2) this.#startHttp2(this.#client(this.#original));
     else if (detected !== Detected.MORE || last) this.#startOpaque(this.#client(this.#original));
+  }
+
+  #detect(protocol: PortProtocol, last: boolean): Detected {
+    const known = detectedAs(protocol);
+    // A peer's proxy may carry HTTP/1 by HTTP/2: a port of HTTP/1 says nothing of such connections.
+    const mayBeOther = known === Detected.HTTP1 && this.#tls.peerId !== null;
+    if (known !== null && !mayBeOther) return known;
+    const { bytes, start, end } = this.#opening.intake;
+    const found = detectProtocol(bytes, start, end);
+    if (known === null || found === Detected.HTTP2) return found;
+    return found === Detected.MORE && !last ? found : known;
   }
 
   /** TLS on the application's port: to our identity it is ours, else the application's. */

@@ -38,3 +38,15 @@ test("a connection whose last stream ends with the request is given up in time",
   await stage.run();
   expect(stage.asks[0]?.outcome).toBe("answered");
 });
+
+test("a port of HTTP/1 takes HTTP/1 that a peer carries by HTTP/2", async () => {
+  const stage = new Stage({
+    speech: "http1",
+    endpoint: "meshed without a transport header",
+    hint: "h2",
+    serverProtocol: "http1",
+    asks: [{}, { method: "POST", requestBytes: 200 }],
+  });
+  await stage.run();
+  expect(stage.asks.map((ask) => ask.outcome)).toEqual(["answered", "answered"]);
+});
