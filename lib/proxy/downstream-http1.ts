@@ -60,6 +60,8 @@ export class DownstreamHttp1 implements Session, Downstream {
   #responded = false;
   /** The response's body is chunked by us. */
   #chunked = false;
+  /** The response's body lasts until the connection closes. */
+  #untilClose = false;
   #tunnel: Splice | null = null;
 
   constructor(context: PathContext, side: HttpSide, client: Client) {
@@ -144,7 +146,10 @@ export class DownstreamHttp1 implements Session, Downstream {
   cutOff(): void {
     this.#exchange = null;
     this.#linger();
-    this.out.destroyFlushed();
+    // FIN comes too early for all but a body that nothing else ends. A reset might take with it what has
+    // been answered before.
+    if (this.#untilClose) this.out.resetFlushed();
+    else this.out.finish();
   }
 
   done(): void {
@@ -345,6 +350,7 @@ export class DownstreamHttp1 implements Session, Downstream {
    */
   #frameResponse(head: ResponseHead, empty: boolean): Uint8Array {
     this.#chunked = false;
+    this.#untilClose = false;
     const { method, versionMinor } = this.#head;
     const { status } = head;
     if (status === 204 || status === 304 || method === Method.HEAD || head.contentLength >= 0) {
@@ -353,6 +359,7 @@ export class DownstreamHttp1 implements Session, Downstream {
     if (versionMinor === 0) {
       if (empty) return EMPTY_LINE;
       this.#keepAlive = false;
+      this.#untilClose = true;
       return NO_LINES;
     }
     if (empty && !head.chunked) return EMPTY_LINE;

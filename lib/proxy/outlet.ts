@@ -20,7 +20,7 @@ export class Outlet {
   readonly metrics: TransportMetrics;
   /** Some bytes wait for the socket's `drain`. */
   blocked = false;
-  /** `finish` or `destroyFlushed` was called; nothing may be written any more. */
+  /** `finish` or `resetFlushed` was called; nothing may be written any more. */
   finishing = false;
   /** What was gathered; the gatherer's to give and to take. */
   gathered: ByteBuffer | null = null;
@@ -30,7 +30,7 @@ export class Outlet {
   #end = 0;
   /** Behind `#held`, where a source brought more than one chunk before it paused. */
   #more: ByteBuffer | null = null;
-  #destroys = false;
+  #resets = false;
 
   constructor(conn: Conn<unknown>, metrics: TransportMetrics, gatherer: Gatherer) {
     this.conn = conn;
@@ -84,12 +84,12 @@ export class Outlet {
     if (!this.blocked) this.conn.shutdown();
   }
 
-  /** Closes the connection when all that was written is out: a reader sees the end come too early. */
-  destroyFlushed(): void {
+  /** Resets the connection when all that was written is out. */
+  resetFlushed(): void {
     if (this.gathered !== null) this.#gatherer.release(this);
     this.finishing = true;
-    this.#destroys = true;
-    if (!this.blocked) this.conn.destroy();
+    this.#resets = true;
+    if (!this.blocked) this.conn.destroy(true);
   }
 
   #write(bytes: Uint8Array, start: number, end: number, lasting: boolean): void {
@@ -114,7 +114,7 @@ export class Outlet {
   }
 
   #endNow(): void {
-    if (this.#destroys) this.conn.destroy();
+    if (this.#resets) this.conn.destroy(true);
     else this.conn.shutdown();
   }
 

@@ -50,3 +50,23 @@ test("a port of HTTP/1 takes HTTP/1 that a peer carries by HTTP/2", async () => 
   await stage.run();
   expect(stage.asks.map((ask) => ask.outcome)).toEqual(["answered", "answered"]);
 });
+
+test("a response of HTTP/1.0 that is cut off does not look whole", async () => {
+  const stage = new Stage({
+    speech: "http1",
+    asks: [{ http10: true, framing: "close", responseBytes: 900, trouble: "reset within" }],
+  });
+  await stage.run();
+  expect(stage.asks[0]?.outcome).toBe("lost");
+});
+
+test("a response that is cut off does not take with it what was answered before", async () => {
+  const stage = new Stage({
+    speech: "http1",
+    link: (from) => from === "client" ? { readMax: 40 } : {},
+    client: { depth: 3, reading: { pauses: 1, pauseMs: 50, stopAtByte: Infinity, stopMs: 0 } },
+    asks: [{}, { framing: "chunked", responseBytes: 900, trouble: "reset within" }, {}],
+  });
+  await stage.run();
+  expect(stage.asks.map((ask) => ask.outcome)).toEqual(["answered", "lost", "lost"]);
+});
