@@ -101,7 +101,7 @@ class InboundConnection implements Session, OpeningOwner {
       return;
     }
     this.#stage = "handshake";
-    const alpn = this.#way === "direct" ? [TRANSPORT_PROTOCOL] : [];
+    const alpn = this.#way === "direct" ? [TRANSPORT_PROTOCOL] : this.#alpn();
     this.#opening.conn.startTls({ ...credentials, alpn });
   }
 
@@ -155,6 +155,25 @@ class InboundConnection implements Session, OpeningOwner {
 
   abort(): void {
     this.#opening.conn.destroy(true);
+  }
+
+  /**
+   * What TLS on the application's port may carry. A client that takes both is given HTTP/1, which more
+   * applications speak, unless the policy knows better; one that insists on HTTP/2 (gRPC) gets it.
+   */
+  #alpn(): readonly string[] {
+    const { protocol } = this.#context.env.serverPolicies.port(this.#original.port).current;
+    switch (protocol) {
+      case "detect":
+        return ["http/1.1", "h2"];
+      case "http1":
+        return ["http/1.1"];
+      case "http2":
+      case "grpc":
+        return ["h2"];
+      default:
+        return [];
+    }
   }
 
   /** An empty set of own addresses admits any but loopback, whose listeners stay private. */
