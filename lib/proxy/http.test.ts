@@ -532,6 +532,28 @@ describe("failing backends", () => {
     await ask(60);
     expect(one.count("inbound_http_errors_total")).toBeLessThan(4);
   });
+
+  test.each(["is there", "comes later"])(
+    "a replica that is withdrawn and gone before it is reached: to another that %s",
+    async (when) => {
+      const app = await application(paths);
+      const [client, web] = [lab.proxy("shop"), lab.proxy("web")];
+      // Takes connections, says nothing and ends: a proxy that is being shut down.
+      const gone = await application(() => {});
+      const identity = { name: identityOf("web"), serverName: identityOf("web") };
+      const address = { ip: "127.0.0.1", port: 1 };
+      const target = client.target().endpoints({ address, identity, transportPort: gone.port });
+      const shop = dial(client.outbound).send(get("/x"));
+      await until("a handshake", () => gone.received.length === 1 && gone.received[0] !== "");
+      target.balancer.update({ kind: "remove", addresses: [address] });
+      if (when === "is there") target.endpoints(meshed(web, app.port));
+      gone.stop();
+      await until("failure", () => client.count("outbound_http_errors_total") === 1);
+      if (when === "comes later") target.endpoints(meshed(web, app.port));
+      await until("answer", () => shop.text.endsWith("/x"));
+      expect(shop.text).toStartWith("HTTP/1.1 200 OK");
+    },
+  );
 });
 
 describe("balancing", () => {

@@ -4,7 +4,7 @@
 import type { CloseReason } from "../host/net.ts";
 import type { FieldLines } from "../wire/http/mod.ts";
 import { pickBackend } from "./backend.ts";
-import type { Balancer, EndpointState } from "./balance.ts";
+import type { EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { OutboundTarget } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
@@ -75,14 +75,14 @@ export class OutboundHttp implements HttpSide {
       const { address } = state.endpoint;
       this.#context.env.log.debug("cannot connect to an endpoint", { address, reason });
     }
-    if (hasOther(exchange.balancer)) return null;
+    if (hasOther(exchange)) return null;
     const message = `cannot connect to the endpoint: ${reason}`;
     return { status: unreachableStatus(reason), kind: "i/o", message };
   }
 
   avoid(exchange: Exchange): boolean {
     exchange.endpoint?.failed(this.#context.nowMs());
-    return hasOther(exchange.balancer);
+    return hasOther(exchange);
   }
 
   answered(exchange: Exchange): void {
@@ -111,6 +111,12 @@ export class OutboundHttp implements HttpSide {
   }
 }
 
-function hasOther(balancer: Balancer | null): boolean {
-  return balancer !== null && balancer.size > 1 && balancer.ready > 0;
+/**
+ * Whether there is somewhere else to go. An endpoint that was withdrawn is none of those that are left;
+ * where it was the last, the next one that comes is waited for.
+ */
+function hasOther({ balancer, endpoint }: Exchange): boolean {
+  if (balancer === null) return false;
+  if (endpoint?.removed === true) return balancer.size === 0 || balancer.ready > 0;
+  return balancer.size > 1 && balancer.ready > 0;
 }

@@ -1,0 +1,62 @@
+/** Watches processes for as long as a soak lasts: private memory and open descriptors. */
+
+import { readdirSync } from "node:fs";
+import { memory, type Program } from "../support/lab.ts";
+
+/** One look at a process. */
+interface Look {
+  readonly minutes: number;
+  readonly privateMb: number;
+  readonly descriptors: number;
+}
+
+const PERIOD_MS = 2_000;
+
+/** Looks at one process every two seconds. */
+export class Watch {
+  readonly name: string;
+  readonly #pid: number;
+  readonly #startedMs = performance.now();
+  readonly #looks: Look[] = [];
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  constructor(name: string, { pid }: Program) {
+    this.name = name;
+    this.#pid = pid;
+    this.#timer = setInterval(() => this.#look(), PERIOD_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** How many descriptors are open now. */
+  descriptors(): number {
+    return readdirSync(`/proc/${this.#pid}/fd`).length;
+  }
+
+  /** Megabytes a minute by which private memory rises after a time (least squares); NaN without looks. */
+  slope(afterMinutes: number): number {
+    const looks = this.#looks.filter(({ minutes }) => minutes >= afterMinutes);
+    const mean = (of: (look: Look) => number) =>
+      looks.reduce((sum, look) => sum + of(look), 0) / looks.length;
+    const [x, y] = [mean((look) => look.minutes), mean((look) => look.privateMb)];
+    const covariance = mean((look) => (look.minutes - x) * (look.privateMb - y));
+    return covariance / mean((look) => (look.minutes - x) ** 2);
+  }
+
+  /** A line for people: memory every so often, from the start to the end. */
+  line(): string {
+    const step = Math.max(1, Math.floor(this.#looks.length / 12));
+    const shown = this.#looks.filter((_, index) => index % step === 0);
+    const most = Math.max(...this.#looks.map(({ descriptors }) => descriptors));
+    const texts = shown.map(({ privateMb }) => privateMb.toFixed(0));
+    return `${this.name}: private MB ${texts.join(" ")}, at most ${most} descriptors`;
+  }
+
+  #look(): void {
+    const { privateMb } = memory(this.#pid);
+    const minutes = (performance.now() - this.#startedMs) / 60_000;
+    this.#looks.push({ minutes, privateMb, descriptors: this.descriptors() });
+  }
+}
