@@ -63,14 +63,7 @@ export class Place {
   /** Makes the namespaces and starts nginx and nghttpd, one worker each. */
   static async start(lab: Lab, name: string): Promise<Place> {
     const place = new Place(lab, name);
-    const { http1, http2, opaque } = BACKEND_PORTS;
-    const files = makeFiles(lab.home);
-    const listen = `listen ${http1} backlog=4096; listen ${opaque} backlog=4096; root ${files};`;
-    place.keep(startNginx(lab, place.server, name, listen));
-    place.keep(place.server.start([
-      ...["nghttpd", "--no-tls", "-n", "1", "-m", "1000", "-d", files],
-      ...[`--mime-types-file=${files}/types`, "--trailer=grpc-status: 0", String(http2)],
-    ], { core: LOAD_CORE }));
+    for (const backend of startBackends(lab, place.server, name)) place.keep(backend);
     for (const way of WAYS) await answers(place.client, way, place.direct[way]);
     return place;
   }
@@ -90,6 +83,18 @@ export class Place {
   async stop(): Promise<void> {
     await Promise.all(this.#programs.map((program) => program.stop("SIGKILL")));
   }
+}
+
+/** Starts nginx and nghttpd in a node. */
+export function startBackends(lab: Lab, node: Node, name: string): Program[] {
+  const { http1, http2, opaque } = BACKEND_PORTS;
+  const files = makeFiles(lab.home);
+  const listen = `listen ${http1} backlog=4096; listen ${opaque} backlog=4096; root ${files};`;
+  const nghttpd = node.start([
+    ...["nghttpd", "--no-tls", "-n", "1", "-m", "1000", "-d", files],
+    ...[`--mime-types-file=${files}/types`, "--trailer=grpc-status: 0", String(http2)],
+  ], { core: LOAD_CORE });
+  return [startNginx(lab, node, name, listen), nghttpd];
 }
 
 /** Starts nginx in a node with one worker and one server, whose directives are given. */

@@ -3,7 +3,7 @@
  * pods as files, and the contract's environment for any proxy that joins: ours or a stock one.
  */
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { createTokenIssuer, generateTokenKeys, type TokenIssuer } from "../../lib/identity/mod.ts";
 import { systemClock } from "../../lib/host/clock.ts";
 import { createCsr } from "../../lib/pki/csr.ts";
@@ -31,6 +31,8 @@ export interface PodSpec {
   readonly port: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Default: true. */
+  readonly isReady?: boolean;
 }
 
 /** A Service in front of the pods whose label `app` is its name. */
@@ -129,7 +131,10 @@ export class Mesh {
 
   /** Makes an object known to the controller, or changes it. */
   apply(name: string, object: unknown): void {
-    writeFileSync(`${this.#lab.home}/objects/${name}.json`, JSON.stringify(object));
+    // By a rename, since the controller may look at any moment.
+    const file = `${this.#lab.home}/${name}.new`;
+    writeFileSync(file, JSON.stringify(object));
+    renameSync(file, `${this.#lab.home}/objects/${name}.json`);
   }
 
   /** A Service with an address of its own, in front of the pods with the label `app`. */
@@ -147,7 +152,7 @@ export class Mesh {
     });
   }
 
-  /** A ready pod with a sidecar, at its node's address. */
+  /** A pod with a sidecar, at its node's address; again, when it has changed. */
   pod(pod: PodSpec): void {
     const proxy = {
       name: "linkerd-proxy",
@@ -169,7 +174,7 @@ export class Mesh {
         phase: "Running",
         podIP: pod.node.ip,
         podIPs: [{ ip: pod.node.ip }],
-        conditions: [{ type: "Ready", status: "True" }],
+        conditions: [{ type: "Ready", status: pod.isReady === false ? "False" : "True" }],
       },
     });
   }
