@@ -7,11 +7,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CACHE } from "./cache.ts";
 import { Cluster } from "./cluster.ts";
 import { hierarchies } from "./control-groups.ts";
 import { writeProgramImage } from "./images.ts";
 import { removeLeftovers } from "./launch.ts";
-import { clusterFolder, clusterLog } from "./plan.ts";
+import { clusterFolder, clusterLog, testClusterName } from "./plan.ts";
 import { clusterObstacle, externalKubeconfig } from "./requirements.ts";
 import { readState } from "./state.ts";
 import { waitFor } from "./wait.ts";
@@ -21,9 +22,16 @@ const obstacle = externalKubeconfig() === undefined
   : "a cluster that was there before us is not ours to test";
 if (obstacle !== null) console.warn(`skipped: the test cluster: ${obstacle}`);
 
-const START_MS = 1_200_000;
+/** Building Kubernetes included, on a machine that has never done it. */
+const START_MS = 2_400_000;
 const TEST_MS = 120_000;
 const IMAGE = "malla.test/web:1";
+const NAMES = {
+  one: testClusterName("one"),
+  two: testClusterName("two"),
+  tied: testClusterName("tied"),
+  kept: testClusterName("kept"),
+};
 
 /** A pod that serves its own name by HTTP, on one node. */
 function webPod(node: string) {
@@ -55,23 +63,43 @@ const SERVICE = {
   spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] },
 };
 
-/** What this machine has outside of the clusters' namespaces. */
+/** What the programs of a node write into, on machines where nobody hides it from them. */
+const PLACES = [
+  ...["/etc/cni", "/opt/containerd", "/opt/cni", "/usr/libexec/kubernetes"],
+  ...["/run/cni", "/run/containerd", "/run/flannel", "/run/xtables.lock"],
+  ...["/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd"],
+  ...["/var/log/containers", "/var/log/pods"],
+];
+const KERNEL = ["vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops"];
+
+/** What there is on this machine of what these clusters could leave. */
 function machine() {
-  const folders = ["/run", "/var/lib", "/var/log", "/opt", "/etc", "/usr/libexec"];
-  const kernel = ["vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops"];
+  const names = Object.values(NAMES);
   return {
-    folders: folders.map((folder) => existsSync(folder) ? readdirSync(folder).toSorted() : []),
+    places: PLACES.filter((place) => existsSync(place)),
     groups: hierarchies().flatMap((root) =>
-      readdirSync(root).filter((name) => name.startsWith("malla-test-test"))
+      readdirSync(root).filter((group) => names.some((name) => group.includes(name)))
     ),
-    kernel: kernel.map((name) => readFileSync(`/proc/sys/${name}`, "utf8")),
-    mounts: readFileSync("/proc/self/mounts", "utf8"),
-    links: readdirSync("/sys/class/net").toSorted(),
-    processes: processesOf("/clusters/test-"),
-    clusters: ["one", "two", "tied", "kept"].filter((name) =>
-      existsSync(clusterFolder(`test-${name}`)) || existsSync(clusterLog(`test-${name}`))
-    ),
+    kernel: KERNEL.map((name) => readFileSync(`/proc/sys/${name}`, "utf8")),
+    mounts: readFileSync("/proc/self/mounts", "utf8").split("\n")
+      .filter((line) => line.includes(CACHE)),
+    links: readdirSync("/sys/class/net").filter((link) => /^(?:nodes|pods|node\d|up)/.test(link)),
+    processes: names.flatMap(processesOf),
+    files: names.filter((name) => existsSync(clusterFolder(name)) || existsSync(clusterLog(name))),
   };
+}
+
+/** The command lines of processes outside of this test that name a cluster. */
+function processesOf(cluster: string): string[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      return words.includes(`/clusters/${cluster}`) ? [words.replaceAll("\0", " ")] : [];
+    } catch {
+      // ENOENT: it has ended.
+      return [];
+    }
+  });
 }
 
 /** Starts a cluster from another process, which then closes its output and stays. */
@@ -85,18 +113,6 @@ function startElsewhere(name: string) {
 }
 
 /** The command lines that hold a text. */
-function processesOf(text: string): string[] {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-    try {
-      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      return words.includes(text) ? [words.replaceAll("\0", " ")] : [];
-    } catch {
-      // ENOENT: it has ended.
-      return [];
-    }
-  });
-}
-
 describe.skipIf(obstacle !== null)("test clusters", () => {
   let before: ReturnType<typeof machine>;
   let one: Cluster;
@@ -105,7 +121,7 @@ describe.skipIf(obstacle !== null)("test clusters", () => {
 
   beforeAll(async () => {
     before = machine();
-    one = await Cluster.start("test-one", { nodes: 2 });
+    one = await Cluster.start(NAMES.one, { nodes: 2 });
     const archive = join(folder, "web.tar");
     await writeProgramImage(archive, { name: IMAGE, programs: ["curl"], entrypoint: ["sh"] });
     await one.loadImage(archive);
@@ -162,9 +178,9 @@ describe.skipIf(obstacle !== null)("test clusters", () => {
   }, TEST_MS);
 
   test("a second cluster runs beside it, shares no address, and ends alone", async () => {
-    two = await Cluster.start("test-two");
+    two = await Cluster.start(NAMES.two);
     try {
-      await expect(Cluster.start("test-two")).rejects.toThrow("it runs already");
+      await expect(Cluster.start(NAMES.two)).rejects.toThrow("it runs already");
       const service = async (
         cluster: Cluster,
       ) => (await cluster.kubectl([
@@ -182,27 +198,29 @@ describe.skipIf(obstacle !== null)("test clusters", () => {
   }, START_MS);
 
   test("a cluster ends with the process that started it, however that ends", async () => {
-    const starter = startElsewhere("test-tied");
-    await new Response(starter.stdout).text().then((text) => expect(text).toBe("works\n"));
-    expect(processesOf("/clusters/test-tied").length).toBeGreaterThan(0);
-    starter.kill("SIGKILL");
-    await waitFor("its end", () => !existsSync(clusterFolder("test-tied")));
-    expect(processesOf("/clusters/test-tied")).toEqual([]);
+    const starter = startElsewhere(NAMES.tied);
+    try {
+      expect(await new Response(starter.stdout).text()).toBe("works\n");
+      expect(processesOf(NAMES.tied).length).toBeGreaterThan(0);
+    } finally {
+      starter.kill("SIGKILL");
+    }
+    await waitFor("its end", () => !existsSync(clusterFolder(NAMES.tied)));
+    expect(processesOf(NAMES.tied)).toEqual([]);
   }, START_MS);
 
   test("what a killed keeper leaves is removed by the next start or end", async () => {
-    const starter = startElsewhere("test-kept");
-    await new Response(starter.stdout).text();
-    const state = readState(clusterFolder("test-kept"));
-    process.kill(Number(state?.keeper.split(" ")[0]), "SIGKILL");
-    await waitFor(
-      "the end of its processes",
-      () => processesOf("/clusters/test-kept").length === 0,
-    );
-    expect(existsSync(clusterFolder("test-kept"))).toBe(true);
-    await removeLeftovers("test-kept");
-    starter.kill("SIGKILL");
-    await starter.exited;
+    const starter = startElsewhere(NAMES.kept);
+    try {
+      await new Response(starter.stdout).text();
+      const state = readState(clusterFolder(NAMES.kept));
+      process.kill(Number(state?.keeper.split(" ")[0]), "SIGKILL");
+      await waitFor("the end of its processes", () => processesOf(NAMES.kept).length === 0);
+      expect(existsSync(clusterFolder(NAMES.kept))).toBe(true);
+      await removeLeftovers(NAMES.kept);
+    } finally {
+      starter.kill("SIGKILL");
+    }
   }, START_MS);
 
   test("nothing is left of them", async () => {

@@ -109,9 +109,9 @@ export class Cluster extends Kubectl {
     return Object.fromEntries(await Promise.all(answers));
   }
 
-  /** Ends it and removes everything of it; a cluster that was there before us is left alone. */
+  /** Ends it and removes everything of it; one that was there before us loses what was applied. */
   async stop(): Promise<void> {
-    if (this.#local === null) return;
+    if (this.#local === null) return await this.deleteApplied();
     const { plan, state } = this.#local;
     const [keeper] = state.keeper.split(" ");
     if (readState(plan.folder) !== null) process.kill(Number(keeper), "SIGTERM");

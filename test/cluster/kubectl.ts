@@ -8,6 +8,7 @@ import { WAIT_LIMIT_MS } from "./wait.ts";
 export class Kubectl {
   /** The path of the kubeconfig. */
   readonly kubeconfig: string;
+  readonly #applied: string[] = [];
 
   constructor(kubeconfig: string) {
     this.kubeconfig = kubeconfig;
@@ -35,7 +36,15 @@ export class Kubectl {
     const input = typeof manifests === "string"
       ? manifests
       : JSON.stringify({ apiVersion: "v1", kind: "List", items: manifests });
+    this.#applied.push(input);
     await this.kubectl(["apply", "--server-side", "-f", "-"], { input });
+  }
+
+  /** Deletes everything that was applied here and is still there, the last first. */
+  async deleteApplied(): Promise<void> {
+    for (const input of this.#applied.splice(0).toReversed()) {
+      await this.kubectl(["delete", "--ignore-not-found", "-f", "-"], { input });
+    }
   }
 
   /** An object or list, by the words after `kubectl get`. */

@@ -25,6 +25,8 @@ Commands: build, up [--nodes N], down, status, kubectl WORD…, load ARCHIVE…,
 `;
 
 if (import.meta.main) {
+  // By hand, clusters are those of this machine.
+  delete process.env["MALLA_TEST_KUBECONFIG"];
   try {
     process.exitCode = await main(process.argv.slice(2));
   } catch (cause) {

@@ -7,13 +7,15 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Cluster } from "./cluster.ts";
 import { CONTROL_NAMESPACE } from "./control-plane.ts";
 import { MALLA_IMAGE, meshObstacle, startMeshWorld } from "./mesh-world.ts";
+import { testClusterName } from "./plan.ts";
 import { SHOP, SHOP_URL, shopJob, shopObjects } from "./shop.ts";
 import { waitFor } from "./wait.ts";
 
 const obstacle = meshObstacle();
 if (obstacle !== null) console.warn(`skipped: Malla in a cluster: ${obstacle}`);
 
-const START_MS = 1_200_000;
+/** Building Kubernetes included, on a machine that has never done it. */
+const START_MS = 2_400_000;
 const TEST_MS = 120_000;
 const NAMES = `serviceaccount.identity.${CONTROL_NAMESPACE}.cluster.local`;
 
@@ -32,7 +34,7 @@ describe.skipIf(obstacle !== null)("in a cluster", () => {
   let cluster: Cluster;
 
   beforeAll(async () => {
-    cluster = await startMeshWorld("test-mesh", 2);
+    cluster = await startMeshWorld(testClusterName("mesh"), 2);
     await cluster.apply(shopObjects());
     for (const workload of ["web", "client"]) await cluster.rollout(SHOP, `deployment/${workload}`);
     await cluster.rollout("default", "deployment/stranger");

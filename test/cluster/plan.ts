@@ -43,6 +43,11 @@ export interface NodePlan {
   readonly isControlPlane: boolean;
 }
 
+/** A name for a cluster of this test run: several runs may share the machine. */
+export function testClusterName(purpose: string): string {
+  return `t${process.pid.toString(36)}-${purpose}`;
+}
+
 /** Plans a cluster. Throws for names and numbers that cannot be. */
 export function planCluster(name: string, number: number, nodes = 1): ClusterPlan {
   if (!/^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/.test(name)) {
