@@ -143,6 +143,10 @@ export class DownstreamHttp1 implements Session, Downstream {
     this.#writeRefusal(refusal);
   }
 
+  get hasCodes(): boolean {
+    return false;
+  }
+
   cutOff(): void {
     this.#exchange = null;
     this.#linger();

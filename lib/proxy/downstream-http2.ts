@@ -247,10 +247,14 @@ class ResponseStream implements Downstream {
     link.touch();
   }
 
-  cutOff(): void {
+  get hasCodes(): boolean {
+    return true;
+  }
+
+  cutOff(code: number): void {
     const { link } = this.#connection;
     this.exchange = null;
-    link.session.reset(this.#stream, ErrorCode.INTERNAL_ERROR);
+    link.session.reset(this.#stream, code);
     link.touch();
     this.#connection.endIfDone();
   }
@@ -278,7 +282,7 @@ class ResponseStream implements Downstream {
   tunnel(_head: ResponseHead, upstream: UpstreamHttp1): void {
     upstream.destroy(true);
     this.exchange?.tunnelClosed();
-    this.cutOff();
+    this.cutOff(ErrorCode.INTERNAL_ERROR);
   }
 
   #head(head: ResponseHead, last: boolean): void {

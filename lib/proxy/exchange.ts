@@ -40,6 +40,7 @@ import { TIMED_OUT, UNREACHABLE } from "./refusals.ts";
 import { RequestBody } from "./request-body.ts";
 import { retriesGrpcStatus, retriesStatus } from "./retry.ts";
 import { Retrying } from "./retrying.ts";
+import { ErrorCode } from "../wire/http2/mod.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
 const WAITING = 0;
@@ -286,15 +287,15 @@ export class Exchange implements PickWaiter, TimedExchange {
     const { error } = loss;
     const state = this.#state;
     this.#settle(error);
-    if (state === RESPONDING) {
-      this.#end();
-      this.context.env.metrics.failed(this.side.direction, "http", "i/o");
-      this.#downstream.cutOff();
-    } else if (this.#mayResend(loss)) this.#dispatch(!loss.unprocessed);
+    if (state === SENT && this.#mayResend(loss)) return this.#dispatch(!loss.unprocessed);
+    // The endpoint's own code goes to the client, as if there were no proxy.
+    const code = this.#downstream.hasCodes ? loss.reset : 0;
+    if (code === 0) this.context.env.metrics.failed(this.side.direction, "http", "i/o");
+    if (state === RESPONDING) this.#cutOff(code);
     else {
       this.#state = WAITING;
-      this.context.env.metrics.failed(this.side.direction, "http", "i/o");
-      this.#failTry({ status: 502, kind: "i/o", message: `upstream connection: ${error}` });
+      const message = `upstream connection: ${error}`;
+      this.#failTry({ status: 502, kind: "i/o", message }, code);
     }
   }
 
@@ -302,7 +303,7 @@ export class Exchange implements PickWaiter, TimedExchange {
   broken(cause: string): void {
     const { direction } = this.side;
     this.context.env.log.warn("refused a malformed response", { direction, cause });
-    this.lost({ error: "malformed", unprocessed: false, raced: false });
+    this.lost({ error: "malformed", unprocessed: false, raced: false, reset: 0 });
   }
 
   /** Everything behind this response's head is no HTTP: the connections are joined. */
@@ -327,10 +328,7 @@ export class Exchange implements PickWaiter, TimedExchange {
     this.context.env.metrics.failed(this.side.direction, "http", "response timeout");
     this.#giveUpTry("response timeout");
     if (state < RESPONDING) this.refuse(TIMED_OUT);
-    else {
-      this.#end();
-      this.#downstream.cutOff();
-    }
+    else this.#cutOff(0);
   }
 
   tryTimedOut(): void {
@@ -390,15 +388,22 @@ export class Exchange implements PickWaiter, TimedExchange {
     return true;
   }
 
-  /** Answers in the proxy's own name, or sends again where the policy asks for that. */
-  #failTry(refusal: Refusal): void {
+  /** Answers in the proxy's own name, or with no more than a code; or sends again by the policy. */
+  #failTry(refusal: Refusal, code = 0): void {
     const retrying = this.#retrying;
     if (
       retrying?.retriesRefusal(refusal, this.#account.isGrpc) === true &&
       retrying.takeOne(this.body)
     ) {
       this.#resendLater(retrying);
-    } else this.refuse(refusal);
+    } else if (code === 0) this.refuse(refusal);
+    else this.#cutOff(code);
+  }
+
+  #cutOff(code: number): void {
+    this.#end();
+    this.body.drop();
+    this.#downstream.cutOff(code === 0 ? ErrorCode.INTERNAL_ERROR : code);
   }
 
   /** Ends the try of now, counted with this error. */

@@ -33,8 +33,11 @@ export interface Downstream {
   trailers(fields: FieldLines): void;
   /** Answers in the proxy's own name; nothing of a response has been sent. */
   refuse(refusal: Refusal): void;
-  /** The response ends in the middle, and the client must see that. */
-  cutOff(): void;
+  /** Whether a response can end with a code that says why. */
+  readonly hasCodes: boolean;
+  /** The response ends in the middle or before its head, and the client must see that: by the code
+   * where there are such. */
+  cutOff(code: number): void;
   /** The response is complete, whether or not the request is. */
   done(): void;
   /** The upstream takes more of the request again. */
@@ -65,6 +68,8 @@ export interface Loss {
   readonly unprocessed: boolean;
   /** It may have been lost in the race with the close of a connection that had served before. */
   readonly raced: boolean;
+  /** The code by which the endpoint has reset the stream; 0 when it has not. */
+  readonly reset: number;
 }
 
 /** Connections to one endpoint by one protocol. */

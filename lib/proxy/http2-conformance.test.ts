@@ -196,3 +196,17 @@ test("trailers say nothing in the mesh's name, whoever sends them", async () => 
   await until("an answer", () => peer.frames.some(({ type }) => type === 1));
   expect(app.received[0]).toEndWith("2\r\nhi\r\n0\r\nx-sum: 1\r\n\r\n");
 });
+
+test("a stream that is refused again and again is a 502: its client must not begin anew", async () => {
+  const REFUSED = Uint8Array.of(0, 0, 0, 7);
+  const { app, seen } = await rawApplication(({ type, streamId }, send) => {
+    if (type === 1) send(frame(3, 0, streamId, REFUSED));
+  });
+  const { client, server } = lab.pair(app.port);
+  const one = speak(client.outbound);
+  one.socket.write(joined([hello(), frame(1, 0x5, 1, GET_BLOCK)]));
+  await until("an answer", () => framesIn(one).some(({ type }) => type === 1));
+  expect(framesIn(one).some(({ type }) => type === 3)).toBe(false);
+  expect(seen.filter(({ type }) => type === 1)).toHaveLength(3);
+  expect(server.count("inbound_http_errors_total", { error: "i/o" })).toBe(1);
+});

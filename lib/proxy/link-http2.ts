@@ -162,7 +162,7 @@ export class LinkHttp2<O> {
     const { session } = this;
     session.failed ??= ErrorCode.NO_ERROR;
     for (const stream of [...session.streams.values()]) { // cold: once per connection
-      session.events.reset(stream, ErrorCode.INTERNAL_ERROR);
+      session.events.reset(stream, ErrorCode.INTERNAL_ERROR, false);
       if (!stream.closed) session.close(stream);
     }
   }

@@ -339,7 +339,7 @@ export class UpstreamHttp1 implements Upstream {
   #stop(exchange: Exchange): void {
     this.#exchange = null;
     this.destroy();
-    exchange.lost({ error: "reset", unprocessed: false, raced: false });
+    exchange.lost({ error: "reset", unprocessed: false, raced: false, reset: 0 });
   }
 
   #lost(error: string): void {
@@ -347,7 +347,7 @@ export class UpstreamHttp1 implements Upstream {
     this.#exchange = null;
     this.destroy(true);
     const raced = this.#served > 0 && !this.#responded;
-    exchange?.lost({ error, unprocessed: false, raced });
+    exchange?.lost({ error, unprocessed: false, raced, reset: 0 });
   }
 
   #broken(exchange: Exchange, cause: string): false {

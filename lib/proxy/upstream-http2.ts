@@ -178,13 +178,16 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
     exchange?.responseDone();
   }
 
-  reset(stream: Http2Stream<RequestStream>, code: number): void {
+  reset(stream: Http2Stream<RequestStream>, code: number, byPeer: boolean): void {
     const exchange = stream.owner?.exchange;
     stream.owner = null;
+    const unprocessed = code === ErrorCode.REFUSED_STREAM;
     exchange?.lost({
       error: this.#lostBy === "" ? errorCodeName(code) : this.#lostBy,
-      unprocessed: code === ErrorCode.REFUSED_STREAM,
+      unprocessed,
       raced: this.#lostBy !== "" && !stream.headed && this.#served > 0,
+      // A refused one has been tried again as often as it should: the client must not begin anew.
+      reset: byPeer && !unprocessed ? code : 0,
     });
   }
 

@@ -23,8 +23,11 @@ export interface Http2Events<O> {
   ): void;
   /** The end of the body, with these fields, good during the call. */
   trailers(stream: Http2Stream<O>, fields: FieldLines): void;
-  /** The stream is closed before both halves ended: by the peer, or by us for the peer's mistake. */
-  reset(stream: Http2Stream<O>, code: number): void;
+  /**
+   * The stream is closed before both halves ended: by the peer (`byPeer`), or by us for the peer's
+   * mistake, or since the connection is going.
+   */
+  reset(stream: Http2Stream<O>, code: number, byPeer: boolean): void;
   /** What was queued on the stream has been written. */
   unblocked(stream: Http2Stream<O>): void;
   /** The peer takes no more streams; those that it has not seen were reset as refused. */

@@ -400,7 +400,7 @@ export class Http2Session<O> implements FrameSink {
     const stream = this.streams.get(streamId);
     if (stream === undefined) return ErrorCode.NO_ERROR;
     if (this.isServer) this.#nuisance();
-    this.#tellReset(stream, readUint32(bytes, start));
+    this.#tellReset(stream, readUint32(bytes, start), true);
     return ErrorCode.NO_ERROR;
   }
 
@@ -450,7 +450,7 @@ export class Http2Session<O> implements FrameSink {
     const code = readUint32(bytes, start + 4);
     if (!this.isServer) {
       for (const stream of this.streams.values()) {
-        if (stream.id > lastId) this.#tellReset(stream, ErrorCode.REFUSED_STREAM);
+        if (stream.id > lastId) this.#tellReset(stream, ErrorCode.REFUSED_STREAM, false);
       }
     }
     this.events.goaway(this, code);
@@ -468,11 +468,11 @@ export class Http2Session<O> implements FrameSink {
     writeReset(this.sender.out, stream.id, code);
     this.#late.add(stream.id);
     this.#nuisance();
-    this.#tellReset(stream, code);
+    this.#tellReset(stream, code, false);
   }
 
-  #tellReset(stream: Http2Stream<O>, code: number): void {
-    this.events.reset(stream, code);
+  #tellReset(stream: Http2Stream<O>, code: number, byPeer: boolean): void {
+    this.events.reset(stream, code, byPeer);
     if (!stream.closed) this.close(stream);
   }
 
