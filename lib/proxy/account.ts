@@ -30,10 +30,10 @@ export class Account {
     metrics.request();
   }
 
-  /** Counts its end; true when it has succeeded. Does nothing when no try is under way. */
-  end(error: string, nowMs: number): boolean {
+  /** Counts its end; whether it was good, null when no try is under way. */
+  end(error: string, nowMs: number): boolean | null {
     const metrics = this.#metrics;
-    if (metrics === null) return false;
+    if (metrics === null) return null;
     this.#metrics = null;
     // A gRPC response without a status is one that failed (the reference counts it as unknown).
     const isMissing = this.isGrpc && error === "" && this.grpcStatus < 0;

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { seededRandom } from "../base/prng.ts";
 import type { Endpoint } from "../mesh/endpoint.ts";
 import { HandClock } from "../../test/support/path-environment.ts";
-import { Balancer, type EndpointState, FAILFAST_MS } from "./balance.ts";
+import { Balancer, type BalancerOptions, type EndpointState, FAILFAST_MS } from "./balance.ts";
 
 function endpoint(last: number, more: Partial<Endpoint> = {}): Endpoint {
   return {
@@ -15,13 +15,14 @@ function endpoint(last: number, more: Partial<Endpoint> = {}): Endpoint {
   };
 }
 
-function setUp(count: number) {
+function setUp(count: number, more: Partial<BalancerOptions> = {}) {
   const clock = new HandClock();
   const balancer = new Balancer({
     clock,
     random: seededRandom(7),
     defaultRttMs: 30,
     decayMs: 10_000,
+    ...more,
   });
   const endpoints = Array.from({ length: count }, (_, index) => endpoint(index + 1));
   if (count > 0) balancer.update({ kind: "add", endpoints, labels: { service: "web" } });
@@ -199,5 +200,72 @@ describe("waiting", () => {
     balancer.cancel(waiter);
     clock.advance(FAILFAST_MS);
     expect(got.length).toBe(2);
+  });
+});
+
+describe("failure accrual", () => {
+  const accrual = {
+    failuresMax: 3,
+    backoff: { minMs: 1_000, maxMs: 4_000, jitter: 0 },
+    endpointsMin: 1,
+  };
+
+  /** One request, answered at once, well or badly by where it went. */
+  function ask({ clock, balancer }: ReturnType<typeof setUp>, isGood: (pod: string) => boolean) {
+    const state = balancer.pick(clock.monotonicMs());
+    if (state === null) throw new Error("no endpoint");
+    const pod = state.endpoint.labels["pod"] ?? "";
+    clock.advance(1);
+    state.began();
+    state.measured(1, clock.monotonicMs());
+    state.judged(isGood(pod), clock.monotonicMs());
+    state.ended();
+    return pod;
+  }
+
+  test("an endpoint that answers badly is left alone, tried now and then, and taken back", () => {
+    const world = setUp(3, { accrual });
+    let isHealed = false;
+    const isGood = (pod: string) => pod !== "p1" || isHealed;
+    const count = (asks: number) => {
+      let bad = 0;
+      for (let i = 0; i < asks; i++) if (ask(world, isGood) === "p1") bad++;
+      return bad;
+    };
+    expect(count(300)).toBe(3);
+    // 10 s at 1 ms each: after 1, 2, 4 and 4 s one request tries it.
+    expect(count(10_000)).toBeLessThanOrEqual(4);
+    isHealed = true;
+    count(5_000);
+    expect(count(3_000)).toBeGreaterThan(800);
+  });
+
+  test("some endpoint always stays, however bad all are", () => {
+    const world = setUp(3, { accrual });
+    const asked = Array.from({ length: 100 }, () => ask(world, () => false));
+    expect(new Set(asked.slice(20)).size).toBe(1);
+    expect(world.balancer.ready).toBe(1);
+  });
+
+  test("a failure weighs as its penalty, for a while", () => {
+    const world = setUp(2, { penalty: { penaltyMs: 500, retryAfterMaxMs: 0 } });
+    const served = { p1: 0, p2: 0 };
+    let failures = 0;
+    for (let i = 0; i < 1_000; i++) {
+      const pod = ask(world, (pod) => pod !== "p1" || failures++ > 0);
+      served[pod as keyof typeof served]++;
+    }
+    expect(served.p1).toBeLessThan(20);
+    world.clock.advance(100_000);
+    for (let i = 0; i < 1_000; i++) served[ask(world, () => true) as keyof typeof served]++;
+    expect(served.p1).toBeGreaterThan(200);
+  });
+
+  test("who asks to be left alone is, up to the bound", () => {
+    const { clock, balancer } = setUp(2, { penalty: { penaltyMs: 0, retryAfterMaxMs: 2_000 } });
+    const first = balancer.pick(0);
+    first?.askedToWait(3_600_000, 0);
+    expect(first?.load(0)).toBe(2_000);
+    for (let i = 0; i < 50; i++) expect(balancer.pick(clock.monotonicMs())).not.toBe(first);
   });
 });

@@ -10,6 +10,8 @@ import { equalValues } from "../base/equal.ts";
 import { PeakEwma } from "../base/ewma.ts";
 import { BALANCER_WAITERS_MAX } from "../base/limits.ts";
 import type { Clock, Timer } from "../host/clock.ts";
+import type { FailureAccrual, LoadPenalty } from "../mesh/reliability.ts";
+import { Breaker } from "./breaker.ts";
 import { formatAddress } from "../mesh/address.ts";
 import type { Endpoint, EndpointUpdate } from "../mesh/endpoint.ts";
 
@@ -31,6 +33,10 @@ export interface BalancerOptions {
   readonly defaultRttMs: number;
   /** After this time a measurement has lost about two thirds of its weight. */
   readonly decayMs: number;
+  /** When an endpoint is left alone for its responses; absent: never. */
+  readonly accrual?: FailureAccrual;
+  /** How failures weigh on the choice; absent: they do not. */
+  readonly penalty?: LoadPenalty;
 }
 
 /** What its user keeps at an endpoint; is closed when the endpoint goes. */
@@ -58,6 +64,8 @@ export class EndpointState {
   /** It has answered; until then its latency is an assumption that fades with its age. */
   isMeasured = false;
   readonly #latency: PeakEwma;
+  readonly #breaker: Breaker | null;
+  readonly #penalty: LoadPenalty | null;
   #failures = 0;
   #avoidUntilMs = 0;
 
@@ -65,16 +73,21 @@ export class EndpointState {
     endpoint: Endpoint,
     setLabels: Readonly<Record<string, string>>,
     options: BalancerOptions,
+    mayEject: () => boolean = () => false,
   ) {
     this.endpoint = endpoint;
     this.setLabels = setLabels;
+    const { accrual, random } = options;
     const now = options.clock.monotonicMs();
+    this.#breaker = accrual === undefined ? null : new Breaker(accrual, random, mayEject, now);
+    this.#penalty = options.penalty ?? null;
     this.#latency = new PeakEwma(options.defaultRttMs, options.decayMs, now);
   }
 
   /** A request or connection begins; `ended` must follow. */
   began(): void {
     this.pending++;
+    this.#breaker?.began();
   }
 
   /** It was answered after `latencyMs`. A peak counts at once, an improvement bit by bit. */
@@ -84,9 +97,22 @@ export class EndpointState {
     this.#latency.observe(latencyMs, nowMs);
   }
 
+  /** A response was good or bad, or did not come; follows `began`, before `ended`. */
+  judged(isGood: boolean, nowMs: number): void {
+    this.#breaker?.judged(isGood, nowMs);
+    if (!isGood && this.#penalty !== null) this.#weigh(this.#penalty.penaltyMs, nowMs);
+  }
+
+  /** The endpoint has asked to be left alone for so long. */
+  askedToWait(delayMs: number, nowMs: number): void {
+    if (this.#penalty === null) return;
+    this.#weigh(Math.min(delayMs, this.#penalty.retryAfterMaxMs), nowMs);
+  }
+
   /** A request or connection is over, whatever came of it. */
   ended(): void {
     this.pending--;
+    this.#breaker?.abandoned();
     assert(this.pending >= 0, "an endpoint's pending requests are counted twice");
   }
 
@@ -99,7 +125,18 @@ export class EndpointState {
   }
 
   avoided(nowMs: number): boolean {
-    return this.#avoidUntilMs > nowMs;
+    return this.#avoidUntilMs > nowMs || this.#breaker?.isOpen(nowMs) === true;
+  }
+
+  /** Left alone for its responses, and not taken back yet. */
+  get isEjected(): boolean {
+    return this.#breaker?.isEjected === true;
+  }
+
+  #weigh(delayMs: number, nowMs: number): void {
+    if (delayMs <= 0) return;
+    this.isMeasured = true;
+    this.#latency.observe(delayMs, nowMs);
   }
 
   /** Lower is better. The estimate fades, so that a slow endpoint is tried again some time. */
@@ -119,12 +156,16 @@ export class Balancer {
   readonly #byAddress = new Map<string, EndpointState>();
   #states: EndpointState[] = [];
   readonly #waiters = new Set<PickWaiter>();
+  /** Whether one more endpoint can be left alone. */
+  readonly #mayEject: () => boolean;
   #failfastAtMs: number;
   #timer: Timer | null = null;
 
   constructor(options: BalancerOptions) {
     this.#options = options;
     this.#failfastAtMs = options.clock.monotonicMs() + FAILFAST_MS;
+    const stay = options.accrual?.endpointsMin ?? 0;
+    this.#mayEject = () => this.#states.filter((state) => !state.isEjected).length > stay;
   }
 
   /** How many endpoints there are. */
@@ -214,7 +255,7 @@ export class Balancer {
       if (equalValues(known.endpoint, endpoint) && equalValues(known.setLabels, labels)) return;
       this.#remove(key);
     }
-    this.#byAddress.set(key, new EndpointState(endpoint, labels, this.#options));
+    this.#byAddress.set(key, new EndpointState(endpoint, labels, this.#options, this.#mayEject));
   }
 
   #remove(key: string): void {

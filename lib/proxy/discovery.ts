@@ -11,6 +11,7 @@ import { formatAddress, type SocketAddress } from "../mesh/address.ts";
 import type { Asker, Discovery } from "../mesh/discovery.ts";
 import type { EndpointUpdate } from "../mesh/endpoint.ts";
 import type { Backend } from "../mesh/policy.ts";
+import type { FailureAccrual } from "../mesh/reliability.ts";
 import { Balancer, type BalancerOptions } from "./balance.ts";
 import { isRefusal, SteadyWatch, type WatchHost } from "./steady-watch.ts";
 import type { StreamHealth } from "./stream-health.ts";
@@ -51,23 +52,32 @@ export class Destinations {
   }
 
   /** The balancer of a backend for one kind of traffic. */
-  lease(backend: Backend, kind: TrafficKind): BalancerLease {
-    const key = `${kind} ${JSON.stringify(backend.target)}`;
+  lease(backend: Backend, kind: TrafficKind, accrual?: FailureAccrual): BalancerLease {
+    const key = `${kind} ${JSON.stringify([backend.target, accrual])}`;
     let shared = this.#shared.get(key);
     if (shared === undefined) {
-      shared = this.#make(backend, () => void this.#shared.delete(key));
+      shared = this.#make(backend, accrual, () => void this.#shared.delete(key));
       this.#shared.set(key, shared);
     }
     return shared.lease();
   }
 
-  #make({ target }: Backend, forget: () => void): SharedBalancer {
+  #make(
+    { target }: Backend,
+    accrual: FailureAccrual | undefined,
+    forget: () => void,
+  ): SharedBalancer {
     if (target.kind === "forward") {
       const balancer = new Balancer(this.#measures(FORWARD_MEASURES));
       balancer.update({ kind: "add", endpoints: [target.endpoint], labels: {} });
       return new SharedBalancer(balancer, forget);
     }
-    const balancer = new Balancer(this.#measures(target));
+    const { penalty } = target;
+    const balancer = new Balancer({
+      ...this.#measures(target),
+      ...(accrual === undefined ? {} : { accrual }),
+      ...(penalty === undefined ? {} : { penalty }),
+    });
     const destination = this.#watch(target.path);
     destination.add(balancer);
     return new SharedBalancer(balancer, () => {

@@ -238,6 +238,7 @@ export class Exchange implements PickWaiter, TimedExchange {
     last: boolean,
   ): boolean {
     if (meshed && closesPeer(head) && this.#elsewhere(isUnsent(head))) return false;
+    this.side.answered(this, head);
     if (this.#retrying !== null) {
       if (this.#retriesHead(this.#retrying, head, last)) return false;
       if (this.#heldHead !== null) return true;
@@ -308,6 +309,7 @@ export class Exchange implements PickWaiter, TimedExchange {
 
   /** Everything behind this response's head is no HTTP: the connections are joined. */
   responseTunnel(head: ResponseHead, upstream: UpstreamHttp1): void {
+    this.side.answered(this, head);
     this.#respond(head);
     this.#upstream = null;
     this.#end();
@@ -382,7 +384,6 @@ export class Exchange implements PickWaiter, TimedExchange {
     if (!retrying.takeOne(this.body)) return false;
     this.#account.status = status;
     this.#account.grpcStatus = grpcStatus;
-    this.side.answered(this);
     this.#giveUpTry("");
     this.#resendLater(retrying);
     return true;
@@ -391,10 +392,8 @@ export class Exchange implements PickWaiter, TimedExchange {
   /** Answers in the proxy's own name, or with no more than a code; or sends again by the policy. */
   #failTry(refusal: Refusal, code = 0): void {
     const retrying = this.#retrying;
-    if (
-      retrying?.retriesRefusal(refusal, this.#account.isGrpc) === true &&
-      retrying.takeOne(this.body)
-    ) {
+    const isGrpc = this.#account.isGrpc;
+    if (retrying?.retriesRefusal(refusal, isGrpc) === true && retrying.takeOne(this.body)) {
       this.#resendLater(retrying);
     } else if (code === 0) this.refuse(refusal);
     else this.#cutOff(code);
@@ -474,7 +473,6 @@ export class Exchange implements PickWaiter, TimedExchange {
     if (this.#account.isGrpc && (head.seen & 1 << FieldName.GRPC_STATUS) !== 0) {
       this.#account.grpcStatus = grpcStatusOf(head);
     }
-    this.side.answered(this);
     this.body.drop();
   }
 
@@ -493,6 +491,9 @@ export class Exchange implements PickWaiter, TimedExchange {
   }
 
   #record(error: string): void {
-    if (this.#account.end(error, this.context.nowMs())) this.#retrying?.succeeded();
+    const isGood = this.#account.end(error, this.context.nowMs());
+    if (isGood === null) return;
+    if (error !== "canceled") this.side.judged(this, isGood);
+    if (isGood) this.#retrying?.succeeded();
   }
 }

@@ -124,7 +124,9 @@ export interface HttpSide {
   /** The peer's proxy cannot reach its application; false when there is nowhere else to go. */
   avoid(exchange: Exchange): boolean;
   /** The response's head is here. */
-  answered(exchange: Exchange): void;
+  answered(exchange: Exchange, head: ResponseHead): void;
+  /** The try was good or bad; not told of one that the client has left. */
+  judged(exchange: Exchange, isGood: boolean): void;
   /** The try is over, answered or not; called after each `dispatch` that led to `assign`, or when the
    * client has gone before. */
   settled(exchange: Exchange): void;

@@ -95,6 +95,8 @@ export class InboundHttp implements HttpSide {
 
   answered(): void {}
 
+  judged(): void {}
+
   settled(): void {}
 
   tunneled(abort: (() => void) | null): void {

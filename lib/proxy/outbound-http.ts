@@ -2,7 +2,7 @@
 /** The outbound side of HTTP: an endpoint for each request, by measured latency. */
 
 import type { CloseReason } from "../host/net.ts";
-import type { FieldLines } from "../wire/http/mod.ts";
+import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
 import { pickBackend } from "./backend.ts";
 import type { EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
@@ -11,6 +11,10 @@ import type { Exchange } from "./exchange.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpRoute, HttpSide, Refusal } from "./http-parts.ts";
 import { NO_ENDPOINT } from "./refusals.ts";
+import { retryAfterMs } from "./retry-after.ts";
+
+const TOO_MANY_REQUESTS = 429;
+const UNAVAILABLE = 503;
 import { OutboundEndpoint } from "./outbound-endpoint.ts";
 
 /** The requests of one client connection to one target. */
@@ -85,9 +89,17 @@ export class OutboundHttp implements HttpSide {
     return hasOther(exchange);
   }
 
-  answered(exchange: Exchange): void {
+  answered(exchange: Exchange, head: ResponseHead): void {
     const now = this.#context.nowMs();
-    exchange.endpoint?.measured(now - exchange.queuedAtMs, now);
+    const { endpoint } = exchange;
+    endpoint?.measured(now - exchange.queuedAtMs, now);
+    if (head.status !== TOO_MANY_REQUESTS && head.status !== UNAVAILABLE) return;
+    const delayMs = retryAfterMs(head);
+    if (delayMs > 0) endpoint?.askedToWait(delayMs, now);
+  }
+
+  judged(exchange: Exchange, isGood: boolean): void {
+    exchange.endpoint?.judged(isGood, this.#context.nowMs());
   }
 
   settled(exchange: Exchange): void {

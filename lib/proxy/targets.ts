@@ -19,7 +19,7 @@ import {
   type SocketAddress,
 } from "../mesh/address.ts";
 import type { ClientPolicy, Profile, Route } from "../mesh/policy.ts";
-import { DEFAULT_RETRY_BUDGET } from "../mesh/reliability.ts";
+import { DEFAULT_RETRY_BUDGET, type FailureAccrual } from "../mesh/reliability.ts";
 import type { Labels } from "../telemetry/metric.ts";
 import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
 import {
@@ -261,17 +261,21 @@ class WatchedTarget implements OutboundTarget {
       authority,
       added: isService ? fieldLinesOf([["l5d-dst-canonical", authority]]) : null,
       routeLabels: routeLabels(policy.parent, policy.http.resource),
-      http: this.#balancers(policy.http, "http"),
+      http: this.#balancers(policy.http, "http", policy.accrual),
       opaque: this.#balancers(policy.opaque, "opaque"),
     };
     // Given back only now, so that balancers which stay keep their measurements and connections.
     for (const lease of old) lease.release();
   }
 
-  #balancers({ action }: Route, kind: TrafficKind): WeightedBalancer[] {
+  #balancers(
+    { action }: Route,
+    kind: TrafficKind,
+    accrual?: FailureAccrual,
+  ): WeightedBalancer[] {
     if (action.kind === "fail") return [];
     return action.backends.map((backend) => {
-      const lease = this.#destinations.lease(backend, kind);
+      const lease = this.#destinations.lease(backend, kind, accrual);
       this.#leases.push(lease);
       return { balancer: lease.balancer, weight: backend.weight };
     });
