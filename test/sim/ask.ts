@@ -49,6 +49,14 @@ export interface AskPlan {
   /** What becomes of the server's connection behind the response (HTTP/1). */
   readonly afterwards: "keep" | "announced close" | "silent close";
   readonly trouble: Trouble | null;
+  /** The client does not write HTTP: in place of the head, or in the body. */
+  readonly garbage: "head" | "body" | null;
+  /** Bytes of a field that nobody needs, in both heads. */
+  readonly paddingBytes: number;
+  /** The server does so the first time only. */
+  readonly troubleOnce: boolean;
+  /** The call's status, where it is one of gRPC (HTTP/2). */
+  readonly grpcStatus: number | null;
   /** The client gives up after this time. */
   readonly cancelMs: number | null;
   /** Before it, the client does something else. */
@@ -104,6 +112,9 @@ export class Ask {
   status = 0;
   why = "";
   client = "";
+  /** Times that its route has it sent again, and whether the route limits its time. */
+  retriesMax = 0;
+  timeoutMs = Infinity;
   /** The identity that the server must see; null: none. */
   expectedId: string | null = null;
   /** The request before it on the same connection, which may have taken the connection with it. */
@@ -181,6 +192,16 @@ export class Ledger {
   }
 }
 
+/** What a server does wrong with this attempt. */
+export function troubleOf({ plan }: Ask, attempt: Attempt): Trouble | null {
+  return plan.troubleOnce && attempt.number > 0 ? null : plan.trouble;
+}
+
+/** The field that makes a head large. */
+export function paddingOf({ id, paddingBytes }: AskPlan): string {
+  return `${id}-`.repeat(Math.ceil(paddingBytes / 3)).slice(0, paddingBytes);
+}
+
 /** A request for people. */
 export function describe({ plan }: Ask): string {
   const parts = [`${plan.id}: ${plan.method} ${plan.requestBytes} → ${plan.status}`];
@@ -190,7 +211,12 @@ export function describe({ plan }: Ask): string {
   if (plan.expectContinue) parts.push("expects 100");
   if (plan.early) parts.push("answered early");
   if (plan.afterwards !== "keep") parts.push(plan.afterwards);
-  if (plan.trouble !== null) parts.push(`server: ${plan.trouble}`);
+  if (plan.garbage !== null) parts.push(`garbage as ${plan.garbage}`);
+  if (plan.paddingBytes > 0) parts.push(`${plan.paddingBytes} bytes in heads`);
+  if (plan.grpcStatus !== null) parts.push(`gRPC ${plan.grpcStatus}`);
+  if (plan.trouble !== null) {
+    parts.push(`server: ${plan.trouble}${plan.troubleOnce ? " once" : ""}`);
+  }
   if (plan.cancelMs !== null) parts.push(`given up after ${plan.cancelMs} ms`);
   if (plan.tunnel !== null) parts.push(`tunnel by ${plan.tunnel}`);
   return parts.join(", ");

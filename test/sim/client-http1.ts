@@ -2,7 +2,7 @@
 
 import type { Conn, ConnHandler, Net } from "../../lib/host/net.ts";
 import type { SocketAddress } from "../../lib/mesh/address.ts";
-import { type Ask, type Ledger, requestTag, responseTag } from "./ask.ts";
+import { type Ask, type Ledger, paddingOf, requestTag, responseTag } from "./ask.ts";
 import { type BodyRule, type HeadText, Http1Reader, type Http1Sink } from "./http1-reader.ts";
 import { mismatch } from "./payload.ts";
 import { ReadingHabits, type ReadingPlan } from "./reading.ts";
@@ -296,6 +296,9 @@ export class ClientHttp1 implements Http1Sink {
     const attempt = Number(fields.get("x-attempt"));
     if (!(attempt < ask.attempts.length)) this.#violated(`attempt ${attempt} of ${plan.id}`);
     this.#tag = responseTag(plan.id, attempt);
+    if (plan.garbage !== null && !plan.early) this.#violated(`garbage ${plan.id} was answered`);
+    const padding = plan.tunnel === "upgrade" ? "" : paddingOf(plan);
+    if ((fields.get("x-pad") ?? "") !== padding) this.#violated("another x-pad");
     if (fields.get("x-noise") !== `${this.#tag * 7}`) this.#violated("another x-noise");
     for (const name of fields.keys()) {
       if (name.startsWith("l5d-")) this.#violated(`${name} came to the client`);
@@ -354,18 +357,22 @@ function writeRequest(ask: Ask, writer: Writer): void {
   if (plan.http10) lines.push("connection: keep-alive");
   if (plan.tunnel === "upgrade") lines.push("connection: upgrade", "upgrade: sim");
   if (plan.expectContinue) lines.push("expect: 100-continue");
+  if (plan.paddingBytes > 0) lines.push(`x-pad: ${paddingOf(plan)}`);
+  if (plan.garbage === "head") lines.push("no field at all");
   const hasBody = plan.tunnel === null && (plan.requestBytes > 0 || plan.requestChunked);
   if (hasBody && plan.requestChunked) lines.push("transfer-encoding: chunked");
   else if (hasBody) lines.push(`content-length: ${plan.requestBytes}`);
   writer.text(`${lines.join("\r\n")}\r\n\r\n`);
-  if (hasBody) {
-    writeBody(writer, requestTag(id), plan.requestBytes, {
-      chunked: plan.requestChunked,
-      pieceBytes: plan.requestPieceBytes,
-      pauseMs: plan.requestPauseMs,
-      trailer: plan.requestTrailers ? `x-sum: ${id}\r\n` : "",
-    });
-  }
+  if (!hasBody) return;
+  const until = plan.garbage === "body" ? Math.floor(plan.requestBytes / 2) : undefined;
+  const style = {
+    chunked: plan.requestChunked,
+    pieceBytes: plan.requestPieceBytes,
+    pauseMs: plan.requestPauseMs,
+    trailer: plan.requestTrailers ? `x-sum: ${id}\r\n` : "",
+  };
+  writeBody(writer, requestTag(id), plan.requestBytes, style, until);
+  if (until !== undefined) writer.text("no chunk\r\n");
 }
 
 /** How a body is written. */

@@ -4,7 +4,7 @@ import { asciiBytes } from "../../lib/base/bytes.ts";
 import type { Conn } from "../../lib/host/net.ts";
 import { type FieldLines, fieldLinesOf, type ResponseHead } from "../../lib/wire/http/mod.ts";
 import { ErrorCode, type Http2Events, type Http2Stream } from "../../lib/wire/http2/mod.ts";
-import { type Ask, requestTag, responseTag } from "./ask.ts";
+import { type Ask, paddingOf, requestTag, responseTag } from "./ask.ts";
 import type { ClientPlan, Surroundings } from "./client-http1.ts";
 import {
   CONNECTION_LOST,
@@ -31,6 +31,8 @@ interface Call {
   tag: number;
   received: number;
   hasHead: boolean;
+  /** `grpc-status` of the head. */
+  headStatus: string | null;
 }
 
 /** One client with one connection at a time, and another one when that says goodbye. */
@@ -148,6 +150,7 @@ class Connection implements Http2Program, Http2Events<Call> {
     ask.status = head.status;
     const id = fieldOf(head, "x-id");
     call.isAnswer = id !== null;
+    call.headStatus = fieldOf(head, "grpc-status");
     if (id === null) ask.why = fieldOf(head, "l5d-proxy-error") ?? "";
     else {
       if (id !== `${plan.id}`) this.#violated(`the answer of ${id} for request ${plan.id}`);
@@ -155,6 +158,7 @@ class Connection implements Http2Program, Http2Events<Call> {
       const attempt = Number(fieldOf(head, "x-attempt"));
       if (!(attempt < ask.attempts.length)) this.#violated(`attempt ${attempt} of ${plan.id}`);
       call.tag = responseTag(plan.id, attempt);
+      if ((fieldOf(head, "x-pad") ?? "") !== paddingOf(plan)) this.#violated("another x-pad");
       if (fieldOf(head, "x-noise") !== `${call.tag * 7}`) this.#violated("another x-noise");
       for (let i = 0; i < head.count; i++) {
         if (head.headerName(i).startsWith("l5d-")) this.#violated(`${head.headerName(i)} came`);
@@ -258,6 +262,7 @@ class Connection implements Http2Program, Http2Events<Call> {
       tag: 0,
       received: 0,
       hasHead: false,
+      headStatus: null,
     };
     stream.owner = call;
     const isBare = plan.requestBytes === 0 && !plan.requestTrailers;
@@ -273,6 +278,11 @@ class Connection implements Http2Program, Http2Events<Call> {
     add("x-id", `${plan.id}`);
     add("x-noise", `${plan.id * 13}`);
     add("l5d-client-id", "forged");
+    if (plan.paddingBytes > 0) add("x-pad", paddingOf(plan));
+    if (plan.grpcStatus !== null) {
+      add("content-type", "application/grpc");
+      add("te", "trailers");
+    }
     if (!plan.requestChunked && plan.requestBytes > 0) {
       add("content-length", `${plan.requestBytes}`);
     }
@@ -330,11 +340,17 @@ class Connection implements Http2Program, Http2Events<Call> {
     if (call.received !== expected) {
       this.#violated(`request ${plan.id}: ${call.received} of ${expected} bytes taken for all`);
     }
-    if (plan.responseTrailers && !isBodiless && trailers === null) {
+    if (plan.grpcStatus !== null && plan.responseBytes === 0 && trailers === null) {
+      if (call.headStatus !== `${plan.grpcStatus}`) this.#violated(`a call of ${call.headStatus}`);
+    } else if (plan.responseTrailers && !isBodiless && trailers === null) {
       this.#violated(`request ${plan.id}: no trailers`);
     }
     if (trailers !== null && fieldOf(trailers, "x-sum") !== `${plan.id}`) {
       this.#violated(`request ${plan.id}: other trailers`);
+    }
+    if (trailers !== null && plan.grpcStatus !== null) {
+      const status = fieldOf(trailers, "grpc-status");
+      if (status !== `${plan.grpcStatus}`) this.#violated(`call ${plan.id}: status ${status}`);
     }
     ledger.ended(ask, "answered", `${ask.status} with ${call.received} bytes`);
   }
@@ -351,6 +367,7 @@ export function fieldOf(fields: FieldLines, name: string): string | null {
 }
 
 /** The trailers of a message about that request. */
-export function trailersOf(id: number): FieldLines {
-  return fieldLinesOf([["x-sum", `${id}`]]);
+export function trailersOf(id: number, grpcStatus: number | null = null): FieldLines {
+  const status = grpcStatus === null ? [] : [["grpc-status", `${grpcStatus}`] as const];
+  return fieldLinesOf([["x-sum", `${id}`], ...status]);
 }

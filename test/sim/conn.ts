@@ -54,12 +54,20 @@ export interface Link {
   readonly silentAtByte: number;
 }
 
+/** Bytes that came to somebody and that he has written, all connections together. */
+export interface Flow {
+  came: number;
+  went: number;
+}
+
 /** What an end needs of its network. */
 export interface Habitat {
   readonly world: World;
   readonly certificates: Certificates;
   /** Ends that are not closed. */
   readonly open: Set<SimConn>;
+  /** What an owner has read and written so far. */
+  flowOf(owner: string): Flow;
   /** Whether a handler's call belongs to somebody under test, for the trace. */
   label(conn: SimConn): string;
 }
@@ -88,6 +96,7 @@ export class SimConn implements Conn<unknown> {
   original: SocketAddress | null = null;
   tlsClient: TlsClientOptions | null = null;
   readonly #habitat: Habitat;
+  readonly #flow: Flow;
   #tlsServer: TlsServerOptions | null = null;
   #securing = false;
   readonly #record = new RecordReader();
@@ -109,6 +118,7 @@ export class SimConn implements Conn<unknown> {
   ) {
     this.#habitat = habitat;
     this.owner = owner;
+    this.#flow = habitat.flowOf(owner);
     this.link = link;
     this.remote = addresses.remote;
     this.local = addresses.local;
@@ -137,6 +147,7 @@ export class SimConn implements Conn<unknown> {
     if (took > 0 && this.link.shortWrites > 0 && prng.chance(this.link.shortWrites)) {
       took = prng.below(took + 1);
     }
+    this.#flow.went += took;
     this.#send(bytes, offset, took);
     if (took === length) return took;
     outgoing.isAwaited = true;
@@ -301,6 +312,7 @@ export class SimConn implements Conn<unknown> {
     const { world } = this.#habitat;
     const chunk = this.incoming.take(count, world.prng.chance(0.5));
     this.peer?.roomMade();
+    this.#flow.came += chunk.length;
     this.#note(() => `data ${chunk.length}`);
     this.handler.data(this, chunk);
     const { resetAtByte, silentAtByte } = this.link;
@@ -345,9 +357,14 @@ export class SimConn implements Conn<unknown> {
     if (this.closed) return;
     const { world } = this.#habitat;
     const ready = this.incoming.readable(world.nowMs);
-    // What has arrived may still be read, or not.
-    if (ready > 0 && this.opened && !this.#securing && !this.paused && world.prng.chance(0.5)) {
-      this.#bring(ready);
+    // What has arrived may still be read, though the owner has paused, or not.
+    if (this.opened && !this.#securing && world.prng.chance(0.6)) {
+      if (ready > 0) this.#bring(ready);
+      if (!this.closed && !this.ended && this.incoming.hasEnded(world.nowMs)) {
+        this.ended = true;
+        this.#note(() => "end");
+        this.handler.end(this);
+      }
     }
     this.finish(this.#securing ? "tls" : reason);
   }

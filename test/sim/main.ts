@@ -1,5 +1,6 @@
 /**
- * The simulator by hand: `bun test/sim/main.ts [--seeds N] [--from S] [--nastiness 0–3]` runs many,
+ * The simulator by hand: `bun test/sim/main.ts [--seeds N] [--from S] [--nastiness 0–3] [--until-failure]` runs
+ * many,
  * `bun test/sim/main.ts --seed S` runs one and prints what happened.
  */
 
@@ -38,10 +39,12 @@ for (let seed = from; seed < from + seeds; seed++) {
   answered += result.answered;
   if (result.failure === null) continue;
   failed++;
+  const isLast = process.argv.includes("--until-failure");
   if (failed <= FAILURES_SHOWN) {
     const [first = ""] = result.failure.split("\n    at", 1);
     console.log(`seed ${seed} (nastiness ${result.nastiness}): ${first}`);
   }
+  if (isLast) break;
 }
 const seconds = (performance.now() - began) / 1_000;
 console.log(

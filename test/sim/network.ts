@@ -12,7 +12,7 @@ import type {
   Net,
 } from "../../lib/host/net.ts";
 import type { SocketAddress } from "../../lib/mesh/address.ts";
-import { type Habitat, type Link, SimConn } from "./conn.ts";
+import { type Flow, type Habitat, type Link, SimConn } from "./conn.ts";
 import { Certificates } from "./tls.ts";
 import type { World } from "./world.ts";
 
@@ -91,6 +91,7 @@ export class Network implements Habitat {
   readonly open: Set<SimConn> = new Set();
   readonly #weather: NetworkWeather;
   readonly #pods = new Map<string, Pod>();
+  readonly #flows = new Map<string, Flow>();
   #port = 30_000;
 
   constructor(world: World, weather: NetworkWeather) {
@@ -106,6 +107,12 @@ export class Network implements Habitat {
     let pod = this.#pods.get(ip);
     if (pod === undefined) this.#pods.set(ip, pod = new Pod(ip));
     return pod;
+  }
+
+  flowOf(owner: string): Flow {
+    let flow = this.#flows.get(owner);
+    if (flow === undefined) this.#flows.set(owner, flow = { came: 0, went: 0 });
+    return flow;
   }
 
   /** Open ends of one program. */

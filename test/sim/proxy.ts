@@ -7,6 +7,7 @@ import type {
   ClientMatch,
   ClientPolicy,
   PortProtocol,
+  Route,
   ServerPolicy,
 } from "../../lib/mesh/policy.ts";
 import { Balancer, type EndpointState } from "../../lib/proxy/balance.ts";
@@ -90,7 +91,13 @@ export class Target implements OutboundTarget {
   readonly opaqueBackends;
   users = 0;
 
-  constructor(world: World, address: SocketAddress, protocol: PortProtocol, kind: string) {
+  constructor(
+    world: World,
+    address: SocketAddress,
+    protocol: PortProtocol,
+    kind: string,
+    more: Pick<Route, "retry" | "timeouts"> = {},
+  ) {
     this.address = address;
     this.authority = formatAddress(address);
     this.balancer = new BookedBalancer({
@@ -106,7 +113,8 @@ export class Target implements OutboundTarget {
     const isService = kind === "Service";
     this.added = isService ? fieldLinesOf([["l5d-dst-canonical", this.authority]]) : null;
     const parent = { ...resource, kind };
-    this.policy = { protocol, detectTimeoutMs: 10_000, http: route, opaque: route, parent };
+    const http = { ...route, ...more };
+    this.policy = { protocol, detectTimeoutMs: 10_000, http, opaque: route, parent };
   }
 
   add(endpoint: Endpoint): void {

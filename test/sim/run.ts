@@ -1,6 +1,7 @@
 /** Runs a scenario to its end and looks whether everything holds that must hold. */
 
-import { REPLAY_BYTES_MAX } from "../../lib/base/limits.ts";
+import { REPLAY_BYTES_MAX, STREAM_WINDOW_BYTES } from "../../lib/base/limits.ts";
+import { READ_AHEAD_BYTES } from "../../lib/proxy/context.ts";
 import { type Ask, describe } from "./ask.ts";
 import type { SimProxy } from "./proxy.ts";
 import { makeScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
@@ -12,6 +13,8 @@ const DEADLINE_MS = 2_000_000;
 const IDLE_MS = 500_000;
 /** A connection counts as broken for so long, beside the time that news takes. */
 const FAULT_LASTS_MS = 2_000;
+/** Bytes of one request or its response that a proxy may hold: a stream's window, and a turn's reads. */
+const HELD_BYTES_MAX = STREAM_WINDOW_BYTES + 2 * READ_AHEAD_BYTES;
 /** How long a proxy reads behind its answer. */
 const LINGER_MS = 2_000;
 /** Times that one proxy sends a request. */
@@ -56,7 +59,11 @@ export async function runSeed(options: ScenarioOptions): Promise<Result> {
 
 async function play(scenario: Scenario): Promise<void> {
   const { world, ledger, clients } = scenario;
-  if (!world.runUntil(() => ledger.pending === 0, DEADLINE_MS)) {
+  const isOver = () => {
+    if (scenario.dice.scale === "bulk") checkHeld(scenario);
+    return ledger.pending === 0;
+  };
+  if (!world.runUntil(isOver, DEADLINE_MS)) {
     const waiting = [...ledger.asks.values()].filter((ask) => ask.outcome === null);
     throw new Violation(`waits for ever: ${waiting.map(describe).join("; ")}`);
   }
@@ -78,6 +85,17 @@ async function play(scenario: Scenario): Promise<void> {
   if (scenario.network.open.size > 0) {
     const left = [...scenario.network.open].map((conn) => scenario.network.label(conn));
     throw new Violation(`connections are left: ${left.join(", ")}`);
+  }
+}
+
+/** However large bodies are and however slowly they are read: proxies hold little of them. */
+function checkHeld({ network, outbound, inbound, ledger }: Scenario): void {
+  for (const proxy of [outbound, ...inbound]) {
+    if (proxy === null) continue;
+    const { came, went } = network.flowOf(proxy.name);
+    const held = came - went;
+    if (held <= HELD_BYTES_MAX * ledger.asks.size) continue;
+    throw new Violation(`${proxy.name} holds ${held} bytes of ${ledger.asks.size} requests`);
   }
 }
 
@@ -118,12 +136,14 @@ async function drain({ world }: Scenario, proxy: SimProxy): Promise<void> {
 export function checkAsk(world: World, ask: Ask): void {
   const { attempts, plan, outcome } = ask;
   const taken = attempts.filter((attempt) => !attempt.refused).length;
-  const most = ask.isIdempotent || plan.tunnel === "upgrade" ? TRIES_MAX : 1;
+  const mayRepeat = ask.isIdempotent || plan.tunnel === "upgrade";
+  const most = (mayRepeat ? TRIES_MAX : 1) * (1 + ask.retriesMax);
   if (taken > most) {
     throw new Violation(`request ${describe(ask)} was sent ${taken} times`);
   }
   if (outcome === "answered" && taken === 0) throw new Violation(`nobody answered ${plan.id}`);
   if (outcome === "answered" || outcome === "cancelled") return;
+  if (plan.garbage !== null) return;
   if (plan.cancelMs !== null && plan.trouble === "hang") return;
   if (explanation(world, ask) === null) {
     throw new Violation(`nothing explains why request ${describe(ask)} was ${outcome}: ${ask.why}`);
@@ -133,12 +153,15 @@ export function checkAsk(world: World, ask: Ask): void {
 /** What may have been the reason for a request's failure. */
 function explanation(world: World, ask: Ask): string | null {
   const { behind } = ask;
-  if (behind !== null && behind.saidClose) return "the request before it";
+  if (behind !== null && (behind.saidClose || behind.plan.garbage !== null)) {
+    return "the request before it";
+  }
   // It was answered before it had come: nobody reads the rest, or what is behind it.
   if (behind !== null && wasAnsweredEarly(behind)) return "the request before it";
   if (behind !== null && behind.outcome !== "answered" && behind.outcome !== "refused") {
     return "the request before it";
   }
+  if (ask.endedAtMs - ask.beganAtMs >= ask.timeoutMs) return "a timeout of its route";
   if (wasCutOffWhileSending(ask)) return "it went on sending for too long";
   let refusals = 0;
   for (const fault of world.faults) {

@@ -175,7 +175,8 @@ class Builder {
     const style = this.#style(speech);
     const protocol = this.#protocol(speech, style);
     const address = { ip: "10.43.0.1", port };
-    const target = new Target(this.#world, address, protocol, prng.pick(["Service", "default"]));
+    const kind = prng.pick(["Service", "default"]);
+    const target = new Target(this.#world, address, protocol, kind, this.#dice.route());
     outbound.addTarget(target);
     const hint = prng.chance(0.6) ? "h2" as const : "unknown" as const;
     // Only what is detected can do without: a port that is opaque is so for TLS as well.
@@ -259,9 +260,10 @@ class Builder {
     const { speech, style } = service;
     const target = this.#address(service, isStranger);
     const expectedId = isMeshed && !isStranger ? CLIENT_IDENTITY : null;
-    const asks = Array.from({ length: prng.between(1, 8) }, () => {
+    const asks = Array.from({ length: this.#dice.count() }, () => {
       const ask = this.#ledger.add(this.#dice.ask(speech));
       ask.expectedId = expectedId;
+      if (!isStranger) followRoute(ask, service.target);
       return ask;
     });
     const plan: ClientPlan = {
@@ -283,5 +285,15 @@ class Builder {
   #address(service: Service, isStranger: boolean): SocketAddress {
     if (!isStranger) return service.target.address;
     return this.#prng.pick(service.endpoints).address;
+  }
+}
+
+/** Notes what the route may do to a request. */
+function followRoute(ask: Ask, { policy }: Target): void {
+  const { retry, timeouts } = policy.http;
+  ask.retriesMax = retry?.retriesMax ?? 0;
+  const times = [retry?.tryTimeoutMs, timeouts?.requestMs, timeouts?.responseMs, timeouts?.idleMs];
+  for (const ms of times) {
+    if (ms !== undefined && ms > 0) ask.timeoutMs = Math.min(ask.timeoutMs, ms);
   }
 }

@@ -3,6 +3,7 @@
 import type { Conn, ConnHandler, Listener, Net } from "../../lib/host/net.ts";
 import type { SocketAddress } from "../../lib/mesh/address.ts";
 import { type Ask, type Attempt, type Ledger, requestTag, responseTag } from "./ask.ts";
+import { paddingOf, type Trouble, troubleOf } from "./ask.ts";
 import { writeBody } from "./client-http1.ts";
 import { type BodyRule, type HeadText, Http1Reader, type Http1Sink } from "./http1-reader.ts";
 import { mismatch } from "./payload.ts";
@@ -170,14 +171,15 @@ export class ServerConnection implements Http1Sink {
     const { plan } = ask;
     const { world } = this.server.around;
     const writer = this.#writer;
-    switch (plan.trouble) {
+    const trouble = troubleOf(ask, attempt);
+    switch (trouble) {
       case "hang":
         world.fault(`${this.server.plan.name} never answers`, plan.id);
         return;
       case "reset":
       case "close":
-        world.fault(`${this.server.plan.name}: ${plan.trouble}`, plan.id);
-        this.conn.destroy(plan.trouble === "reset");
+        world.fault(`${this.server.plan.name}: ${trouble}`, plan.id);
+        this.conn.destroy(trouble === "reset");
         return;
       case "malformed":
         world.fault(`${this.server.plan.name} answers nonsense`, plan.id);
@@ -193,11 +195,11 @@ export class ServerConnection implements Http1Sink {
       this.#tunnel(ask, tag);
       return;
     }
-    if (!isBodiless(ask)) this.#writeBody(ask, tag);
+    if (!isBodiless(ask)) this.#writeBody(ask, tag, trouble);
     writer.then(() => this.#answered(ask, attempt)).pump();
   }
 
-  #writeBody(ask: Ask, tag: number): void {
+  #writeBody(ask: Ask, tag: number, trouble: Trouble | null): void {
     const { plan } = ask;
     const { world } = this.server.around;
     const style = {
@@ -206,7 +208,6 @@ export class ServerConnection implements Http1Sink {
       pauseMs: plan.responsePauseMs,
       trailer: plan.responseTrailers ? `x-sum: ${plan.id}\r\n` : "",
     };
-    const { trouble } = plan;
     if (trouble !== "reset within" && trouble !== "close within") {
       writeBody(this.#writer, tag, plan.responseBytes, style);
       return;
@@ -266,6 +267,7 @@ export class ServerConnection implements Http1Sink {
         `x-id: ${plan.id}\r\nx-attempt: ${attempt.number}\r\nx-noise: ${tag * 7}\r\n\r\n`;
     }
     const lines = [`HTTP/${version} ${plan.status} Fine`, `x-id: ${plan.id}`];
+    if (plan.paddingBytes > 0) lines.push(`x-pad: ${paddingOf(plan)}`);
     lines.push(`x-attempt: ${attempt.number}`, `x-noise: ${tag * 7}`, "l5d-sneaky: 1");
     if (plan.tunnel !== null) return `${lines.join("\r\n")}\r\n\r\n`;
     if (plan.afterwards === "announced close" || plan.framing === "close") {
@@ -287,6 +289,7 @@ export class ServerConnection implements Http1Sink {
       this.#violated(`request ${plan.id} became "${start}"`);
     }
     if (fields.get("x-noise") !== `${plan.id * 13}`) this.#violated("another x-noise");
+    if ((fields.get("x-pad") ?? "") !== paddingOf(plan)) this.#violated("another x-pad");
     if (fields.get("host") !== "web.example") this.#violated(`host ${fields.get("host")}`);
     const { clientId } = this.server.plan;
     const wanted = clientId?.(ask) ?? null;

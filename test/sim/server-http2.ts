@@ -9,7 +9,7 @@ import {
   type Http2Session,
   type Http2Stream,
 } from "../../lib/wire/http2/mod.ts";
-import { type Ask, type Attempt, requestTag, responseTag } from "./ask.ts";
+import { type Ask, type Attempt, paddingOf, requestTag, responseTag, troubleOf } from "./ask.ts";
 import { fieldOf, trailersOf } from "./client-http2.ts";
 import { HTTP2_HANDLER, Http2End, type Http2Program, Setting } from "./http2-end.ts";
 import { mismatch, payload } from "./payload.ts";
@@ -226,7 +226,8 @@ class Connection implements Http2Program, Http2Events<Answer> {
     const { world } = this.server.around;
     const { session } = this.#end;
     const { name } = this.server.plan;
-    switch (plan.trouble) {
+    const trouble = troubleOf(ask, attempt);
+    switch (trouble) {
       case "hang":
         world.fault(`${name} never answers`, plan.id);
         return;
@@ -257,13 +258,14 @@ class Connection implements Http2Program, Http2Events<Answer> {
       sender.endHeaders(stream, false);
     }
     const isBodiless = plan.method === "HEAD" || plan.status === 204 || plan.status === 304;
-    const isBare = isBodiless || (plan.responseBytes === 0 && !plan.responseTrailers);
+    // A call without messages has its status in the head.
+    const hasTrailers = plan.responseTrailers && !isCallWithout(ask);
+    const isBare = isBodiless || (plan.responseBytes === 0 && !hasTrailers);
     if (plan.cancelMs === null) this.#hasServed = true;
     this.#head(stream, ask, attempt, isBare);
     if (isBare) attempt.completeAtMs = this.server.around.world.nowMs;
     else {
       answer.isResponding = true;
-      const { trouble } = plan;
       if (trouble === "reset within" || trouble === "close within" || trouble === "malformed") {
         answer.until = Math.floor(plan.responseBytes * world.prng.float());
       }
@@ -286,6 +288,9 @@ class Connection implements Http2Program, Http2Events<Answer> {
     add("x-attempt", `${attempt.number}`);
     add("x-noise", `${responseTag(plan.id, attempt.number) * 7}`);
     add("l5d-sneaky", "1");
+    if (plan.paddingBytes > 0) add("x-pad", paddingOf(plan));
+    if (plan.grpcStatus !== null) add("content-type", "application/grpc");
+    if (isCallWithout(ask)) add("grpc-status", `${plan.grpcStatus}`);
     const hasFraming = plan.status !== 204 && plan.status !== 304;
     if (plan.framing === "length" && hasFraming) add("content-length", `${plan.responseBytes}`);
     sender.endHeaders(stream, last);
@@ -322,14 +327,15 @@ class Connection implements Http2Program, Http2Events<Answer> {
     if (answer.until < plan.responseBytes) this.#breakOff(stream, answer);
     else if (!stream.localEnded) {
       attempt.completeAtMs = this.server.around.world.nowMs;
-      if (plan.responseTrailers) sender.trailers(stream, trailersOf(plan.id));
+      if (plan.responseTrailers) sender.trailers(stream, trailersOf(plan.id, plan.grpcStatus));
       else sender.data(stream, NOTHING, 0, 0, true, true);
     }
   }
 
-  #breakOff(stream: Http2Stream<Answer>, { ask, sent }: Answer): void {
+  #breakOff(stream: Http2Stream<Answer>, { ask, attempt, sent }: Answer): void {
     const { world } = this.server.around;
-    const { trouble, id, framing } = ask.plan;
+    const { id, framing } = ask.plan;
+    const trouble = troubleOf(ask, attempt);
     const { session } = this.#end;
     if (trouble === "close within") {
       world.fault(`${this.server.plan.name} closes after ${sent} bytes`);
@@ -383,6 +389,7 @@ class Connection implements Http2Program, Http2Events<Answer> {
       this.#violated(`request ${plan.id} became ${method} ${target}`);
     }
     if (fieldOf(head, "x-noise") !== `${plan.id * 13}`) this.#violated("another x-noise");
+    if ((fieldOf(head, "x-pad") ?? "") !== paddingOf(plan)) this.#violated("another x-pad");
     const { clientId } = this.server.plan;
     const wanted = clientId?.(ask) ?? null;
     if (clientId !== null && fieldOf(head, "l5d-client-id") !== wanted) {
@@ -393,6 +400,11 @@ class Connection implements Http2Program, Http2Events<Answer> {
   #violated(what: string): never {
     throw new Violation(`${this.server.plan.name}: ${what}`);
   }
+}
+
+/** A call whose answer has no message. */
+function isCallWithout({ plan }: Ask): boolean {
+  return plan.grpcStatus !== null && plan.responseBytes === 0;
 }
 
 const ACCEPT: ConnHandler<ServerHttp2 | Connection> = {
