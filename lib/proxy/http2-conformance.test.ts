@@ -210,3 +210,12 @@ test("a stream that is refused again and again is a 502: its client must not beg
   expect(seen.filter(({ type }) => type === 1)).toHaveLength(3);
   expect(server.count("inbound_http_errors_total", { error: "i/o" })).toBe(1);
 });
+
+test("a response in a coding that HTTP/2 cannot name is a 502, not garbage", async () => {
+  const { client } = await pairOf(() =>
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+  );
+  const one = speak(client.outbound).send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  await until("an answer", () => one.text.endsWith("\r\n\r\n"));
+  expect(one.text).toStartWith("HTTP/1.1 502 ");
+});

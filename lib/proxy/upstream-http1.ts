@@ -270,6 +270,10 @@ export class UpstreamHttp1 implements Upstream {
     const intake = this.intake;
     const head = this.#head;
     const framer = this.#framer;
+    // HTTP/2 could not say that the body is coded.
+    if (head.hasOtherCodings && exchange.head.http2) {
+      return this.#broken(exchange, "a transfer coding beside chunked");
+    }
     frameResponse(framer, head, exchange.head.method);
     this.#keep = head.persistent() && framer.mode !== BodyMode.UNTIL_CLOSE;
     this.#inBody = true;

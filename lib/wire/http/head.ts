@@ -37,6 +37,8 @@ export class Head extends FieldLines {
   chunked = false;
   /** There is a Transfer-Encoding. */
   hasTransferEncoding = false;
+  /** It names other codings beside chunked; only a response may have them. */
+  hasOtherCodings = false;
   connectionClose = false;
   connectionKeepAlive = false;
   connectionUpgrade = false;
@@ -92,6 +94,7 @@ export class Head extends FieldLines {
     this.contentLength = -1;
     this.chunked = false;
     this.hasTransferEncoding = false;
+    this.hasOtherCodings = false;
     this.connectionClose = false;
     this.connectionKeepAlive = false;
     this.connectionUpgrade = false;

@@ -179,6 +179,7 @@ function noteTransferEncoding(bytes: Uint8Array, head: Head, slot: number): numb
   head.chunked = equalsIgnoreCase(bytes, start, end, CHUNKED);
   if (head.chunked) return 0;
   if (head.isRequest) return Http1Reason.BAD_TRANSFER_ENCODING;
+  head.hasOtherCodings = true;
   // "chunked," is refused too: with an empty element behind it, Node reads the body until close.
   if (end > start && bytes[end - 1] === COMMA) return Http1Reason.BAD_TRANSFER_ENCODING;
   let at = start;

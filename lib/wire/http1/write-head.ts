@@ -34,6 +34,7 @@ const STATUS_11 = asciiBytes("HTTP/1.1 ");
 const MINOR_AT = 7;
 const DIGIT_ONE = 0x31;
 const SPACE = 0x20;
+const ASTERISK = 0x2a;
 const SLASH = 0x2f;
 const COLON = 0x3a;
 
@@ -102,8 +103,11 @@ function writeRequestLine(head: RequestHead, out: ByteBuffer): void {
     out.bytes[out.end++] = SLASH;
     out.bytes[out.end++] = SLASH;
     out.append(bytes, head.authorityStart, head.authorityEnd);
-  }
-  out.append(bytes, head.targetStart, head.targetEnd);
+    // The server as a whole was asked for by its name alone.
+    if (bytes[head.targetStart] !== ASTERISK) {
+      out.append(bytes, head.targetStart, head.targetEnd);
+    }
+  } else out.append(bytes, head.targetStart, head.targetEnd);
   const version = head.originalVersion === 0 ? VERSION_10 : VERSION_11;
   out.append(version, 0, version.length);
   if (!hasAuthority || head.hostStart >= 0) return;

@@ -168,8 +168,6 @@ export function readOriginalProtocol(head: RequestHead): void {
   const end = head.ranges[i * RANGES_PER_HEADER + 3]!;
   if (!startsWithBytes(bytes, start, end, HTTP_1) || end - start < VERSION_BYTES) return;
   head.originalVersion = bytes[start + HTTP_1.length] === 0x30 ? 0 : 1;
-  // The server as a whole has no path to write behind its name (RFC 9112 §3.2.4).
-  if (head.targetForm === TargetForm.ASTERISK) return;
   if (equalsBytes(bytes, start + VERSION_BYTES, end, ABSOLUTE_FORM)) {
     head.targetForm = TargetForm.ABSOLUTE;
   }
