@@ -4,7 +4,7 @@ import { Lab } from "../support/lab.ts";
 import { Mesh } from "../support/mesh.ts";
 import { startEnvoy } from "./envoy.ts";
 import { type Sidecar, startMeshed } from "./meshed.ts";
-import { type DataPlane, Place } from "./place.ts";
+import { type Cores, Place, type TwoHops } from "./place.ts";
 
 /** How scenarios are run. */
 export interface BenchOptions {
@@ -33,27 +33,28 @@ export class Bench {
   }
 
   /** Starts a new pair of proxies of every peer. */
-  async startPlanes(): Promise<DataPlane[]> {
-    const planes: DataPlane[] = [];
+  async startPlanes(): Promise<TwoHops[]> {
+    const planes: TwoHops[] = [];
     for (const peer of this.options.peers) planes.push(await this.startPlane(peer));
     return planes;
   }
 
   /** Starts a new pair of proxies of one peer, between namespaces of their own. */
-  async startPlane(peer: string): Promise<DataPlane> {
-    const number = ++this.#started;
+  async startPlane(peer: string, cores: Cores = 1): Promise<TwoHops> {
+    const number = this.number();
     const place = await Place.start(this.lab, `p${number}`);
     switch (peer) {
       case "none":
         return { name: peer, place, ways: place.direct, proxies: [] };
       case "envoy":
-        return await startEnvoy(place, this.options.envoy);
+        return await startEnvoy(place, this.options.envoy, cores);
       default:
         return await startMeshed(
           place,
           await this.mesh(),
           this.sidecar(peer),
           this.serviceIp(number),
+          cores,
         );
     }
   }
@@ -70,12 +71,17 @@ export class Bench {
     return this.#mesh ??= await Mesh.start(this.lab, this.options.executable);
   }
 
+  /** A number that nothing else has, for names and addresses. */
+  number(): number {
+    return ++this.#started;
+  }
+
   /** The address of a Service by its number. */
   serviceIp(number: number): string {
     return `10.43.${number >> 8}.${number & 0xff}`;
   }
 
-  async stopPlanes(planes: readonly DataPlane[]): Promise<void> {
+  async stopPlanes(planes: readonly TwoHops[]): Promise<void> {
     for (const { place } of planes) await place.stop();
   }
 

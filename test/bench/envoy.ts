@@ -1,5 +1,5 @@
 /**
- * Envoy as the data plane: one process a side, one worker each, mutual TLS 1.3 between them, and over
+ * Envoy as the data plane: one process a side, one worker a core, mutual TLS 1.3 between them, and over
  * it HTTP/2 for all HTTP, which is its best common setting. Towards load and backend it speaks what they
  * speak. Each way has a listener of its own on either side.
  */
@@ -10,9 +10,10 @@ import { makeCertificates } from "./certificates.ts";
 import {
   answers,
   BACKEND_PORTS,
-  type DataPlane,
+  type Cores,
   type Place,
-  PROXY_CORE,
+  proxyCores,
+  type TwoHops,
   type Way,
   WAYS,
   waysTo,
@@ -46,12 +47,16 @@ export function inboundHop(way: Way, node: Node): EnvoyHop {
 }
 
 /** Starts both proxies; load goes to the outbound one by its loopback address. */
-export async function startEnvoy(place: Place, program: string): Promise<DataPlane> {
+export async function startEnvoy(
+  place: Place,
+  program: string,
+  cores: Cores,
+): Promise<TwoHops> {
   const { client, server, lab } = place;
   const inbound = WAYS.map((way) => inboundHop(way, server));
   const outbound = WAYS.map((way) => outboundHop(way, server));
-  const serverProxy = place.keep(startEnvoyProcess(lab, server, program, inbound));
-  const clientProxy = place.keep(startEnvoyProcess(lab, client, program, outbound));
+  const serverProxy = place.keep(startEnvoyProcess(lab, server, program, inbound, cores));
+  const clientProxy = place.keep(startEnvoyProcess(lab, client, program, outbound, cores));
   const ways = waysTo((way) => `127.0.0.1:${outboundHop(way, server).port}`);
   for (const way of WAYS) await answers(client, way, ways[way]);
   return { name: "envoy", place, ways, proxies: [clientProxy, serverProxy] };
@@ -63,6 +68,7 @@ export function startEnvoyProcess(
   node: Node,
   program: string,
   hops: readonly EnvoyHop[],
+  cores: Cores,
 ): Program {
   const folder = `${lab.home}/envoy`;
   if (!existsSync(folder)) {
@@ -72,9 +78,9 @@ export function startEnvoyProcess(
   const config = `${folder}/${node.name}.json`;
   writeFileSync(config, JSON.stringify(bootstrap(hops, folder)));
   return node.start([
-    ...[program, "-c", config, "--concurrency", "1", "--log-level", "error"],
+    ...[program, "-c", config, "--concurrency", String(cores), "--log-level", "error"],
     "--disable-hot-restart",
-  ], { core: PROXY_CORE });
+  ], { core: proxyCores(cores) });
 }
 
 function bootstrap(hops: readonly EnvoyHop[], folder: string): unknown {

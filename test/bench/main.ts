@@ -12,7 +12,11 @@
 import { parseArgs } from "node:util";
 import { enterLab, insideLab } from "../support/lab.ts";
 import { Bench } from "./bench.ts";
+import { bulk } from "./scenario/bulk.ts";
+import { chain } from "./scenario/chain.ts";
 import { closedLoop } from "./scenario/closed-loop.ts";
+import { newConnections } from "./scenario/connections.ts";
+import { cores } from "./scenario/cores.ts";
 import { memoryUse } from "./scenario/memory.ts";
 import { openLoop } from "./scenario/open-loop.ts";
 import { installEnvoy, installVegeta, missingPackages } from "./tools.ts";
@@ -21,6 +25,10 @@ const SCENARIOS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   "closed-loop": closedLoop,
   memory: memoryUse,
   "open-loop": openLoop,
+  chain,
+  connections: newConnections,
+  bulk,
+  cores,
 };
 
 const { values, positionals } = parseArgs({

@@ -9,9 +9,10 @@ import type { Mesh, PodSpec } from "../support/mesh.ts";
 import {
   answers,
   BACKEND_PORTS,
-  type DataPlane,
+  type Cores,
   type Place,
-  PROXY_CORE,
+  proxyCores,
+  type TwoHops,
   WAYS,
   waysTo,
 } from "./place.ts";
@@ -28,7 +29,8 @@ export async function startMeshed(
   mesh: Mesh,
   sidecar: Sidecar,
   serviceIp: string,
-): Promise<DataPlane> {
+  cores: Cores,
+): Promise<TwoHops> {
   const { name } = place;
   const port = BACKEND_PORTS.http1;
   const server: PodSpec = {
@@ -49,8 +51,8 @@ export async function startMeshed(
     })),
     annotations: OPAQUE,
   });
-  const serverProxy = place.keep(await join(mesh, server, sidecar));
-  const clientProxy = place.keep(await join(mesh, client, sidecar));
+  const serverProxy = place.keep(await join(mesh, server, sidecar, cores));
+  const clientProxy = place.keep(await join(mesh, client, sidecar, cores));
   const ways = waysTo((way) => `${serviceIp}:${BACKEND_PORTS[way]}`);
   for (const way of WAYS) await answers(place.client, way, ways[way]);
   return {
@@ -62,11 +64,16 @@ export async function startMeshed(
 }
 
 /** Adds a pod to the mesh with a sidecar that is ready, and redirects its traffic. */
-export async function join(mesh: Mesh, pod: PodSpec, sidecar: Sidecar): Promise<Program> {
+export async function join(
+  mesh: Mesh,
+  pod: PodSpec,
+  sidecar: Sidecar,
+  cores: Cores,
+): Promise<Program> {
   mesh.pod(pod);
-  const proxy = sidecar === "malla"
-    ? await mesh.startProxy(pod, PROXY_CORE)
-    : await mesh.startPeer(pod, sidecar.stock, PROXY_CORE);
+  const launch = await mesh.launcher(pod, sidecar === "malla" ? undefined : sidecar.stock);
+  const proxy = launch(proxyCores(cores), { LINKERD2_PROXY_CORES: String(cores) });
+  await mesh.proxyReady(pod);
   mesh.redirect(pod.node, sidecar === "malla" ? "marked" : "unmarked");
   return proxy;
 }

@@ -6,10 +6,16 @@ import { type Lab, type Node, type Program, until } from "../support/lab.ts";
 /** nginx as root would change its group, which a user namespace of one user refuses. */
 const UNPRIVILEGED = "unshare --user --map-user=1000 --map-group=1000".split(" ");
 
-/** Proxies have a core of their own; load and backends share the other. */
-export const PROXY_CORE = 0;
-/** See `PROXY_CORE`. */
+/** Load and backends share a core; proxies have the other one. */
 export const LOAD_CORE = 1;
+
+/** How many cores each proxy of a plane uses; with two, the load's is one of them. */
+export type Cores = 1 | 2;
+
+/** Where proxies run, as taskset wants it. */
+export function proxyCores(cores: Cores): string {
+  return cores === 1 ? "0" : "0,1";
+}
 
 /** How load travels: what a proxy sees of it. */
 export type Way = "http1" | "http2" | "opaque";
@@ -35,18 +41,29 @@ export function waysTo(address: (way: Way) => string): Readonly<Record<Way, stri
   return { http1: address("http1"), http2: address("http2"), opaque: address("opaque") };
 }
 
-/** A data plane under load. */
-export interface DataPlane {
+/** What a load generator and its reader need of where a data plane runs. */
+export interface Ground {
+  readonly lab: Lab;
+  /** Unlike any other's: files are named by it. */
   readonly name: string;
-  readonly place: Place;
+  readonly client: Node;
+}
+
+/** A data plane under load. */
+export interface DataPlane<G extends Ground = Ground> {
+  readonly name: string;
+  readonly place: G;
   /** Where load in the client's namespace sends, as `host:port`. */
   readonly ways: Readonly<Record<Way, string>>;
-  /** The client's proxy, then the server's; none for the direct way. */
+  /** The client's proxy, then the others; none for the direct way. */
   readonly proxies: readonly Program[];
 }
 
+/** Two hops: a client's proxy and a server's. */
+export type TwoHops = DataPlane<Place>;
+
 /** One data plane's own pair of namespaces, with backends in the server's. */
-export class Place {
+export class Place implements Ground {
   readonly lab: Lab;
   readonly name: string;
   readonly client: Node;
@@ -94,14 +111,14 @@ export function startBackends(lab: Lab, node: Node, name: string): Program[] {
     ...["nghttpd", "--no-tls", "-n", "1", "-m", "1000", "-d", files],
     ...[`--mime-types-file=${files}/types`, "--trailer=grpc-status: 0", String(http2)],
   ], { core: LOAD_CORE });
-  return [startNginx(lab, node, name, listen), nghttpd];
+  return [startNginx(lab, node, name, `server { ${listen} }`), nghttpd];
 }
 
-/** Starts nginx in a node with one worker and one server, whose directives are given. */
-export function startNginx(lab: Lab, node: Node, name: string, server: string): Program {
+/** Starts nginx in a node with one worker; what stands in `http` besides the usual is given. */
+export function startNginx(lab: Lab, node: Node, name: string, http: string): Program {
   const home = `${lab.home}/nginx-${name}`;
   mkdirSync(home, { recursive: true });
-  writeFileSync(`${home}/nginx.conf`, nginxConfig(home, server));
+  writeFileSync(`${home}/nginx.conf`, nginxConfig(home, http));
   const nginx = ["nginx", "-c", `${home}/nginx.conf`, "-e", `${home}/error.log`];
   return node.start([...UNPRIVILEGED, ...nginx], { core: LOAD_CORE });
 }
@@ -127,7 +144,7 @@ function makeFiles(home: string): string {
   return folder;
 }
 
-function nginxConfig(home: string, server: string): string {
+function nginxConfig(home: string, http: string): string {
   return `daemon off; master_process off; worker_processes 1; pid ${home}/nginx.pid;
 error_log ${home}/error.log warn; worker_rlimit_nofile 16384;
 events { worker_connections 8192; }
@@ -135,7 +152,7 @@ http {
   access_log off; keepalive_requests 100000000; keepalive_timeout 600s; sendfile on;
   client_body_temp_path ${home}/body; proxy_temp_path ${home}/proxy;
   fastcgi_temp_path ${home}/fastcgi; uwsgi_temp_path ${home}/uwsgi; scgi_temp_path ${home}/scgi;
-  server { ${server} }
+  ${http}
 }
 `;
 }

@@ -64,9 +64,14 @@ export async function interleave<P extends { readonly name: string }>(
   return samples;
 }
 
-/** A table in Markdown, under a title. */
-export function table(title: string, samples: Samples, columns: readonly Column[]): string {
-  const baselines = BASELINES.filter((name) => samples.has(name));
+/** A table in Markdown, under a title, with ratios to those of the baselines that were measured. */
+export function table(
+  title: string,
+  samples: Samples,
+  columns: readonly Column[],
+  against: readonly string[] = BASELINES,
+): string {
+  const baselines = against.filter((name) => samples.has(name));
   const head = ["data plane"];
   for (const { title, ratio } of columns) {
     head.push(title, ...(ratio ? baselines.map((name) => `× ${name}`) : []));

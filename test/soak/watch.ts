@@ -35,14 +35,21 @@ export class Watch {
     return readdirSync(`/proc/${this.#pid}/fd`).length;
   }
 
-  /** Megabytes a minute by which private memory rises after a time (least squares); NaN without looks. */
-  slope(afterMinutes: number): number {
+  /**
+   * Megabytes a minute by which private memory rises after a time (least squares), and the standard
+   * error of that: between two collections a heap goes up and down by more than a leak adds in minutes.
+   */
+  rise(afterMinutes: number): { readonly perMinute: number; readonly error: number } {
     const looks = this.#looks.filter(({ minutes }) => minutes >= afterMinutes);
-    const mean = (of: (look: Look) => number) =>
-      looks.reduce((sum, look) => sum + of(look), 0) / looks.length;
-    const [x, y] = [mean((look) => look.minutes), mean((look) => look.privateMb)];
-    const covariance = mean((look) => (look.minutes - x) * (look.privateMb - y));
-    return covariance / mean((look) => (look.minutes - x) ** 2);
+    const sum = (of: (look: Look) => number) => looks.reduce((total, look) => total + of(look), 0);
+    const count = looks.length;
+    const x = sum((look) => look.minutes) / count;
+    const y = sum((look) => look.privateMb) / count;
+    const spread = sum((look) => (look.minutes - x) ** 2);
+    const perMinute = sum((look) => (look.minutes - x) * (look.privateMb - y)) / spread;
+    const rest = (look: Look) => look.privateMb - y - perMinute * (look.minutes - x);
+    const error = Math.sqrt(sum((look) => rest(look) ** 2) / (count - 2) / spread);
+    return { perMinute, error };
   }
 
   /** A line for people: memory every so often, from the start to the end. */

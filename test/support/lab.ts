@@ -36,8 +36,8 @@ export function enterLab(script: string, args: readonly string[]): number {
 /** How a program is started in a node. */
 export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** CPU core to pin to; absent: any. */
-  readonly core?: number;
+  /** CPU core to pin to, or several as `0,1`; absent: any. */
+  readonly core?: number | string;
   /** Where standard output and error go; absent: they are kept for `output()`. */
   readonly log?: "inherit";
 }

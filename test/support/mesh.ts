@@ -16,7 +16,7 @@ import {
 } from "../../lib/pki/issuer.ts";
 import { generateKey } from "../../lib/pki/key.ts";
 import { fromPem, toPemChain } from "../../lib/pki/pem.ts";
-import { type Lab, type Node, type Program, until } from "./lab.ts";
+import { type Lab, type Node, type Program, type StartOptions, until } from "./lab.ts";
 
 const DAY_MS = 86_400_000;
 const NAMESPACE = "malla";
@@ -48,7 +48,10 @@ export interface ServiceSpec {
 }
 
 /** Starts a prepared proxy, on a core of its own if one is named. */
-export type Launch = (core?: number, env?: Readonly<Record<string, string>>) => Program;
+export type Launch = (
+  core?: StartOptions["core"],
+  env?: Readonly<Record<string, string>>,
+) => Program;
 
 /** What may be different in a mesh. */
 export interface MeshOptions {
@@ -225,16 +228,24 @@ export class Mesh {
   }
 
   /** Starts our proxy for a pod and waits until it is ready. */
-  async startProxy(pod: PodSpec, core?: number): Promise<Program> {
+  async startProxy(pod: PodSpec, core?: StartOptions["core"]): Promise<Program> {
     return await this.#startJoined(pod, await this.launcher(pod), core);
   }
 
   /** Starts any proxy of the contract for a pod and waits until it is ready. */
-  async startPeer(pod: PodSpec, program: string, core?: number): Promise<Program> {
+  async startPeer(
+    pod: PodSpec,
+    program: string,
+    core?: StartOptions["core"],
+  ): Promise<Program> {
     return await this.#startJoined(pod, await this.launcher(pod, program), core);
   }
 
-  async #startJoined(pod: PodSpec, launch: Launch, core: number | undefined): Promise<Program> {
+  async #startJoined(
+    pod: PodSpec,
+    launch: Launch,
+    core: StartOptions["core"],
+  ): Promise<Program> {
     const program = launch(core);
     await this.proxyReady(pod);
     return program;

@@ -13,7 +13,7 @@ import type { Bench } from "../bench.ts";
 import { ENVOY_ADMIN_PORT, inboundHop, startEnvoyProcess } from "../envoy.ts";
 import { type HoldOptions, startHolding } from "../load/hold.ts";
 import { runWrk } from "../load/wrk.ts";
-import { BACKEND_PORTS, type DataPlane, type Place, PROXY_CORE } from "../place.ts";
+import { BACKEND_PORTS, type Place, proxyCores, type TwoHops } from "../place.ts";
 import { type Column, interleave, type Sample, table } from "../sample.ts";
 
 const BUSY_CONNECTIONS = 128;
@@ -86,7 +86,7 @@ async function measure(bench: Bench, peer: string): Promise<Sample> {
 }
 
 /** A third proxy of the plane's kind, in a namespace of its own, asked every millisecond. */
-async function execToReady(bench: Bench, { name, place }: DataPlane): Promise<number> {
+async function execToReady(bench: Bench, { name, place }: TwoHops): Promise<number> {
   const node = bench.lab.node(`${place.name}-start`);
   const ready = `http://${node.ip}:${name === "envoy" ? ENVOY_ADMIN_PORT : 4191}/ready`;
   const launch = await launcher(bench, name, { name: node.name, node, port: 9, labels: {} });
@@ -105,13 +105,13 @@ async function launcher(bench: Bench, peer: string, pod: PodSpec): Promise<() =>
   const { lab, options } = bench;
   const { node } = pod;
   if (peer === "envoy") {
-    return () => startEnvoyProcess(lab, node, options.envoy, [inboundHop("http1", node)]);
+    return () => startEnvoyProcess(lab, node, options.envoy, [inboundHop("http1", node)], 1);
   }
   const mesh = await bench.mesh();
   mesh.pod(pod);
   const sidecar = bench.sidecar(peer);
   const launch = await mesh.launcher(pod, sidecar === "malla" ? undefined : sidecar.stock);
-  return () => launch(PROXY_CORE);
+  return () => launch(proxyCores(1));
 }
 
 async function isReady(url: string): Promise<boolean> {
@@ -133,7 +133,7 @@ interface Held {
   readonly options: Omit<HoldOptions, "connections">;
 }
 
-async function heldConnections(plane: DataPlane, held: Held): Promise<number> {
+async function heldConnections(plane: TwoHops, held: Held): Promise<number> {
   const { place, proxies } = plane;
   const pid = proxies[held.proxy]?.pid ?? 0;
   const first = await startHolding(place, held.from, { ...held.options, connections: held.first });
@@ -146,7 +146,7 @@ async function heldConnections(plane: DataPlane, held: Held): Promise<number> {
   return (after.privateMb - before.privateMb) * 1024 / held.more;
 }
 
-function clientConnection(plane: DataPlane): Omit<HoldOptions, "connections"> {
+function clientConnection(plane: TwoHops): Omit<HoldOptions, "connections"> {
   const [ip = "", port = ""] = plane.ways.http1.split(":");
   return { address: { ip, port: Number(port) }, hello: request().toHex() };
 }
@@ -154,7 +154,7 @@ function clientConnection(plane: DataPlane): Omit<HoldOptions, "connections"> {
 /** One request by HTTP/2, as a peer's proxy would send it; a mesh's begins with the transport header. */
 async function peerConnection(
   bench: Bench,
-  { name, place }: DataPlane,
+  { name, place }: TwoHops,
 ): Promise<Omit<HoldOptions, "connections">> {
   const http2 = [...hello(), ...frame(1, 5, 1, GET_BLOCK)];
   if (name === "envoy") {
@@ -187,7 +187,7 @@ function request(): Uint8Array {
 }
 
 /** Just before the load ends. */
-async function whileBusy(plane: DataPlane, seconds: number): Promise<Memory> {
+async function whileBusy(plane: TwoHops, seconds: number): Promise<Memory> {
   const load = runWrk(plane, { connections: BUSY_CONNECTIONS, seconds });
   await Bun.sleep(seconds * 900);
   const busy = largest(plane);
@@ -196,7 +196,7 @@ async function whileBusy(plane: DataPlane, seconds: number): Promise<Memory> {
 }
 
 /** Of the plane's proxies the one with more private memory. */
-function largest({ proxies }: DataPlane): Memory {
+function largest({ proxies }: TwoHops): Memory {
   const all = proxies.map(({ pid }) => memory(pid));
   return all.reduce((most, one) => one.privateMb > most.privateMb ? one : most);
 }
