@@ -25,7 +25,7 @@ import {
 import { Channel } from "../lib/contract/channel.ts";
 import { createCertifier } from "../lib/contract/client.ts";
 import { type ControlServer, serveControl } from "../lib/contract/server.ts";
-import { AnnotationProblems, Control, INDEXED_KINDS } from "../lib/control/mod.ts";
+import { AnnotationProblems, Control, INDEXED_KINDS, UnservedReport } from "../lib/control/mod.ts";
 import { createBunNet } from "../lib/host/bun-net.ts";
 import { systemClock } from "../lib/host/clock.ts";
 import { resolveHost } from "../lib/host/dns.ts";
@@ -36,6 +36,10 @@ import { serveWeb, type WebServer } from "../lib/host/web-server.ts";
 import { formatAddress, isLoopback, type SocketAddress } from "../lib/mesh/address.ts";
 import { identityName } from "../lib/mesh/identity.ts";
 import { startCertificateLoop } from "../lib/pki/certificate-loop.ts";
+import { clusterAccess } from "../lib/source/kube/access.ts";
+import { KubeClient } from "../lib/source/kube/client.ts";
+import { EventRecorder } from "../lib/source/kube/events.ts";
+import { Leadership } from "../lib/source/kube/lease.ts";
 import type { SourceWatcher } from "../lib/source/mod.ts";
 import { openSource } from "../lib/source/open.ts";
 import { problemLog } from "../lib/source/problem-log.ts";
@@ -44,6 +48,9 @@ import { type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
 import { DEFAULT_OPAQUE_PORTS } from "../lib/mesh/port-range.ts";
 import { loggerOf, readSettingsText, runMode } from "./settings-mode.ts";
+
+/** The controller's Deployment and Lease. */
+const CONTROLLER = "malla-controller";
 
 /** The identity service's port where no address is given. */
 const IDENTITY_PORT = 8080;
@@ -103,6 +110,18 @@ export const controllerSettings = defineSettings("controller", {
     help: "The token that proves who this process is; read again for each certificate.",
   },
   ...trustAnchorSettings,
+  acceptUnservedPolicy: {
+    flag: "accept-unserved-policy",
+    type: boolean(),
+    default: "false",
+    help: "Whether pods are open although objects select them that Malla does not serve yet.",
+  },
+  podName: {
+    env: "HOSTNAME",
+    type: nonEmpty(),
+    default: "controller",
+    help: "This replica's name.",
+  },
   plaintext: {
     env: "MALLA_PLAINTEXT",
     flag: "plaintext",
@@ -132,13 +151,18 @@ async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
   try {
     const control = new Control(settings, (call) => systemClock.afterTurn(call));
     const servers: ControlServer[] = [];
-    const admin = serveAdmin(settings.adminListen, control, servers);
+    const registry = new Registry();
+    const admin = serveAdmin(settings.adminListen, registry, control, servers);
     ends.push(() => admin.stop());
     const { ip } = settings.adminListen;
     log.info("admin endpoints", { address: formatAddress({ ip, port: admin.port }) });
     const source = await openSource({ ...settings, env: environment(), random: Math.random });
-    const watch = await source.watch(new Set(INDEXED_KINDS), watcherOf(control, log, source.name));
+    const kinds = INDEXED_KINDS.filter((kind) =>
+      kind !== "Server" || !settings.acceptUnservedPolicy
+    );
+    const watch = await source.watch(new Set(kinds), watcherOf(control, log, source.name));
     ends.push(() => watch.stop());
+    if (settings.source.kind === "kube") ends.push(await startReport(settings, log, registry));
     const certificate = openCertificate(settings, log);
     ends.push(() => certificate.stop());
     const tls = await Promise.race([certificate.first, stopping.promise.then(() => undefined)]);
@@ -158,12 +182,58 @@ async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
   }
 }
 
+/** Begins to tell of objects that are not served; returns how to end that. */
+async function startReport(
+  settings: ControllerSettings,
+  log: Logger,
+  registry: Registry,
+): Promise<() => Promise<void>> {
+  const client = new KubeClient(await clusterAccess(settings.kubeconfig, environment()));
+  const gauge = registry.gauge("malla_control_unserved_objects", "Objects that are not served.");
+  const source = { component: CONTROLLER, instance: settings.podName };
+  const recorder = new EventRecorder(client, systemClock, source, (thrown) => {
+    log.warn("cannot write an event", { error: describeError(thrown) });
+  });
+  const leadership = new Leadership({
+    client,
+    clock: systemClock,
+    namespace: settings.controlPlaneNamespace,
+    lease: CONTROLLER,
+    holder: settings.podName,
+    changed(leads) {
+      log.info(leads ? "leads" : "does not lead any more");
+      if (leads) report.look();
+    },
+    failed: (reason) => log.warn("cannot take part in the election", { reason }),
+  });
+  let counted = new Map<string, number>();
+  const report = new UnservedReport({
+    client,
+    clock: systemClock,
+    log,
+    recorder,
+    leads: () => leadership.leads(),
+    accepted: settings.acceptUnservedPolicy,
+    counted(kinds) {
+      for (const kind of counted.keys()) gauge.with({ kind }).set(0);
+      for (const [kind, count] of kinds) gauge.with({ kind }).set(count);
+      counted = new Map(kinds);
+    },
+  });
+  leadership.start();
+  report.start();
+  return async () => {
+    report.stop();
+    await leadership.stop();
+  };
+}
+
 function serveAdmin(
   address: SocketAddress,
+  registry: Registry,
   control: Control,
   servers: readonly ControlServer[],
 ): WebServer {
-  const registry = new Registry();
   const objects = registry.gauge("malla_control_objects", "Objects in the index.");
   const watches = registry.gauge("malla_control_watches", "Watches that are served now.");
   const topics = registry.gauge("malla_control_topics", "Different answers that are watched.");

@@ -5,11 +5,14 @@
 
 import {
   type EndpointSlice,
+  type LabelSelector,
   type Namespace,
   type Pod,
   type Probe,
+  type Server,
   type Service,
   SERVICE_NAME_LABEL,
+  type StringMap,
 } from "../source/objects.ts";
 import { knownPortRanges, type PortRange } from "../mesh/port-range.ts";
 import { type InboundPolicy, inboundPolicy } from "../mesh/policy.ts";
@@ -51,6 +54,7 @@ export interface PodFacts {
   readonly identityPorts: readonly PortRange[];
   readonly inboundPolicy?: InboundPolicy;
   readonly probes: readonly ProbeFact[];
+  readonly labels: StringMap;
   /** To tell apart two pods of one address: the younger has it, the other is on its way out. */
   readonly createdAt: string;
 }
@@ -99,6 +103,13 @@ export interface SliceFacts {
   readonly members: readonly SliceMember[];
 }
 
+/** A server of pods: it is not served, so that all we need is whom it selects. */
+export interface ServerFacts {
+  readonly namespace: string;
+  readonly name: string;
+  readonly pods: LabelSelector;
+}
+
 /** A namespace. */
 export interface NamespaceFacts {
   readonly name: string;
@@ -129,6 +140,7 @@ export function podFacts(pod: Pod): PodFacts {
     identityPorts: knownPortRanges(annotations[REQUIRE_IDENTITY_PORTS] ?? "", named),
     ...present("inboundPolicy", inboundPolicy(annotations[DEFAULT_INBOUND_POLICY])),
     probes: probeFacts(pod, named),
+    labels,
     createdAt: pod.metadata.creationTimestamp ?? "",
   };
 }
@@ -185,6 +197,12 @@ export function sliceFacts(slice: EndpointSlice): SliceFacts | undefined {
   const ports = slice.ports.filter(({ protocol }) => (protocol ?? "TCP") === "TCP")
     .map(({ name, port }) => ({ name, ...present("port", port) }));
   return { namespace, name: slice.metadata.name, service, ports, members };
+}
+
+/** The facts of a server; undefined for one of workloads outside of the cluster. */
+export function serverFacts({ metadata, spec }: Server): ServerFacts | undefined {
+  if (spec.podSelector === undefined) return undefined;
+  return { namespace: metadata.namespace, name: metadata.name, pods: spec.podSelector };
 }
 
 /** The facts of a namespace. */

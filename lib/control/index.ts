@@ -14,6 +14,8 @@ import {
   namespaceFacts,
   type PodFacts,
   podFacts,
+  type ServerFacts,
+  serverFacts,
   type ServiceFacts,
   serviceFacts,
   type SliceFacts,
@@ -27,6 +29,8 @@ export interface View {
   service(namespace: string, name: string): ServiceFacts | undefined;
   /** The slices of a service, in the order of their names. */
   slices(namespace: string, service: string): readonly SliceFacts[];
+  /** The servers of a namespace, in the order of their names. */
+  servers(namespace: string): readonly ServerFacts[];
   serviceAt(ip: string): ServiceFacts | undefined;
   podAt(ip: string): PodFacts | undefined;
 }
@@ -40,11 +44,12 @@ export const keyOf = {
   pod: (namespace: string, name: string): string => `pod ${namespace}/${name}`,
   service: (namespace: string, name: string): string => `service ${namespace}/${name}`,
   slices: (namespace: string, service: string): string => `slices ${namespace}/${service}`,
+  servers: (namespace: string): string => `servers ${namespace}`,
   ip: (ip: string): string => `ip ${ipKey(ip)}`,
 } as const;
 
 /** The kinds that the index is made of. */
-export const INDEXED_KINDS = ["Namespace", "Pod", "Service", "EndpointSlice"] as const;
+export const INDEXED_KINDS = ["Namespace", "Pod", "Service", "EndpointSlice", "Server"] as const;
 
 /** Holds all facts. One owner feeds it; it calls `touched` before `apply` or `delete` returns. */
 export class Index implements View {
@@ -53,6 +58,7 @@ export class Index implements View {
   readonly #pods = new Map<string, PodFacts>();
   readonly #services = new Map<string, ServiceFacts>();
   readonly #slices = new Map<string, SliceFacts>();
+  readonly #servers = new Map<string, Map<string, ServerFacts>>();
   readonly #slicesByService = new Map<string, Map<string, SliceFacts>>();
   readonly #podsByIp = new AddressMap<PodFacts>();
   readonly #servicesByIp = new AddressMap<ServiceFacts>();
@@ -73,6 +79,8 @@ export class Index implements View {
         return this.#setService(keyOf.service(namespace, name), serviceFacts(object));
       case "EndpointSlice":
         return this.#setSlice(`${namespace}/${name}`, sliceFacts(object));
+      case "Server":
+        return this.#setServer(namespace, name, serverFacts(object));
       default:
         return;
     }
@@ -90,6 +98,8 @@ export class Index implements View {
         return this.#setService(keyOf.service(namespace, name), undefined);
       case "EndpointSlice":
         return this.#setSlice(`${namespace}/${name}`, undefined);
+      case "Server":
+        return this.#setServer(namespace, name, undefined);
       default:
         return;
     }
@@ -113,6 +123,11 @@ export class Index implements View {
     return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  servers(namespace: string): readonly ServerFacts[] {
+    const found = [...this.#servers.get(namespace)?.values() ?? []];
+    return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
   serviceAt(ip: string): ServiceFacts | undefined {
     return this.#servicesByIp.owner(ip, (a, b) => compare(nameOf(b), nameOf(a)));
   }
@@ -131,6 +146,7 @@ export class Index implements View {
       Pod: this.#pods.size,
       Service: this.#services.size,
       EndpointSlice: this.#slices.size,
+      Server: [...this.#servers.values()].reduce((sum, { size }) => sum + size, 0),
     };
   }
 
@@ -168,6 +184,14 @@ export class Index implements View {
       else this.#slicesByService.delete(group);
       this.#touched(group);
     }
+  }
+
+  #setServer(namespace: string, name: string, next: ServerFacts | undefined): void {
+    const servers = this.#servers.get(namespace) ?? new Map<string, ServerFacts>();
+    if (!replace(servers, name, next)) return;
+    if (servers.size > 0) this.#servers.set(namespace, servers);
+    else this.#servers.delete(namespace);
+    this.#touched(keyOf.servers(namespace));
   }
 
   #touchIps(...lists: readonly (readonly string[] | undefined)[]): void {

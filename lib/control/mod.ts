@@ -4,3 +4,4 @@ export { AnnotationProblems } from "./annotation-problems.ts";
 export { Control, type ControlSizes } from "./discovery.ts";
 export { INDEXED_KINDS } from "./index.ts";
 export type { ControlSettings } from "./settings.ts";
+export { UnservedReport } from "./unserved-report.ts";

@@ -7,6 +7,7 @@ import {
   namespace,
   pod,
   podEndpoint,
+  server,
   service,
   slice,
 } from "../../test/support/objects.ts";
@@ -323,6 +324,37 @@ describe("a server policy", () => {
       namespace("shop", ofNamespace === null ? {} : annotated(ofNamespace)),
     ];
     expect(policyFor(objects, 8080, "audit")?.resource.name).toBe(expected);
+  });
+
+  test("of a pod that an unserved Server selects admits nobody, until it is gone", () => {
+    const labels = { app: "web", tier: "front" };
+    const subject = pod("shop/web-1", { labels, annotations: annotated("all-authenticated") });
+    const stranger = server("other/web", { matchLabels: { app: "web" } });
+    const control = controlOf([
+      subject,
+      stranger,
+      server("shop/db", { matchLabels: { app: "db" } }),
+    ]);
+    const heard = serverPolicyOf(control, 8080);
+    const name = () => heard.news().map(({ resource }) => resource.name);
+    expect(name()).toEqual(["all-authenticated"]);
+    const selecting = server("shop/web", {
+      matchLabels: { app: "web" },
+      matchExpressions: [{ key: "tier", operator: "In", values: ["front", "back"] }],
+    });
+    change(control, [selecting]);
+    expect(name()).toEqual(["deny"]);
+    change(control, [server("shop/web", {
+      matchExpressions: [{ key: "tier", operator: "NotIn", values: ["front"] }],
+    })]);
+    expect(name()).toEqual(["all-authenticated"]);
+    change(control, [server("shop/web")]);
+    expect(name()).toEqual(["deny"]);
+    change(control, [], [server("shop/web")]);
+    expect(name()).toEqual(["all-authenticated"]);
+    const { podSelector: _, ...spec } = server("shop/vm").spec;
+    change(control, [{ ...server("shop/vm"), spec }]);
+    expect(name()).toEqual([]);
   });
 
   test("of a port that requires identity admits no stranger", () => {

@@ -7,6 +7,7 @@ import { DETECT_TIMEOUT_MS } from "./client-policy.ts";
 import { podOpaquePorts } from "./endpoint.ts";
 import type { PodFacts } from "./facts.ts";
 import type { View } from "./index.ts";
+import { selectorMatches } from "../source/objects.ts";
 import { portsContain } from "../mesh/port-range.ts";
 import type { InboundPolicy } from "../mesh/policy.ts";
 import type { ControlSettings } from "./settings.ts";
@@ -51,8 +52,13 @@ function portPolicy(
   view: View,
   settings: ControlSettings,
 ): ServerPolicy {
-  const named = pod.inboundPolicy ?? view.namespace(pod.namespace)?.inboundPolicy ??
-    settings.defaultInboundPolicy;
+  const isUnserved = view.servers(pod.namespace)
+    .some(({ pods }) => selectorMatches(pods, pod.labels));
+  // Whom a server would refuse we cannot tell, so that nobody is admitted.
+  const named = isUnserved
+    ? "deny"
+    : pod.inboundPolicy ?? view.namespace(pod.namespace)?.inboundPolicy ??
+      settings.defaultInboundPolicy;
   const chosen = portsContain(pod.identityPorts, port) ? authenticated(named) : named;
   const opaque = portsContain(podOpaquePorts(pod, view, settings), port);
   const probePaths = pod.probes.filter((probe) => probe.port === port).map(({ path }) => path);

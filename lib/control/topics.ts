@@ -155,6 +155,11 @@ class TracingView implements View {
     return this.#view.slices(namespace, service);
   }
 
+  servers(namespace: string): ReturnType<View["servers"]> {
+    this.keys.add(keyOf.servers(namespace));
+    return this.#view.servers(namespace);
+  }
+
   serviceAt(ip: string): ReturnType<View["serviceAt"]> {
     this.keys.add(keyOf.ip(ip));
     return this.#view.serviceAt(ip);

@@ -380,6 +380,17 @@ export interface EndpointSlice {
   readonly ports: readonly SlicePort[];
 }
 
+/**
+ * Says who may reach a port of pods (`policy.linkerd.io`). What it says is not served yet; that it
+ * selects pods is enough to refuse whoever it might not admit.
+ */
+export interface Server {
+  readonly kind: "Server";
+  readonly metadata: Metadata;
+  /** Without a selector of pods it is about workloads outside of the cluster. */
+  readonly spec: { readonly podSelector?: LabelSelector };
+}
+
 /** Any object that the mesh reads. */
 export type MeshObject =
   | Namespace
@@ -393,7 +404,8 @@ export type MeshObject =
   | ReplicaSet
   | StatefulSet
   | DaemonSet
-  | Job;
+  | Job
+  | Server;
 
 /** The kinds of object that the mesh reads. */
 export type Kind = MeshObject["kind"];

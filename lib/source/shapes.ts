@@ -32,6 +32,7 @@ import type {
   ProjectedSource,
   ReplicaSet,
   Secret,
+  Server,
   Service,
   ServiceAccount,
   ServicePort,
@@ -362,6 +363,11 @@ const SHAPES: { readonly [K in Kind]: Shape<ObjectOf<K>> } = {
       template: podTemplate,
     }),
   }),
+  Server: object<Server>({
+    kind: literal("Server"),
+    metadata: namespaced,
+    spec: object<Server["spec"]>({ podSelector: labelSelector }),
+  }),
 };
 
 /** The API group and version in which the mesh reads a kind. */
@@ -378,12 +384,25 @@ export const API_VERSIONS: Readonly<Record<Kind, string>> = {
   StatefulSet: "apps/v1",
   DaemonSet: "apps/v1",
   Job: "batch/v1",
+  Server: "policy.linkerd.io/v1beta3",
 };
+
+/** Other versions in which a kind may be found, newest first; what the mesh reads is the same in all. */
+const OTHER_VERSIONS: Readonly<Partial<Record<Kind, readonly string[]>>> = {
+  Server: ["policy.linkerd.io/v1beta2", "policy.linkerd.io/v1beta1", "policy.linkerd.io/v1alpha1"],
+};
+
+/** All versions of a kind, the preferred one first. */
+export function versionsOf(kind: Kind): readonly string[] {
+  return [API_VERSIONS[kind], ...OTHER_VERSIONS[kind] ?? []];
+}
 
 /** The kind that a manifest's `apiVersion` and `kind` name, if the mesh reads it. */
 export function knownKind(apiVersion: unknown, kind: unknown): Kind | undefined {
   const known = KINDS.find((candidate) => candidate === kind);
-  return known !== undefined && API_VERSIONS[known] === apiVersion ? known : undefined;
+  return known !== undefined && versionsOf(known).some((version) => version === apiVersion)
+    ? known
+    : undefined;
 }
 
 /** The shape of a kind. */

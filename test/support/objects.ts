@@ -3,9 +3,11 @@
 import type {
   Container,
   EndpointSlice,
+  LabelSelector,
   Metadata,
   Namespace,
   Pod,
+  Server,
   Service,
   ServicePort,
   SliceEndpoint,
@@ -135,4 +137,10 @@ export function podEndpoint(
 /** A namespace. */
 export function namespace(name: string, annotations: StringMap = {}): Namespace {
   return { kind: "Namespace", metadata: metadata(`/${name}`, { annotations }) };
+}
+
+/** A server that selects pods. */
+export function server(path: string, podSelector: Partial<LabelSelector> = {}): Server {
+  const selector = { matchLabels: {}, matchExpressions: [], ...podSelector };
+  return { kind: "Server", metadata: metadata(path), spec: { podSelector: selector } };
 }

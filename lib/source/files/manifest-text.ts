@@ -12,7 +12,7 @@ export function formatManifests(objects: readonly unknown[]): string {
     visit(document, {
       Scalar(_key, node) {
         // The writer knows what version 1.1 takes for a number; version 1.2 knows a few more.
-        if (typeof node.value === "string" && /^[-+.\d]/.test(node.value)) {
+        if (typeof node.value === "string" && /^[-+.\d][^\n]*$/.test(node.value)) {
           node.type = Scalar.QUOTE_DOUBLE;
         }
       },

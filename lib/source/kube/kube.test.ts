@@ -234,6 +234,24 @@ describe("trouble", () => {
   });
 });
 
+test("a kind that the cluster does not know has no objects, until it does", async () => {
+  const servers = (version: string) => `/apis/policy.linkerd.io/${version}/servers`;
+  api.strict = true;
+  const follower = await follow(["Server"]);
+  await follower.until(() => follower.events.includes("synced"));
+  expect(follower.found).toEqual([]);
+  const spec = { podSelector: { matchLabels: { app: "web" } }, port: 80 };
+  // Of two versions the newer one is read.
+  api.put(servers("v1alpha1"), { metadata: { name: "old", namespace: "shop" }, spec });
+  api.put(servers("v1beta1"), { metadata: { name: "web", namespace: "shop" }, spec });
+  await follower.until(() => follower.objects.has("web"));
+  expect([...follower.objects.keys()]).toEqual(["web"]);
+  expect(follower.objects.get("web")).toMatchObject({
+    kind: "Server",
+    spec: { podSelector: { matchLabels: { app: "web" }, matchExpressions: [] } },
+  });
+});
+
 test("after the end nothing is told, and nothing is asked", async () => {
   const follower = new Follower();
   const watch = await kubeSource(plainAccess(), hasty, () => 0).watch(new Set(["Pod"]), follower);

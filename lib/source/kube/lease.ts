@@ -26,7 +26,7 @@ export interface LeadershipOptions {
   readonly holder: string;
   /** Told when this replica begins to lead and when it does not lead any more. */
   readonly changed: (leads: boolean) => void;
-  /** Told why the Lease cannot be read or written, each time. */
+  /** Told why the Lease cannot be read or written, and again only when that changes. */
   readonly failed: (reason: string) => void;
 }
 
@@ -48,6 +48,7 @@ export class Leadership {
   #turn: Promise<void> = Promise.resolve();
   #busy = false;
   #stopped = false;
+  #reason = "";
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
@@ -103,11 +104,14 @@ export class Leadership {
       const beganMs = clock.monotonicMs();
       await this.#write(lease, holder);
       this.#renewedMs = beganMs;
+      this.#reason = "";
       if (!this.#stopped) this.#set(true);
     } catch (thrown) {
       if (!(thrown instanceof Fault)) throw thrown;
       if (isConflict(thrown)) return this.#set(false);
-      failed(describeError(thrown));
+      const reason = describeError(thrown);
+      if (reason !== this.#reason) failed(reason);
+      this.#reason = reason;
       this.#resignWhenLate();
     } finally {
       this.#busy = false;

@@ -20,7 +20,7 @@ import { type Clock, sleep } from "../../host/clock.ts";
 import { getJson, getLines, HttpRefusal } from "../../host/http-json.ts";
 import { type Kind, type MeshObject, type ObjectRef, refKey, refOf } from "../objects.ts";
 import { describeIssue, formatPath, isRecord, readShape } from "../shape.ts";
-import { API_VERSIONS, shapeOf } from "../shapes.ts";
+import { shapeOf, versionsOf } from "../shapes.ts";
 import type { KubeAccess } from "./access.ts";
 
 /** What a reflector tells. */
@@ -58,9 +58,16 @@ const PLURALS: Readonly<Record<Kind, string>> = {
   StatefulSet: "statefulsets",
   DaemonSet: "daemonsets",
   Job: "jobs",
+  Server: "servers",
 };
 
+/** Kinds of custom resources: a cluster that does not know them has no such objects. */
+const OPTIONAL: ReadonlySet<Kind> = new Set<Kind>(["Server"]);
+/** How often a cluster that does not know a kind is asked again. */
+const UNKNOWN_MS = 10_000;
+
 const GONE = 410;
+const NOT_FOUND = 404;
 const BACKOFF_MIN_MS = 500;
 /** A dead connection is noticed when neither an event nor the end that we asked for has come. */
 const WATCH_IDLE_MS = (KUBE_WATCH_SECONDS + 30) * 1_000;
@@ -69,7 +76,9 @@ const LIST_IDLE_MS = 30_000;
 /** Lists and watches one kind until it is stopped. */
 export class Reflector {
   readonly #options: ReflectorOptions;
-  readonly #path: string;
+  /** The collection in each version of its API; of those that the cluster has the first is used. */
+  readonly #paths: readonly string[];
+  #path = "";
   readonly #stop = new AbortController();
   readonly #backoff: Backoff;
   #known = new Map<string, ObjectRef>();
@@ -83,8 +92,9 @@ export class Reflector {
       { minMs: BACKOFF_MIN_MS, maxMs: KUBE_BACKOFF_MAX_MS, jitter: 0.5 },
       options.random,
     );
-    const api = API_VERSIONS[options.kind];
-    this.#path = `${api.includes("/") ? "/apis" : "/api"}/${api}/${PLURALS[options.kind]}`;
+    this.#paths = versionsOf(options.kind).map((api) =>
+      `${api.includes("/") ? "/apis" : "/api"}/${api}/${PLURALS[options.kind]}`
+    );
   }
 
   /** Ends it; nothing more is told. */
@@ -96,12 +106,13 @@ export class Reflector {
   async run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       try {
-        if (this.#version === undefined) await this.#list();
-        await this.#watch();
+        if (this.#version === undefined) await this.#listKnown();
+        if (this.#version === undefined) await sleep(this.#options.clock, UNKNOWN_MS);
+        else await this.#watch();
       } catch (thrown) {
         if (!(thrown instanceof Fault)) throw thrown;
         if (this.#stop.signal.aborted) return;
-        if (isGone(thrown)) {
+        if (statusOf(thrown) === GONE || (this.#isOptional && statusOf(thrown) === NOT_FOUND)) {
           this.#version = undefined;
           continue;
         }
@@ -111,6 +122,23 @@ export class Reflector {
         await sleep(this.#options.clock, this.#backoff.next());
       }
     }
+  }
+
+  get #isOptional(): boolean {
+    return OPTIONAL.has(this.#options.kind);
+  }
+
+  /** Lists in the first version that the cluster knows; when it knows none there are no objects. */
+  async #listKnown(): Promise<void> {
+    for (const path of this.#paths) {
+      this.#path = path;
+      try {
+        return await this.#list();
+      } catch (thrown) {
+        if (!this.#isOptional || statusOf(thrown) !== NOT_FOUND) throw thrown;
+      }
+    }
+    this.#replace(new Map(), undefined);
   }
 
   async #list(): Promise<void> {
@@ -135,6 +163,11 @@ export class Reflector {
       version = textOf(metadata["resourceVersion"]);
       next = textOf(metadata["continue"]) ?? "";
     } while (next !== "");
+    this.#replace(found, version);
+  }
+
+  /** These objects are all that there are now. */
+  #replace(found: Map<string, ObjectRef>, version: string | undefined): void {
     const gone = [...this.#known.values()].filter((ref) => !found.has(refKey(ref)));
     this.#known = found;
     for (const ref of gone) this.#gone(ref);
@@ -221,8 +254,8 @@ export class Reflector {
   }
 }
 
-function isGone(fault: Fault): boolean {
-  return fault instanceof HttpRefusal && fault.status === GONE;
+function statusOf(thrown: unknown): number | undefined {
+  return thrown instanceof HttpRefusal ? thrown.status : undefined;
 }
 
 function parseEvent(line: string, url: string): { type: unknown; object: unknown } {
