@@ -40,3 +40,16 @@ export {
   typeOf,
   type TypeTraits,
 } from "./type.ts";
+export { readSets, type SetMode, setPath } from "./value-set.ts";
+export {
+  isMap,
+  isValue,
+  readValues,
+  type Value,
+  type ValueLayer,
+  type Values,
+  valuesOf,
+  type ValueTree,
+  type Yaml,
+  type YamlMap,
+} from "./value-tree.ts";

@@ -19,6 +19,8 @@ export interface SettingType<T> {
   readonly emptyIsValue: boolean;
   /** Giving the flag again adds to the value instead of replacing it. */
   readonly isList: boolean;
+  /** All values that there are, where these are few. */
+  readonly words?: readonly string[];
   /** Reads a value as it was written. */
   parse(text: string): ParsedSetting<T>;
 }
@@ -33,6 +35,7 @@ export interface TypeTraits {
   readonly isBoolean?: boolean;
   readonly emptyIsValue?: boolean;
   readonly isList?: boolean;
+  readonly words?: readonly string[];
 }
 
 /** Makes a type from a valibot schema that takes text. */
@@ -43,6 +46,7 @@ export function typeOf<T>(traits: TypeTraits, schema: v.GenericSchema<string, T>
     isBoolean: traits.isBoolean ?? false,
     emptyIsValue: traits.emptyIsValue ?? false,
     isList: traits.isList ?? false,
+    ...traits.words === undefined ? {} : { words: traits.words },
     parse(text) {
       const result = v.safeParse(schema, text);
       return result.success ? { ok: true, value: result.output } : { ok: false };
@@ -121,7 +125,7 @@ export function oneOf<const W extends readonly [string, ...string[]]>(
   words: W,
 ): SettingType<W[number]> {
   return typeOf(
-    { expected: `one of ${words.join(", ")}`, placeholder: words.join("|") },
+    { expected: `one of ${words.join(", ")}`, placeholder: words.join("|"), words },
     v.pipe(v.string(), v.trim(), v.picklist(words)),
   );
 }

@@ -5,7 +5,7 @@
 
 import { Fault } from "../base/fault.ts";
 import { generateKey, type KeyPair } from "./key.ts";
-import { fromPem, toPem, toPemChain } from "./pem.ts";
+import { fromPem, toPemChain } from "./pem.ts";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -33,7 +33,7 @@ export interface Authority {
   readonly chain: readonly X509Certificate[];
 }
 
-/** A root and the issuer below it, as the installer and the laptop mesh make them. */
+/** A root and the issuer below it, as the laptop mesh makes them. */
 export interface MadeAuthorities {
   /** The trust anchor in PEM; its key is thrown away. */
   readonly trustAnchors: string;
@@ -64,24 +64,37 @@ export interface LeafOptions {
 /** Makes a self-signed root and an issuer below it, both ECDSA P-256. */
 export async function makeAuthorities(options: AuthorityOptions): Promise<MadeAuthorities> {
   const { mesh } = options;
-  const rootKeys = await generateKey();
-  const root = await makeAuthority(options, `CN=root.${mesh}`, rootKeys, undefined);
-  const keys = await generateKey();
-  const signer = { certificate: root, keys: rootKeys, chain: [] };
-  const certificate = await makeAuthority(options, `CN=identity.${mesh}`, keys, signer);
+  const root = await makeRoot({ ...options, name: `root.${mesh}` });
   return {
-    trustAnchors: toPem("CERTIFICATE", new Uint8Array(root.rawData)),
-    issuer: { certificate, keys, chain: [certificate] },
+    trustAnchors: authorityPem(root).certificate,
+    issuer: await makeIssuer(root, { ...options, name: `identity.${mesh}` }),
   };
 }
 
-/** Makes a self-signed authority, ECDSA P-256, that issues by itself. `name` is its common name. */
-export async function makeRoot(
-  options: { readonly name: string; readonly nowMs: number; readonly lifetimeMs: number },
-): Promise<Authority> {
+/** What an authority is called (its common name) and how long it lasts. */
+export interface OneAuthorityOptions {
+  readonly name: string;
+  readonly nowMs: number;
+  readonly lifetimeMs: number;
+}
+
+/** Makes a self-signed authority, ECDSA P-256. */
+export async function makeRoot(options: OneAuthorityOptions): Promise<Authority> {
   const keys = await generateKey();
   const certificate = await makeAuthority(options, `CN=${options.name}`, keys, undefined);
   return { certificate, keys, chain: [] };
+}
+
+/** Makes an authority below a root, which issues leaves only; it ends no later than the root. */
+export async function makeIssuer(
+  root: Authority,
+  options: OneAuthorityOptions,
+): Promise<Authority> {
+  const keys = await generateKey();
+  const lifetimeMs = Math.min(options.lifetimeMs, authorityNotAfterMs(root) - options.nowMs);
+  const name = `CN=${options.name}`;
+  const certificate = await makeAuthority({ ...options, lifetimeMs }, name, keys, root);
+  return { certificate, keys, chain: [certificate] };
 }
 
 /**

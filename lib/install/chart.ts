@@ -1,0 +1,138 @@
+/**
+ * The Helm chart: the same templates and the same values as `malla install`, written as files. `bun run
+ * chart` puts them into `deploy/chart`; a test compares.
+ */
+
+import { VERSION } from "../base/version.ts";
+import { isValue, type Value, type ValueTree, type Yaml, type YamlMap } from "../config/mod.ts";
+import { formatManifests } from "../source/files/manifest-text.ts";
+import { helmDocument, helmRequirement } from "./helm.ts";
+import { TEMPLATE_FILES } from "./objects.ts";
+import { REQUIREMENTS } from "./requirements.ts";
+import { HA_VALUES, INSTALL_VALUES } from "./values.ts";
+
+/** Kubernetes of that version has native sidecars switched on. */
+const KUBERNETES = ">=1.29.0-0";
+
+const NOTES = `Malla is installed in the namespace {{ .Release.Namespace }}.
+
+  malla check
+  kubectl annotate namespace NAME malla.dev/inject=enabled
+
+The second makes every pod that is created in the namespace from now on a part of the mesh.
+`;
+
+/** All files of the chart, by their paths in it. */
+export function chartFiles(): ReadonlyMap<string, string> {
+  const files = new Map<string, string>([
+    ["Chart.yaml", chartYaml()],
+    ["values.yaml", valuesYaml(INSTALL_VALUES)],
+    [
+      "values-ha.yaml",
+      `# Values for several replicas: helm install -f values-ha.yaml …\n${yaml(HA_VALUES)}`,
+    ],
+    ["values.schema.json", `${JSON.stringify(schemaOf(INSTALL_VALUES, true), null, 2)}\n`],
+    ["templates/NOTES.txt", NOTES],
+    [
+      "templates/requirements.yaml",
+      REQUIREMENTS.map(({ condition, message }) => helmRequirement(condition, message)).join(""),
+    ],
+  ]);
+  for (const [name, objects] of Object.entries(TEMPLATE_FILES)) {
+    files.set(`templates/${name}`, objects.map(helmDocument).join("---\n"));
+  }
+  return files;
+}
+
+function chartYaml(): string {
+  return yaml({
+    apiVersion: "v2",
+    name: "malla",
+    description: "A service mesh in one TypeScript executable",
+    type: "application",
+    version: VERSION,
+    appVersion: VERSION,
+    kubeVersion: KUBERNETES,
+  });
+}
+
+/** The defaults with what each value means. */
+function valuesYaml(tree: ValueTree): string {
+  const head =
+    "# The values of an installation, with their defaults. `malla install` takes the same by\n" +
+    "# --values and --set.\n";
+  return `${head}\n${treeLines(tree, "").join("\n")}\n`;
+}
+
+function treeLines(tree: ValueTree, pad: string): string[] {
+  return Object.entries(tree).flatMap(([key, node]) => {
+    if (!isValue(node)) return [`${pad}${key}:`, ...treeLines(node, `${pad}  `)];
+    return [...commentLines(node, pad), ...valueLines(key, node.default, pad)];
+  });
+}
+
+function commentLines({ help, type }: Value, pad: string): string[] {
+  const words = `${help}${type === undefined ? "" : ` (${type.expected})`}`.split(" ");
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + word.length >= LINE_CHARS) {
+      lines.push(`${pad}# ${word}`);
+    } else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}
+
+const LINE_CHARS = 99;
+
+function valueLines(key: string, value: Yaml, pad: string): string[] {
+  if (typeof value !== "object" || value === null) {
+    return [`${pad}${key}: ${JSON.stringify(value)}`];
+  }
+  const lines = yaml(value).trimEnd().split("\n");
+  if (lines.length === 1 && /^(\[\]|\{\})$/.test(lines[0] ?? "")) {
+    return [`${pad}${key}: ${lines[0]}`];
+  }
+  return [`${pad}${key}:`, ...lines.map((line) => `${pad}  ${line}`)];
+}
+
+/** JSON Schema, so that Helm refuses what `malla install` would. */
+function schemaOf(tree: ValueTree, isRoot = false): YamlMap {
+  const properties = Object.entries(tree).map(([key, node]): [string, Yaml] => [
+    key,
+    isValue(node) ? valueSchema(node) : schemaOf(node),
+  ]);
+  // Charts that hold this one may have values for all of them.
+  const global: [string, Yaml][] = isRoot ? [["global", { type: "object" }]] : [];
+  return {
+    ...(isRoot ? { $schema: "http://json-schema.org/draft-07/schema#" } : {}),
+    type: "object",
+    additionalProperties: false,
+    properties: Object.fromEntries([...properties, ...global]),
+  };
+}
+
+function valueSchema({ kind, type, help, default: preset }: Value): YamlMap {
+  const description = help;
+  switch (kind) {
+    case "text": {
+      const words = type?.words;
+      if (words === undefined) {
+        return { description, type: "string", ...(preset === "" ? {} : { minLength: 1 }) };
+      }
+      return { description, enum: preset === "" ? ["", ...words] : [...words] };
+    }
+    case "integer":
+      return { description, type: "integer" };
+    case "boolean":
+      return { description, type: "boolean" };
+    case "map":
+      return { description, type: "object" };
+    case "list":
+      return { description, type: "array" };
+  }
+}
+
+function yaml(value: Yaml): string {
+  return formatManifests([value]);
+}
