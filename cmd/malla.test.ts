@@ -4,8 +4,8 @@ import { expect, test } from "bun:test";
 import { Mode, SOURCE } from "../test/support/malla.ts";
 
 const MODES = [
-  ...["check", "controller", "demo", "edges", "identity", "init", "inject", "injector", "proxy"],
-  ...["run", "stat", "uninject", "up", "version", "viz"],
+  ...["check", "controller", "demo", "edges", "identity", "init", "inject", "injector", "install"],
+  ...["proxy", "run", "stat", "uninject", "uninstall", "up", "upgrade", "version", "viz"],
 ];
 
 async function outputOf(...words: string[]): Promise<{ code: number; text: string }> {

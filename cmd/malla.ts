@@ -57,6 +57,18 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     load: () => import("./node.ts"),
     hidden: true,
   },
+  install: {
+    summary: "the objects of a control plane, for kubectl apply",
+    load: () => import("./install.ts"),
+  },
+  upgrade: {
+    summary: "the objects of a control plane that is there, changed",
+    load: () => import("./upgrade.ts"),
+  },
+  uninstall: {
+    summary: "the objects of a control plane, for kubectl delete",
+    load: () => import("./uninstall.ts"),
+  },
   proxy: {
     summary: "the sidecar: takes a pod's connections and secures them",
     load: () => import("./proxy.ts"),

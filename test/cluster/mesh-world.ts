@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCommand } from "./command.ts";
 import { Cluster } from "./cluster.ts";
-import { CONTROL_DEPLOYMENTS, CONTROL_NAMESPACE, controlPlaneObjects } from "./control-plane.ts";
+import { installMalla } from "./control-plane.ts";
 import { writeProgramImage } from "./images.ts";
 import { clusterObstacle } from "./requirements.ts";
 
@@ -40,10 +40,7 @@ export async function startMeshWorld(name: string, nodes = 1): Promise<Cluster> 
     const apps = join(folder, "apps.tar");
     await writeProgramImage(apps, { name: APPS_IMAGE, programs: PROGRAMS, entrypoint: ["sh"] });
     for (const archive of [malla, apps]) await cluster.loadImage(archive);
-    await cluster.apply(await controlPlaneObjects(MALLA_IMAGE));
-    for (const deployment of CONTROL_DEPLOYMENTS) {
-      await cluster.rollout(CONTROL_NAMESPACE, `deployment/${deployment}`);
-    }
+    await installMalla(cluster, MALLA_IMAGE);
     return cluster;
   } catch (cause) {
     await cluster.stop();

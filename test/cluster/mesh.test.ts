@@ -14,6 +14,8 @@ import { waitFor } from "./wait.ts";
 const obstacle = meshObstacle();
 if (obstacle !== null) console.warn(`skipped: Malla in a cluster: ${obstacle}`);
 
+/** The label with a component's name. */
+const NAME = "app.kubernetes.io/name";
 /** Building Kubernetes included, on a machine that has never done it. */
 const START_MS = 2_400_000;
 const TEST_MS = 120_000;
@@ -171,7 +173,7 @@ describe.skipIf(obstacle !== null)("in a cluster", () => {
     await cluster.kubectl(["-n", SHOP, "rollout", "restart", "deployment/web"]);
     await cluster.rollout(SHOP, "deployment/web");
     for (const part of ["malla-controller", "malla-identity"]) {
-      await cluster.kubectl(["-n", CONTROL_NAMESPACE, "delete", "pod", "-l", `app=${part}`]);
+      await cluster.kubectl(["-n", CONTROL_NAMESPACE, "delete", "pod", "-l", `${NAME}=${part}`]);
       await cluster.rollout(CONTROL_NAMESPACE, `deployment/${part}`);
     }
     if (cluster.isLocal) {

@@ -1,0 +1,196 @@
+/**
+ * Flags for single values of an installation, with the names that Linkerd's command line has for them,
+ * and the options that take values as Helm does. All become layers over the defaults.
+ */
+
+import { describeError, Fault } from "../base/fault.ts";
+import {
+  ConfigFault,
+  isMap,
+  readSets,
+  setPath,
+  type Value,
+  type ValueLayer,
+  valuesOf,
+  type Yaml,
+  type YamlMap,
+} from "../config/mod.ts";
+import { readText } from "../host/files.ts";
+import { parseYaml } from "../host/yaml.ts";
+import { INSTALL_VALUES } from "../install/values.ts";
+import { PROXY_OPTIONS } from "../inject/proxy-options.ts";
+import type { Verb } from "./verb.ts";
+
+/** A flag and the value that it gives. */
+interface ValueFlag {
+  readonly flag: string;
+  readonly path: string;
+  /** The value that the flag alone means, where it is a switch. */
+  readonly means?: Yaml;
+}
+
+const ISSUER = "identity.issuer";
+
+const FLAGS: readonly ValueFlag[] = [
+  { flag: "cluster-domain", path: "clusterDomain" },
+  { flag: "cluster-networks", path: "clusterNetworks" },
+  { flag: "disable-ipv6", path: "disableIPv6" },
+  { flag: "image-pull-policy", path: "image.pullPolicy" },
+  { flag: "controller-replicas", path: "controllerReplicas" },
+  { flag: "controller-log-level", path: "controllerLogLevel" },
+  { flag: "controller-uid", path: "controllerUID" },
+  { flag: "controller-gid", path: "controllerGID" },
+  { flag: "identity-trust-domain", path: "identityTrustDomain" },
+  { flag: "identity-issuance-lifetime", path: `${ISSUER}.issuanceLifetime` },
+  { flag: "identity-clock-skew-allowance", path: `${ISSUER}.clockSkewAllowance` },
+  { flag: "identity-external-issuer", path: `${ISSUER}.scheme`, means: "kubernetes.io/tls" },
+  { flag: "identity-external-ca", path: "identity.externalCA" },
+  { flag: "accept-unserved-policy", path: "acceptUnservedPolicy" },
+  optionFlag("proxyImage", "proxy.image.name"),
+  optionFlag("proxyVersion", "proxy.image.version"),
+  optionFlag("inboundPort", "proxy.ports.inbound"),
+  optionFlag("outboundPort", "proxy.ports.outbound"),
+  optionFlag("adminPort", "proxy.ports.admin"),
+  optionFlag("controlPort", "proxy.ports.control"),
+  optionFlag("proxyUid", "proxy.uid"),
+  optionFlag("proxyGid", "proxy.gid"),
+  optionFlag("skipInboundPorts", "proxyInit.ignoreInboundPorts"),
+  optionFlag("skipOutboundPorts", "proxyInit.ignoreOutboundPorts"),
+  optionFlag("skipSubnets", "proxyInit.skipSubnets"),
+  optionFlag("opaquePorts", "proxy.opaquePorts"),
+  optionFlag("requireIdentityPorts", "proxy.requireIdentityOnInboundPorts"),
+  optionFlag("cpuRequest", "proxy.resources.cpu.request"),
+  optionFlag("cpuLimit", "proxy.resources.cpu.limit"),
+  optionFlag("memoryRequest", "proxy.resources.memory.request"),
+  optionFlag("memoryLimit", "proxy.resources.memory.limit"),
+  optionFlag("proxyLogLevel", "proxy.logLevel"),
+  optionFlag("accessLog", "proxy.accessLog"),
+  optionFlag("defaultInboundPolicy", "proxy.defaultInboundPolicy"),
+  optionFlag("externalProfiles", "proxy.enableExternalProfiles"),
+  optionFlag("waitBeforeExitSeconds", "proxy.waitBeforeExitSeconds"),
+  optionFlag("nativeSidecar", "proxy.nativeSidecar"),
+];
+
+/** Flags that name files whose text is the value. */
+const FILE_FLAGS: Readonly<Record<string, string>> = {
+  "identity-trust-anchors-file": "identityTrustAnchorsPEM",
+  "identity-issuer-certificate-file": `${ISSUER}.tls.crtPEM`,
+  "identity-issuer-key-file": `${ISSUER}.tls.keyPEM`,
+};
+
+/** Habits of Linkerd's command line that mean what is so anyway. */
+const SILENT_FLAGS = ["disable-heartbeat", "enable-endpoint-slices"] as const;
+
+/** Adds all of them to a verb. */
+export function addValueOptions(verb: Verb): Verb {
+  const values = new Map(
+    valuesOf(INSTALL_VALUES).map(({ path, value }) => [path.join("."), value]),
+  );
+  const repeated = (text: string, former: readonly string[]) => [...former, text];
+  verb
+    .option("-f, --values <file>", "a YAML file of values, or - (may be repeated)", repeated, [])
+    .option("--set <name=value>", "a value, such as proxy.logLevel=debug", repeated, [])
+    .option("--set-string <name=value>", "the same, always as a text", repeated, [])
+    .option("--set-file <name=file>", "a value that is a file's text", repeated, [])
+    .option("--registry <name>", "where the image is: its name is then <name>/malla");
+  for (const { flag, path, means } of FLAGS) {
+    const value = values.get(path);
+    if (value === undefined) throw new TypeError(`there is no value ${path}`);
+    const words = value.type?.words?.join(", ");
+    const meaning = means === undefined ? firstSentence(value.help) : `${path} is ${means}`;
+    verb.option(
+      `--${flag} ${placeholderOf(flag, value)}`,
+      `${meaning}${words === undefined || means !== undefined ? "" : ` (${words})`}`,
+    );
+  }
+  for (const [flag, path] of Object.entries(FILE_FLAGS)) {
+    verb.option(`--${flag} <file>`, firstSentence(values.get(path)?.help ?? ""));
+  }
+  for (const flag of SILENT_FLAGS) verb.option(`--${flag}`, "accepted: it is so anyway");
+  return verb;
+}
+
+/** Reads the layers, in the order in which they count: files, flags, and what was set one by one. */
+export async function valueLayers(verb: string, options: Verb): Promise<readonly ValueLayer[]> {
+  const given = options.opts<Readonly<Record<string, unknown>>>();
+  const list = (name: string) => (given[name] ?? []) as readonly string[];
+  const layers: ValueLayer[] = [];
+  for (const file of list("values")) layers.push(await valuesFile(file));
+  layers.push(...await flagLayers(verb, given));
+  layers.push({ name: "--set", tree: readSets(verb, list("set"), "typed") });
+  layers.push({ name: "--set-string", tree: readSets(verb, list("setString"), "text") });
+  for (const word of list("setFile")) {
+    const at = word.indexOf("=");
+    if (at <= 0) throw new ConfigFault(verb, [`Cannot use "${word}": expected NAME=FILE`]);
+    const text = await fileText(word.slice(at + 1), "--set-file");
+    layers.push({ name: "--set-file", tree: setPath(verb, word.slice(0, at), text) });
+  }
+  return layers;
+}
+
+async function flagLayers(
+  verb: string,
+  given: Readonly<Record<string, unknown>>,
+): Promise<readonly ValueLayer[]> {
+  const layers: ValueLayer[] = [];
+  const { registry } = given;
+  if (typeof registry === "string") {
+    const name = `${registry.replace(/\/+$/, "")}/malla`;
+    layers.push({ name: "--registry", tree: { image: { name } } });
+  }
+  for (const { flag, path, means } of FLAGS) {
+    const value = given[camelCase(flag)];
+    if (value === undefined || (means !== undefined && value !== true)) continue;
+    // A switch without a word is true.
+    const yaml = means ?? (value as Yaml);
+    layers.push({ name: `--${flag}`, tree: setPath(verb, path, yaml) });
+  }
+  for (const [flag, path] of Object.entries(FILE_FLAGS)) {
+    const file = given[camelCase(flag)];
+    if (typeof file !== "string") continue;
+    const text = await fileText(file, `--${flag}`);
+    layers.push({ name: `--${flag}`, tree: setPath(verb, path, text) });
+  }
+  return layers;
+}
+
+async function valuesFile(file: string): Promise<ValueLayer> {
+  const text = await fileText(file === "-" ? "/dev/stdin" : file, "--values");
+  let tree: YamlMap;
+  try {
+    const read = (parseYaml(text) ?? {}) as Yaml;
+    if (!isMap(read)) throw new TypeError("expected a map of values");
+    tree = read;
+  } catch (cause) {
+    throw new Fault("invalid_argument", `Cannot read ${file} as YAML: ${describeError(cause)}`);
+  }
+  return { name: file, tree };
+}
+
+async function fileText(file: string, flag: string): Promise<string> {
+  try {
+    return await readText(file);
+  } catch (cause) {
+    throw new Fault("invalid_argument", `Cannot read "${file}" for ${flag}`, { cause });
+  }
+}
+
+function optionFlag(name: keyof typeof PROXY_OPTIONS, path: string): ValueFlag {
+  return { flag: PROXY_OPTIONS[name].flag, path };
+}
+
+function placeholderOf(flag: string, { kind, type }: Value): string {
+  if (kind === "boolean" || FLAGS.find((one) => one.flag === flag)?.means !== undefined) {
+    return "[true|false]";
+  }
+  return type?.words === undefined ? `<${(type?.placeholder ?? kind).toLowerCase()}>` : "<word>";
+}
+
+function firstSentence(help: string): string {
+  const end = help.search(/[.?:] |\.$/);
+  return end < 0 ? help : help.slice(0, end);
+}
+
+function camelCase(flag: string): string {
+  return flag.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
