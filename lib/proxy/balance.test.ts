@@ -256,7 +256,7 @@ describe("failure accrual", () => {
       served[pod as keyof typeof served]++;
     }
     expect(served.p1).toBeLessThan(20);
-    world.clock.advance(100_000);
+    world.clock.advance(500_000);
     for (let i = 0; i < 1_000; i++) served[ask(world, () => true) as keyof typeof served]++;
     expect(served.p1).toBeGreaterThan(200);
   });
