@@ -1,0 +1,40 @@
+/** Programs in Go for tests, built from `test/fixtures/go` where there is a compiler. */
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+
+const SOURCES = new URL("../fixtures/go", import.meta.url).pathname;
+const FOLDER = new URL("../../dist/fixtures", import.meta.url).pathname;
+
+/** The executables. */
+export interface GoPrograms {
+  /** `h2spec`: what the RFCs demand of an HTTP/2 server, as a client. */
+  readonly h2spec: string;
+  /** A plain HTTP/2 server. */
+  readonly h2c: string;
+  /** gRPC, client and server. */
+  readonly rpc: string;
+}
+
+/** Why these programs cannot be built here, or undefined. */
+export function whyNoGo(): string | undefined {
+  return Bun.which("go") === null ? "not installed: go" : undefined;
+}
+
+/** Builds them; takes a minute the first time on a machine, then the compiler's cache answers. */
+export async function goPrograms(): Promise<GoPrograms> {
+  mkdirSync(FOLDER, { recursive: true });
+  const packages = ["./h2c", "./rpc", "github.com/summerwind/h2spec/cmd/h2spec"];
+  const words = ["go", "build", "-mod=readonly", "-trimpath", "-o", `${FOLDER}/`, ...packages];
+  const env = { ...process.env, CGO_ENABLED: "0", GOWORK: "off", GOFLAGS: "" };
+  const build = Bun.spawn(words, { cwd: SOURCES, env, stdout: "ignore", stderr: "pipe" });
+  const errors = await new Response(build.stderr).text();
+  if (await build.exited !== 0) throw new Error(`cannot build the Go programs:\n${errors}`);
+  return { h2spec: `${FOLDER}/h2spec`, h2c: `${FOLDER}/h2c`, rpc: `${FOLDER}/rpc` };
+}
+
+/** The folder of the programs that this machine runs as `node`, or undefined without it. */
+export function nodeProgram(): string | undefined {
+  const found = spawnSync("node", ["-p", "process.execPath"], { encoding: "utf8" });
+  return found.status === 0 ? found.stdout.trim() : undefined;
+}
