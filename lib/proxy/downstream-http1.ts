@@ -95,9 +95,9 @@ export class DownstreamHttp1 implements Session, Downstream {
     return this.out.blocked;
   }
 
-  /** HTTP/1.0 does not know such heads. */
+  /** HTTP/1.0 does not know such heads; and who has not read one of them gets no other ones. */
   interim(head: ResponseHead): void {
-    if (this.#head.versionMinor === 0) return;
+    if (this.#head.versionMinor === 0 || this.out.blocked) return;
     const { scratch } = this.context;
     scratch.clear();
     writeResponseHead(head, false, NO_LINES, scratch);

@@ -219,3 +219,28 @@ test("a response in a coding that HTTP/2 cannot name is a 502, not garbage", asy
   await until("an answer", () => one.text.endsWith("\r\n\r\n"));
   expect(one.text).toStartWith("HTTP/1.1 502 ");
 });
+
+test("heads of 1xx do not pile up for a client that does not read", async () => {
+  const early = `HTTP/1.1 103 Early Hints\r\nlink: ${"x".repeat(8_000)}\r\n\r\n`;
+  const count = 5_000;
+  const app = await new RawServer((socket) => {
+    let sent = 0;
+    const more = () => {
+      while (sent++ < count) if (!socket.write(early)) return void socket.once("drain", more);
+      socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    };
+    more();
+  }).listen();
+  cleanups.push(() => app.stop());
+  const client = lab.proxy("shop");
+  const server = lab.proxy("web");
+  client.target().endpoints({ ...meshed(server, app.port), hint: "h2" });
+  const one = speak(client.outbound);
+  one.socket.pause();
+  one.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  await until("an answer", () => client.count("response_total", { status_code: "200" }) === 1);
+  one.socket.resume();
+  await until("the last", () => one.text.endsWith("\r\n\r\nok"));
+  expect(one.times("103 Early Hints")).toBeGreaterThan(0);
+  expect(one.times("103 Early Hints")).toBeLessThan(count);
+});
