@@ -122,7 +122,8 @@ async function logLevel(request: HttpRequest, log: Logger): Promise<HttpAnswer> 
       return plain(400, "expected off, error, warn, info, debug, trace or a filter such as info");
     }
     log.setLevel(level);
-    log.info("log level changed", { level });
+    // Not named `level`: that is the line's own.
+    log.info("log level changed", { to: level });
   }
   return plain(200, log.level());
 }

@@ -37,6 +37,8 @@ const SERVICE_IP = "10.43.0.1";
 /** Time for a heap to find its size, and how it may rise after that. */
 const SETTLED_MINUTES = 2;
 const RISE_MB_PER_MINUTE = 1;
+/** Until an idle heap is collected. */
+const GIVEN_BACK_MS = 15_000;
 /** How long the pod that comes and goes stays, and stays away. */
 const STAY_MS = 3_000;
 const AWAY_MS = 1_000;
@@ -81,8 +83,10 @@ async function soak(): Promise<void> {
   const watches = [new Watch("client", clientProxy), new Watch("server", staysProxy)];
   const before = watches.map((watch) => watch.descriptors());
   const counted = await underLoad(client.node, comesAndGoes, comesProxy);
+  for (const watch of watches) watch.loadEnded();
   report(counted);
   await checkClosed(watches, before);
+  if (isLong()) await Bun.sleep(GIVEN_BACK_MS);
   for (const watch of watches) watch.stop();
   checkMemory(watches);
   await checkRenewals([client, stays]);
@@ -157,7 +161,7 @@ async function checkClosed(watches: readonly Watch[], before: readonly number[])
 function checkMemory(watches: readonly Watch[]): void {
   for (const watch of watches) {
     console.log(watch.line());
-    if (Number(values.seconds) < 2 * SETTLED_MINUTES * 60) continue;
+    if (!isLong()) continue;
     const { perMinute, error } = watch.rise(SETTLED_MINUTES);
     const text = `${perMinute.toFixed(2)} ± ${error.toFixed(2)} MB/min`;
     console.log(`${watch.name}: ${text} after minute ${SETTLED_MINUTES}`);
@@ -192,6 +196,11 @@ async function startProxy(each: PodSpec): Promise<Program> {
 
 function pod(name: string, labels: Readonly<Record<string, string>>): PodSpec {
   return { name, node: lab.node(name), port: BACKEND_PORTS.http1, labels, annotations: OPAQUE };
+}
+
+/** Long enough to say something of memory. */
+function isLong(): boolean {
+  return Number(values.seconds) >= 2 * SETTLED_MINUTES * 60;
 }
 
 function addresses(): Addresses {

@@ -19,11 +19,17 @@ export class Watch {
   readonly #startedMs = performance.now();
   readonly #looks: Look[] = [];
   readonly #timer: ReturnType<typeof setInterval>;
+  #loadMinutes = Infinity;
 
   constructor(name: string, { pid }: Program) {
     this.name = name;
     this.#pid = pid;
     this.#timer = setInterval(() => this.#look(), PERIOD_MS);
+  }
+
+  /** The load is over: what follows says nothing of a rise. */
+  loadEnded(): void {
+    this.#loadMinutes = this.#minutes();
   }
 
   stop(): void {
@@ -36,11 +42,14 @@ export class Watch {
   }
 
   /**
-   * Megabytes a minute by which private memory rises after a time (least squares), and the standard
-   * error of that: between two collections a heap goes up and down by more than a leak adds in minutes.
+   * Megabytes a minute by which private memory rises under load after a time (least squares), and the
+   * standard error of that: between two collections a heap goes up and down by more than a leak adds in
+   * minutes.
    */
   rise(afterMinutes: number): { readonly perMinute: number; readonly error: number } {
-    const looks = this.#looks.filter(({ minutes }) => minutes >= afterMinutes);
+    const looks = this.#looks.filter(({ minutes }) =>
+      minutes >= afterMinutes && minutes <= this.#loadMinutes
+    );
     const sum = (of: (look: Look) => number) => looks.reduce((total, look) => total + of(look), 0);
     const count = looks.length;
     const x = sum((look) => look.minutes) / count;
@@ -58,12 +67,17 @@ export class Watch {
     const shown = this.#looks.filter((_, index) => index % step === 0);
     const most = Math.max(...this.#looks.map(({ descriptors }) => descriptors));
     const texts = shown.map(({ privateMb }) => privateMb.toFixed(0));
-    return `${this.name}: private MB ${texts.join(" ")}, at most ${most} descriptors`;
+    const last = this.#looks.at(-1)?.privateMb.toFixed(0);
+    return `${this.name}: private MB ${texts.join(" ")}, at the end ${last}; ` +
+      `at most ${most} descriptors`;
   }
 
   #look(): void {
     const { privateMb } = memory(this.#pid);
-    const minutes = (performance.now() - this.#startedMs) / 60_000;
-    this.#looks.push({ minutes, privateMb, descriptors: this.descriptors() });
+    this.#looks.push({ minutes: this.#minutes(), privateMb, descriptors: this.descriptors() });
+  }
+
+  #minutes(): number {
+    return (performance.now() - this.#startedMs) / 60_000;
   }
 }

@@ -48,7 +48,7 @@ export async function chain(bench: Bench): Promise<void> {
     }));
   const title = `${SERVICES} services, ${RATE_PER_SECOND} requests/s`;
   bench.report(table(title, withAdded(samples), COLUMNS));
-  await Promise.all([...programs].map((program) => program.stop("SIGKILL")));
+  await Promise.all(programs.map((program) => program.stop("SIGKILL")));
 }
 
 /** Adds what each percentile has more than the chain without proxies. */
