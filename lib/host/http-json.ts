@@ -52,8 +52,17 @@ const STATUS_CODES: Readonly<Record<number, FaultCode>> = {
   422: "invalid_argument",
 };
 
+/** Beyond an API server's longest explanation: a cut one is no JSON any more. */
+const REFUSAL_CHARS_MAX = 65_536;
 /** A refusal of an object may name a dozen fields; more is no message for people. */
-const REASON_CHARS_MAX = 1_000;
+const MESSAGE_CHARS_MAX = 1_000;
+/** Enough to recognize a page that is no API server's. */
+const TEXT_CHARS_MAX = 200;
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "it refuses connections",
+  ECONNRESET: "the connection was cut",
+};
 
 /** Gets and parses a whole answer. Rejects with `HttpRefusal`, `unavailable` or `resource_exhausted`. */
 export function getJson(target: HttpTarget, bounds: HttpBounds): Promise<unknown> {
@@ -146,8 +155,8 @@ async function pump(
   } catch (thrown) {
     if (bounds.signal?.aborted) return;
     if (thrown instanceof Fault) throw thrown;
-    const why = idle.signal.aborted ? `nothing came for ${bounds.idleMs} ms` : undefined;
-    throw new Fault("unavailable", `Cannot ask ${target.url}${why ? `: ${why}` : ""}`, {
+    const why = idle.signal.aborted ? `nothing came for ${bounds.idleMs} ms` : reasonOf(thrown);
+    throw new Fault("unavailable", `Cannot ask ${placeOf(target)}${why ? `: ${why}` : ""}`, {
       source: "upstream",
       ...(why === undefined ? { cause: thrown } : {}),
     });
@@ -167,20 +176,44 @@ function tlsOf(target: HttpTarget) {
   };
 }
 
+/** Where was asked, for people: what was asked about it follows from who asks. */
+function placeOf(target: HttpTarget): string {
+  return target.url.replace(/\?.*$/s, "");
+}
+
+/** What the runtime says at length and to developers; undefined where it says it best. */
+function reasonOf(thrown: unknown): string | undefined {
+  const { code } = thrown as { readonly code?: unknown };
+  return typeof code === "string" ? REASONS[code] : undefined;
+}
+
 async function refusalOf(target: HttpTarget, response: Response): Promise<HttpRefusal> {
-  const text = reasonIn(await response.text()).slice(0, REASON_CHARS_MAX);
+  const { status } = response;
+  const text = await beginningOf(response);
   return new HttpRefusal(
-    response.status,
-    `Cannot ask ${target.url}: the server answers ${response.status} ${text}`.trim(),
+    status,
+    `Cannot ask ${placeOf(target)}: the server answers ${status} ${messageOf(text)}`.trim(),
   );
 }
 
-/** A cluster says in the field `message` what is wrong; anybody else in the text itself. */
-function reasonIn(text: string): string {
+/** A refusal's text, as far as anybody would read it. */
+async function beginningOf(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.length >= REFUSAL_CHARS_MAX) break;
+  }
+  return text.slice(0, REFUSAL_CHARS_MAX);
+}
+
+/** An API server explains itself in JSON, of which one field is for people. */
+function messageOf(text: string): string {
   try {
     const { message } = JSON.parse(text) as { readonly message?: unknown };
-    return typeof message === "string" ? message : text;
+    if (typeof message === "string" && message !== "") return message.slice(0, MESSAGE_CHARS_MAX);
   } catch {
-    return text; // No JSON, or nothing in it.
+    // It is no JSON, or was cut: shown as it came.
   }
+  return text.slice(0, TEXT_CHARS_MAX);
 }
