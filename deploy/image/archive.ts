@@ -14,6 +14,8 @@ export interface ImageConfig {
   readonly user?: string;
   readonly env: readonly string[];
   readonly entrypoint: readonly string[];
+  /** What tells it to end; default: SIGTERM. */
+  readonly stopSignal?: string;
   readonly labels?: Readonly<Record<string, string>>;
 }
 
@@ -73,7 +75,7 @@ export function fullImageName(name: string): string {
 }
 
 function configOf(image: Image, diffIds: readonly string[]): unknown {
-  const { user, env, entrypoint, labels } = image.config;
+  const { user, env, entrypoint, stopSignal, labels } = image.config;
   return {
     created: EPOCH,
     ...PLATFORM,
@@ -82,6 +84,7 @@ function configOf(image: Image, diffIds: readonly string[]): unknown {
       Env: env,
       Entrypoint: entrypoint,
       WorkingDir: "/",
+      ...(stopSignal === undefined ? {} : { StopSignal: stopSignal }),
       ...(labels === undefined ? {} : { Labels: labels }),
     },
     rootfs: { type: "layers", diff_ids: diffIds },

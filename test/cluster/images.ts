@@ -13,6 +13,8 @@ export interface ProgramImage {
   /** Their paths or names on PATH; each comes with what it loads. */
   readonly programs: readonly string[];
   readonly entrypoint: readonly string[];
+  /** What tells its program to end; default: SIGTERM. */
+  readonly stopSignal?: string;
   /** More files, folders and links. */
   readonly entries?: readonly Entry[];
 }
@@ -51,7 +53,7 @@ export async function writeProgramImage(path: string, image: ProgramImage): Prom
     ...sharedObjects(programs).flatMap(pathEntries),
     ...image.entries ?? [],
   ]);
-  await writeArchive(path, image.name, image.entrypoint, entries);
+  await writeArchive(path, image, entries);
 }
 
 /** Writes the images that a cluster itself needs into a folder; returns the archives' paths. */
@@ -62,7 +64,8 @@ export async function writeClusterImages(folder: string, programs: Programs): Pr
       const file = program.slice(program.lastIndexOf("/"));
       const content = readFileSync(program);
       const path = `${folder}${file}.tar`;
-      await writeArchive(path, name, [file], [{ kind: "file", path: file, content, mode: 0o755 }]);
+      const entries = [{ kind: "file", path: file, content, mode: 0o755 }] as const;
+      await writeArchive(path, { name, entrypoint: [file] }, entries);
       return path;
     }),
   );
@@ -70,13 +73,13 @@ export async function writeClusterImages(folder: string, programs: Programs): Pr
 
 async function writeArchive(
   path: string,
-  name: string,
-  entrypoint: readonly string[],
+  { name, entrypoint, stopSignal }: Omit<ProgramImage, "programs">,
   entries: readonly Entry[],
 ): Promise<void> {
+  const env = ["PATH=/usr/bin:/usr/sbin"];
   const { archive } = await imageArchive({
     name,
-    config: { env: ["PATH=/usr/bin:/usr/sbin"], entrypoint },
+    config: { env, entrypoint, ...(stopSignal === undefined ? {} : { stopSignal }) },
     layers: [{ comment: "programs of a test machine", entries }],
     compression: "none",
   });

@@ -38,7 +38,13 @@ export async function startMeshWorld(name: string, nodes = 1): Promise<Cluster> 
     ]);
     if (made.code !== 0) throw new Error(`Cannot make the image: ${made.stderr}`);
     const apps = join(folder, "apps.tar");
-    await writeProgramImage(apps, { name: APPS_IMAGE, programs: PROGRAMS, entrypoint: ["sh"] });
+    await writeProgramImage(apps, {
+      name: APPS_IMAGE,
+      programs: PROGRAMS,
+      entrypoint: ["sh"],
+      // As nginx's own image has it: its other signal cuts requests that it has begun.
+      stopSignal: "SIGQUIT",
+    });
     for (const archive of [malla, apps]) await cluster.loadImage(archive);
     await installMalla(cluster, MALLA_IMAGE);
     return cluster;
