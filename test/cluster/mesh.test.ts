@@ -185,7 +185,10 @@ describe.skipIf(obstacle !== null)("in a cluster", () => {
       report = (await from("client", "cat", "/tmp/load")).stdout;
       return report.includes("Requests/sec");
     });
-    expect(report).not.toMatch(/Non-2xx|Socket errors/);
+    // Shown beside the report when a request failed.
+    const failures = (await from("client", "curl", "-s", "http://127.0.0.1:4191/metrics")).stdout
+      .split("\n").filter((line) => /^response_total\{.*(?:error=|status_code="[45])/.test(line));
+    expect(report, failures.join("\n")).not.toMatch(/Non-2xx|Socket errors/);
     expect(Number(/(\d+) requests in/.exec(report)?.[1])).toBeGreaterThan(100);
   }, TEST_MS);
 

@@ -1,9 +1,9 @@
 /** What a machine must have to run a test cluster, told before anything is tried. */
 
 import { existsSync } from "node:fs";
+import { builtPrograms } from "./build.ts";
 
 const PROGRAMS: Readonly<Record<string, string>> = {
-  go: "a Go compiler",
   containerd: "containerd",
   ctr: "containerd",
   runc: "runc",
@@ -25,6 +25,7 @@ export function clusterObstacle(): string | null {
   if (process.getuid?.() !== 0) return "clusters need root";
   const missing = Object.entries(PROGRAMS).filter(([program]) => Bun.which(program) === null)
     .map(([, what]) => what);
+  if (builtPrograms() === undefined && Bun.which("go") === null) missing.push("a Go compiler");
   if (!existsSync(PLUGINS)) missing.push("containernetworking-plugins");
   return missing.length === 0 ? null : `clusters need ${[...new Set(missing)].join(", ")}`;
 }
