@@ -38,6 +38,9 @@ class FakeConn {
     this.handler.open(conn);
     this.handler.secure(conn, { certificate: null, alpn: null, serverName: null });
   }
+  bring(text: string) {
+    this.handler.data(this as Conn<unknown>, asciiBytes(text));
+  }
   end(reason: CloseReason) {
     if (this.closed) return;
     this.closed = true;
@@ -52,8 +55,10 @@ class FakeRequest {
   readonly head = new RequestHead();
   readonly body = new RequestBody();
   readonly side = { added: null };
-  constructor(queuedAtMs: number) {
+  readonly fresh: boolean;
+  constructor(queuedAtMs: number, fresh: boolean) {
     this.queuedAtMs = queuedAtMs;
+    this.fresh = fresh;
     const bytes = asciiBytes("GET / HTTP/1.0\r\n\r\n");
     parseRequestHead(bytes, 0, bytes.length, this.head);
     this.body.complete = true;
@@ -63,6 +68,13 @@ class FakeRequest {
   }
   unreachable(reason: CloseReason) {
     this.got = reason;
+  }
+  responseHead() {
+    return true;
+  }
+  responseDone() {}
+  get responseBlocked() {
+    return false;
   }
   unsecurable() {
     this.got = "unsecurable";
@@ -98,10 +110,10 @@ function pool(tls: boolean): PoolHttp1 {
   );
 }
 
-function ask(of: PoolHttp1, count: number): FakeRequest[] {
+function ask(of: PoolHttp1, count: number, fresh = false): FakeRequest[] {
   return Array.from({ length: count }, () => {
-    const request = new FakeRequest(environment.clock.monotonicMs());
-    of.attach(request as unknown as Exchange, false);
+    const request = new FakeRequest(environment.clock.monotonicMs(), fresh);
+    of.attach(request as unknown as Exchange, fresh);
     return request;
   });
 }
@@ -138,6 +150,20 @@ describe("a burst of requests", () => {
     expect(third.got).not.toBeNull();
     expect(conns.length).toBe(2);
   });
+});
+
+test("who wants a fresh connection takes none that has served, though others wait behind", () => {
+  const made = pool(false);
+  const [first] = ask(made, 1);
+  conns[0]!.open();
+  const [fresh] = ask(made, 1, true);
+  const [other] = ask(made, 1);
+  conns[0]!.bring("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+  expect(fresh!.got).toBeNull();
+  expect(other!.got).toBe(first!.got);
+  conns[1]!.open();
+  expect(fresh!.got).not.toBeNull();
+  expect(fresh!.got).not.toBe(first!.got);
 });
 
 describe("a connection that fails", () => {

@@ -68,7 +68,7 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
   /** Takes a connection that can carry another request. */
   release(upstream: UpstreamHttp1): void {
     const { settings } = this.context.env;
-    const exchange = this.#waiting.take();
+    const exchange = this.#takeWaiting(upstream.isNew);
     if (exchange !== undefined) {
       upstream.attach(exchange);
       return;
@@ -116,6 +116,22 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
     const idle = this.#idle;
     this.#idle = [];
     for (let i = 0; i < idle.length; i++) idle[i]!.destroy();
+  }
+
+  /**
+   * The first that waits and may have the connection: who wants a fresh one takes none that another has
+   * done with, whose peer may be closing it.
+   */
+  #takeWaiting(isNew: boolean): Exchange | undefined {
+    const waiting = this.#waiting;
+    if (isNew || waiting.peek()?.fresh !== true) return waiting.take();
+    for (let i = 1; i < waiting.length; i++) {
+      const exchange = waiting.at(i)!;
+      if (exchange.fresh) continue;
+      waiting.remove(exchange);
+      return exchange;
+    }
+    return undefined;
   }
 
   /** Makes as many connections as requests wait for. */

@@ -146,6 +146,11 @@ export class UpstreamHttp1 implements Upstream {
     this.pool.context.wheel.schedule(this.#idle, atMs);
   }
 
+  /** No request has been answered on it. */
+  get isNew(): boolean {
+    return this.#served === 0;
+  }
+
   get idle(): boolean {
     return this.#state === IDLE;
   }

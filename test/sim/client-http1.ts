@@ -339,7 +339,8 @@ export class ClientHttp1 implements Http1Sink {
 
   #tunnelEnded(ask: Ask): void {
     this.#tunnel = null;
-    if (this.#received !== ask.plan.responseBytes) {
+    const wasCut = ask.attempts.some(({ finAt }) => isNaN(finAt));
+    if (this.#received !== ask.plan.responseBytes && !wasCut) {
       this.#violated(`tunnel ${ask.plan.id} ended after ${this.#received} bytes`);
     }
     this.#around.ledger.ended(ask, "answered", `tunnel with ${this.#received} bytes`);

@@ -28,6 +28,8 @@ const BYTE_BUDGETS: Readonly<Record<Scale, number>> = {
   bulk: Infinity,
 };
 const BULK_BYTES = 5_000_000;
+/** Where no longer body can pass in good time, many requests cannot either. */
+const SLOW_BYTES = 5_000;
 const METHODS = [
   ...["GET", "GET", "GET", "GET", "POST", "POST", "POST", "PUT", "HEAD", "DELETE"],
 ] as const;
@@ -122,7 +124,8 @@ export class Dice {
   count(): number {
     const { prng } = this;
     if (this.scale === "bulk") return 1;
-    return this.scale === "many" ? prng.between(20, 120) : prng.between(1, 8);
+    const isMany = this.scale === "many" && this.#bytesMost > SLOW_BYTES;
+    return isMany ? prng.between(20, 120) : prng.between(1, 8);
   }
 
   /** A body's length; what all bodies together have is bounded. */
@@ -210,7 +213,7 @@ export class Dice {
       trouble,
       troubleOnce: prng.chance(0.3),
       garbage,
-      paddingBytes: speech !== "opaque" && prng.chance(0.04) ? prng.below(30_000) : 0,
+      paddingBytes: speech !== "opaque" && prng.chance(0.04) ? this.#paddingBytes() : 0,
       grpcStatus: isCall ? prng.pick([0, 0, 0, 5, 14]) : null,
       cancelMs: this.#cancelMs(trouble === "hang", tunnel === null),
       thinkMs: prng.pick([0, 0, 0, 5, 100, 4_000]) * prng.float(),
@@ -226,6 +229,10 @@ export class Dice {
   #framing(http10: boolean): Framing {
     if (http10) return this.prng.pick(["length", "close"]);
     return this.prng.pick(["length", "length", "length", "chunked", "chunked", "close"]);
+  }
+
+  #paddingBytes(): number {
+    return Math.floor(Math.min(this.prng.below(30_000), this.#bytesMost / 2));
   }
 
   #pauseMs(): number {

@@ -14,6 +14,7 @@ import { Violation } from "./world.ts";
 import { Writer } from "./writer.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
+const NO_SERVER = -2;
 /** No byte of HTTP, nor of TLS. */
 const MAGIC = [0, 0x53, 0x49, 0x4d];
 const HEAD_BYTES = 8;
@@ -138,11 +139,12 @@ class OpaqueCall {
     const { ledger } = this.#client.around;
     const { ask } = this;
     // No server has seen what is asked: then nothing has been sent either.
-    const finAt = ask.attempts[0]?.finAt ?? 0;
-    if (this.#received !== finAt && !Number.isNaN(finAt)) {
+    const finAt = ask.attempts[0]?.finAt ?? NO_SERVER;
+    const wasSent = finAt === NO_SERVER ? 0 : finAt;
+    if (this.#received !== wasSent && !Number.isNaN(finAt)) {
       this.#violated(`a clean end after ${this.#received} bytes, but ${finAt} were sent`);
     }
-    const isWhole = this.#received === ask.plan.responseBytes;
+    const isWhole = finAt >= 0 && this.#received === ask.plan.responseBytes;
     if (ask.outcome === null) {
       ledger.ended(ask, isWhole ? "answered" : "lost", `end after ${this.#received} bytes`);
     }

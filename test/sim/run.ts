@@ -14,7 +14,7 @@ const IDLE_MS = 500_000;
 /** A connection counts as broken for so long, beside the time that news takes. */
 const FAULT_LASTS_MS = 2_000;
 /** Bytes of one request or its response that a proxy may hold: a stream's window, and a turn's reads. */
-const HELD_BYTES_MAX = STREAM_WINDOW_BYTES + 2 * READ_AHEAD_BYTES;
+const HELD_BYTES_MAX = STREAM_WINDOW_BYTES + 3 * READ_AHEAD_BYTES;
 /** How long a proxy reads behind its answer. */
 const LINGER_MS = 2_000;
 /** Times that one proxy sends a request. */
