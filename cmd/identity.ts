@@ -12,6 +12,7 @@ import {
   readTrustAnchors,
   type Settings,
   socketAddress,
+  sourceSettings,
   trustAnchorSettings,
 } from "../lib/config/mod.ts";
 import { systemClock } from "../lib/host/clock.ts";
@@ -26,7 +27,7 @@ import {
   startIdentityService,
   type TokenReviewer,
 } from "../lib/identity/mod.ts";
-import { inClusterAccess } from "../lib/source/kube/access.ts";
+import { clusterAccess } from "../lib/source/kube/access.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
 import { type Logger } from "../lib/telemetry/logger.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
@@ -72,6 +73,7 @@ export const identitySettings = defineSettings("identity", {
     default: "20s",
     help: "How far the clocks of workloads may be off.",
   },
+  kubeconfig: sourceSettings.kubeconfig,
   tokenKeyFile: {
     env: "MALLA_IDENTITY_TOKEN_KEY_FILE",
     flag: "token-key-file",
@@ -134,7 +136,8 @@ function serveAdmin(settings: IdentitySettings, service: IdentityService, regist
 async function reviewerOf(settings: IdentitySettings): Promise<TokenReviewer> {
   const { tokenKeyFile } = settings;
   if (tokenKeyFile === undefined) {
-    return createTokenReviewer(clusterTokenReview(inClusterAccess(environment())));
+    const access = await clusterAccess(settings.kubeconfig, environment());
+    return createTokenReviewer(clusterTokenReview(access));
   }
   return await createLocalReviewer(await readText(tokenKeyFile), systemClock);
 }

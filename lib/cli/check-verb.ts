@@ -1,102 +1,126 @@
-/** `malla check`: the machine first, then the mesh if one runs. */
+/**
+ * `malla check`: a cluster, or this machine and the mesh that runs on it. Which of the two, the flags
+ * say; without them the mesh that runs here counts, else the cluster that a kubeconfig leads to.
+ */
 
-import { describeError } from "../base/fault.ts";
-import { oneOf } from "../config/mod.ts";
-import { readText } from "../host/files.ts";
-import { environment, findProgram, ownIds, signalProcess } from "../host/process.ts";
+import { duration, oneOf } from "../config/mod.ts";
+import { systemClock } from "../host/clock.ts";
+import { environment } from "../host/process.ts";
 import type { Terminal } from "../host/terminal.ts";
-import { serveWeb } from "../host/web-server.ts";
-import { PROGRAMS } from "../local/machine-needs.ts";
-import { executeInNamespaces } from "../local/outer.ts";
-import { readState } from "../local/running-mesh.ts";
-import { type MeshState, meshStatePath } from "../local/state.ts";
 import {
   type Category,
   checksJson,
   formatCategory,
+  formatShortly,
   formatSummary,
   isPassed,
+  type Patience,
   runChecks,
 } from "./check.ts";
-import { type Machine, machineChecks } from "./check-machine.ts";
-import { meshChecks } from "./check-mesh.ts";
-import { askMesh } from "./running-mesh.ts";
+import { machineCategories } from "./check-here.ts";
+import {
+  addClusterOptions,
+  type ClusterFlags,
+  CONTROL_NAMESPACE,
+  kubeconfigFiles,
+  openClient,
+} from "./cluster-flags.ts";
+import { clusterChecks } from "./cluster/check-cluster.ts";
+import { ClusterView } from "./cluster/view.ts";
+import { meshRunsHere } from "./mesh-note.ts";
 import { createStyle } from "./style.ts";
 import { createVerb, runVerb, valueOf } from "./verb.ts";
 
-/** The live page's usual port. */
-const PAGE_PORT = 8084;
+type Output = "table" | "short" | "json";
+
+interface CheckFlags extends ClusterFlags {
+  readonly pre?: true;
+  readonly crds?: true;
+  readonly proxy?: true;
+  readonly machine?: true;
+  readonly namespace?: string;
+  readonly expectedVersion?: string;
+  readonly acceptUnservedPolicy?: true;
+  readonly wait: number;
+  readonly output: Output;
+}
+
+/** What is checked, and a line about it for people. */
+interface Checked {
+  readonly categories: readonly Category[];
+  readonly note?: string;
+  readonly patience?: Patience;
+}
 
 /** Runs the verb; the exit code is 1 when a check failed. */
 export function runCheck(words: readonly string[], terminal: Terminal): Promise<number> {
+  const formats = valueOf(oneOf(["table", "short", "json"]));
   const verb = createVerb(
     "check",
-    "Whether this machine can run a mesh, and whether its mesh is well.",
+    "Whether a cluster and the mesh in it are well, or this machine and the mesh that runs here.",
     terminal,
   )
-    .option("-o, --output <format>", "text or json", valueOf(oneOf(["text", "json"])), "text");
-  return runVerb(verb, words, terminal, async () => {
-    const { output } = verb.opts<{ output: "text" | "json" }>();
-    const path = meshStatePath(environment(), ownIds().uid);
-    const state = await readState(path);
-    const runs = state !== undefined && signalProcess(state.pid, 0);
-    const machine = machineChecks({
-      machine: thisMachine(),
-      programs: PROGRAMS,
-      ports: runs ? [] : [PAGE_PORT],
-    });
-    const categories = [machine, ...meshCategory(state, runs, path)];
+    .option("--pre", "whether Malla can be installed into the cluster")
+    .option("--crds", "only what must be so before the rest")
+    .option("--proxy", "the pods of the mesh as well")
+    .option("--machine", "this machine and its mesh, not a cluster")
+    .option("-n, --namespace <ns>", "only pods of this namespace")
+    .option("--expected-version <version>", "the version that should be installed")
+    .option("--accept-unserved-policy", "with --pre: policies that are not served are no obstacle")
+    .option("--wait <duration>", "how long to wait for what comes by itself", waited, 300_000)
+    .option(
+      "-o, --output <format>",
+      "table, short (only what is not well) or json",
+      formats,
+      "table",
+    );
+  return runVerb(addClusterOptions(verb), words, terminal, async () => {
+    const flags = verb.opts<CheckFlags>();
+    const checked = await isOfMachine(flags) ? await checkedHere() : await checkedCluster(flags);
     const style = createStyle(terminal.colours);
-    const isText = output === "text";
-    const results = await runChecks(categories, (result) => {
-      if (isText) terminal.write(formatCategory(result, style));
-    });
-    if (isText) {
-      if (state === undefined) terminal.write('No mesh runs here; "malla demo" shows one\n');
+    const { output } = flags;
+    const results = await runChecks(checked.categories, (result) => {
+      if (output === "table") terminal.write(formatCategory(result, style));
+      if (output === "short") terminal.write(formatShortly(result, style));
+    }, checked.patience);
+    if (output === "json") terminal.write(`${JSON.stringify(checksJson(results), null, 2)}\n`);
+    else {
+      if (checked.note !== undefined) terminal.write(`${checked.note}\n`);
       terminal.write(formatSummary(results, style));
-    } else terminal.write(`${JSON.stringify(checksJson(results), null, 2)}\n`);
+    }
     return isPassed(results) ? 0 : 1;
   });
 }
 
-function meshCategory(
-  state: MeshState | undefined,
-  runs: boolean,
-  path: string,
-): readonly Category[] {
-  if (state === undefined) return [];
-  if (runs) return [meshChecks((question) => askMesh(state.pageUrl, question))];
-  const outcome = {
-    status: "warn",
-    message: `process ${state.pid} of ${path} is gone`,
-    hint: "it was killed; start the mesh again, it replaces the note",
-  } as const;
-  return [{
-    name: "malla-mesh",
-    checks: [{ name: "the mesh of the note runs", run: () => Promise.resolve(outcome) }],
-  }];
+async function isOfMachine(flags: CheckFlags): Promise<boolean> {
+  if (flags.machine === true) return true;
+  const { pre, crds, proxy, kubeconfig, context, mallaNamespace, apiAddr } = flags;
+  const named = [pre, crds, proxy, kubeconfig, context, mallaNamespace, apiAddr];
+  if (named.some((flag) => flag !== undefined)) return false;
+  return await meshRunsHere() || kubeconfigFiles(undefined, environment()) === undefined;
 }
 
-function thisMachine(): Machine {
-  const path = environment()["PATH"];
+async function checkedHere(): Promise<Checked> {
+  const { categories, note } = await machineCategories();
+  return { categories, ...note === undefined ? {} : { note } };
+}
+
+async function checkedCluster(flags: CheckFlags): Promise<Checked> {
+  const client = await openClient(flags);
+  const view = new ClusterView(client, flags.mallaNamespace ?? CONTROL_NAMESPACE);
+  const { namespace, expectedVersion } = flags;
+  const categories = await clusterChecks(view, {
+    stage: flags.pre === true ? "pre" : flags.crds === true ? "crds" : "all",
+    withProxies: flags.proxy === true,
+    ...namespace === undefined ? {} : { namespace },
+    ...expectedVersion === undefined ? {} : { expectedVersion },
+    acceptUnserved: flags.acceptUnservedPolicy === true,
+  }, systemClock);
   return {
-    isRoot: ownIds().uid === 0,
-    async kernelSetting(name) {
-      try {
-        return (await readText(`/proc/sys/${name.replaceAll(".", "/")}`)).trim();
-      } catch {
-        return undefined; // This kernel has no such setting.
-      }
-    },
-    hasProgram: (name) => findProgram(name, path) !== null,
-    inNamespaces: executeInNamespaces,
-    async whyPortTaken(port) {
-      try {
-        await serveWeb({ ip: "127.0.0.1", port, handler: () => new Response("") }).stop();
-        return undefined;
-      } catch (error) {
-        return describeError(error);
-      }
-    },
+    categories,
+    note: `The cluster of ${client.server} was checked; --machine checks this machine`,
+    patience: { clock: systemClock, waitMs: flags.wait, again: () => view.refresh() },
   };
 }
+
+const waited = valueOf(duration());

@@ -3,7 +3,8 @@
  * do. Checks of a category run in order, and a failed one that others stand on ends its category.
  */
 
-import { describeError } from "../base/fault.ts";
+import { describeError, Fault } from "../base/fault.ts";
+import { type Clock, sleep } from "../host/clock.ts";
 import { type Style, SYMBOLS } from "./style.ts";
 
 /** How a check ended. */
@@ -19,8 +20,10 @@ export interface Outcome {
 export interface Check {
   /** What should be true: `the kernel allows user namespaces`. */
   readonly name: string;
-  /** The rest of the category makes no sense without it. */
-  readonly isBasis?: boolean;
+  /** The rest of the category makes no sense without it; or the rest of all. */
+  readonly isBasis?: boolean | "of all";
+  /** What it waits for may come by itself: it runs again until it is so, as long as people wait. */
+  readonly retries?: boolean;
   readonly run: () => Promise<Outcome>;
 }
 
@@ -44,26 +47,64 @@ export interface CategoryResult {
 /** All went well. */
 export const PASSED: Outcome = { status: "ok" };
 
+/** How long checks may wait for what comes by itself. */
+export interface Patience {
+  readonly clock: Clock;
+  readonly waitMs: number;
+  /** Called before a check runs again. */
+  readonly again: () => void;
+}
+
+const PERIOD_MS = 1_000;
+
+const FORBIDDEN =
+  "kubectl auth can-i --list shows what this user may; an administrator can grant " +
+  "what the message names with kubectl create clusterrole and clusterrolebinding";
+
 /** Runs all checks; what a check throws is a failure. Calls back after each category. */
 export async function runChecks(
   categories: readonly Category[],
-  done: (result: CategoryResult) => void = () => {},
+  done?: (result: CategoryResult) => void,
+  patience?: Patience,
 ): Promise<readonly CategoryResult[]> {
   const all: CategoryResult[] = [];
   for (const { name, checks } of categories) {
     const results: CheckResult[] = [];
+    let missing: Check["isBasis"];
     for (const check of checks) {
-      const outcome = await check.run().catch((error: unknown): Outcome => {
-        return { status: "fail", message: describeError(error) };
-      });
+      const outcome = await outcomeOf(check, patience);
       results.push({ name: check.name, ...outcome });
-      if (outcome.status === "fail" && check.isBasis === true) break;
+      if (outcome.status === "fail") missing = check.isBasis;
+      if (missing) break;
     }
     const result = { name, results };
     all.push(result);
-    done(result);
+    done?.(result);
+    if (missing === "of all") break;
   }
   return all;
+}
+
+async function outcomeOf(check: Check, patience: Patience | undefined): Promise<Outcome> {
+  const once = () =>
+    check.run().catch((error: unknown): Outcome => {
+      const isForbidden = error instanceof Fault && error.code === "permission_denied";
+      return {
+        status: "fail",
+        message: describeError(error),
+        ...isForbidden ? { hint: FORBIDDEN } : {},
+      };
+    });
+  let outcome = await once();
+  if (patience === undefined || check.retries !== true) return outcome;
+  const { clock, waitMs, again } = patience;
+  const endMs = clock.monotonicMs() + waitMs;
+  while (outcome.status === "fail" && clock.monotonicMs() < endMs) {
+    await sleep(clock, PERIOD_MS);
+    again();
+    outcome = await once();
+  }
+  return outcome;
 }
 
 /** Whether no check failed; warnings pass. */
@@ -82,6 +123,12 @@ export function formatCategory({ name, results }: CategoryResult, style: Style):
     return `${symbol} ${result.name}${message}${hint}\n`;
   });
   return `${style.bold(name)}\n${"-".repeat(name.length)}\n${lines.join("")}\n`;
+}
+
+/** A category with what is not well in it; empty when all is. */
+export function formatShortly(category: CategoryResult, style: Style): string {
+  const results = category.results.filter(({ status }) => status !== "ok");
+  return results.length === 0 ? "" : formatCategory({ ...category, results }, style);
 }
 
 /** The last line. */

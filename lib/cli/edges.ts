@@ -4,7 +4,7 @@ import type { Terminal } from "../host/terminal.ts";
 import type { Edge } from "../viz/edges.ts";
 import { formatRps } from "./figures.ts";
 import { knownResource } from "./resource.ts";
-import { askMesh, meshUrl } from "./running-mesh.ts";
+import { openMesh } from "./running-mesh.ts";
 import { createStyle, type Style, SYMBOLS } from "./style.ts";
 import { type Column, formatTable } from "./table.ts";
 import { addMeshOptions, createVerb, type MeshFlags, runVerb } from "./verb.ts";
@@ -23,10 +23,10 @@ export function runEdges(words: readonly string[], terminal: Terminal): Promise<
   return runVerb(verb, words, terminal, async () => {
     const flags = verb.opts<MeshFlags>();
     const { kind } = knownResource(verb.args[0] ?? "", undefined, EDGE_WORDS);
-    const url = await meshUrl(flags.url);
+    const ask = await openMesh(flags);
     const query = new URLSearchParams({ resource: kind });
     if (flags.namespace !== undefined) query.set("namespace", flags.namespace);
-    const { edges } = await askMesh<{ edges: readonly Edge[] }>(url, `/api/edges?${query}`);
+    const { edges } = await ask<{ edges: readonly Edge[] }>(`/api/edges?${query}`);
     if (flags.output === "json") {
       terminal.write(`${JSON.stringify(edges.map(edgeJson), null, 2)}\n`);
     } else if (edges.length === 0) {

@@ -5,7 +5,7 @@ import type { StatRow } from "../viz/stat.ts";
 import { duration } from "../config/mod.ts";
 import { formatBytes, formatMs, formatRate, formatRps } from "./figures.ts";
 import { knownResource } from "./resource.ts";
-import { askMesh, meshUrl } from "./running-mesh.ts";
+import { openMesh } from "./running-mesh.ts";
 import { createStyle, type Style } from "./style.ts";
 import { type Column, formatTable } from "./table.ts";
 import { addMeshOptions, createVerb, type MeshFlags, runVerb, valueOf } from "./verb.ts";
@@ -26,11 +26,11 @@ export function runStat(words: readonly string[], terminal: Terminal): Promise<n
     const [resource = "", name] = verb.args;
     const flags = verb.opts<StatFlags>();
     const wanted = knownResource(resource, name);
-    const url = await meshUrl(flags.url);
+    const ask = await openMesh(flags);
     const query = new URLSearchParams({ resource: wanted.kind, window: flags.timeWindow });
     if (wanted.name !== undefined) query.set("name", wanted.name);
     if (flags.namespace !== undefined) query.set("namespace", flags.namespace);
-    const { rows } = await askMesh<{ rows: readonly StatRow[] }>(url, `/api/stat?${query}`);
+    const { rows } = await ask<{ rows: readonly StatRow[] }>(`/api/stat?${query}`);
     if (flags.output === "json") {
       terminal.write(`${JSON.stringify(rows.map(statJson), null, 2)}\n`);
       return 0;

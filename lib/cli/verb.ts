@@ -7,6 +7,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { describeError, Fault } from "../base/fault.ts";
 import { ConfigFault, EXIT_USAGE, oneOf, type SettingType } from "../config/mod.ts";
 import type { Terminal } from "../host/terminal.ts";
+import { addClusterOptions, type ClusterFlags } from "./cluster-flags.ts";
 
 /** A verb that is being defined; its action returns the exit code through `runVerb`. */
 export type Verb = Command;
@@ -36,7 +37,7 @@ export const OUTPUT_FORMATS = ["table", "wide", "json"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** The options of all verbs that ask a mesh. */
-export interface MeshFlags {
+export interface MeshFlags extends ClusterFlags {
   readonly namespace?: string;
   readonly output: OutputFormat;
   /** Address of a dashboard. */
@@ -46,11 +47,15 @@ export interface MeshFlags {
 /** Adds the options of `MeshFlags`; `namespaceHelp` says what the namespace picks. */
 export function addMeshOptions(verb: Verb, namespaceHelp: string): Verb {
   const format = valueOf(oneOf(OUTPUT_FORMATS));
-  return verb
+  verb
     .option("-n, --namespace <ns>", `${namespaceHelp} (default: all)`)
     .option("-A, --all-namespaces", "in all namespaces")
     .option("-o, --output <format>", OUTPUT_FORMATS.join(", "), format, "table")
-    .option("--url <url>", "address of a dashboard (default: the mesh on this machine)");
+    .option(
+      "--url <url>",
+      "address of a dashboard (default: the mesh that runs here, or a cluster's)",
+    );
+  return addClusterOptions(verb);
 }
 
 /** Reads the words and runs the action; resolves to the exit code, never rejects. */

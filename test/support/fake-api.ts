@@ -12,6 +12,7 @@ export interface FakeObject {
     readonly name: string;
     readonly namespace?: string;
     readonly resourceVersion?: string;
+    readonly labels?: Readonly<Record<string, string>>;
   };
 }
 
@@ -172,7 +173,13 @@ export class FakeApi {
   }
 
   #list(url: URL): Response {
-    const all = [...this.#objects.get(url.pathname)?.values() ?? []];
+    const selector = url.searchParams.get("labelSelector") ?? "";
+    const all = [...this.#objects.get(url.pathname)?.values() ?? []].filter((object) =>
+      selector.split(",").filter(Boolean).every((term) => {
+        const [key = "", value] = term.split("=");
+        return object.metadata.labels?.[key] === value;
+      })
+    );
     const limit = Number(url.searchParams.get("limit"));
     const from = Number(url.searchParams.get("continue") ?? 0);
     const items = all.slice(from, from + limit);

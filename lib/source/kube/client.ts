@@ -71,9 +71,11 @@ export class KubeClient {
   }
 
   /** Any answer in JSON, or undefined for a path that the server does not know. */
-  async ask(path: string): Promise<unknown> {
+  async ask(path: string, headers: Readonly<Record<string, string>> = {}): Promise<unknown> {
     try {
-      return await getJson(await this.#access.target(path), this.#bounds(KUBE_OBJECT_BYTES_MAX));
+      const target = await this.#access.target(path);
+      const all = { ...target, headers: { ...target.headers, ...headers } };
+      return await getJson(all, this.#bounds(KUBE_OBJECT_BYTES_MAX));
     } catch (thrown) {
       if (thrown instanceof HttpRefusal && thrown.status === 404) return undefined;
       throw thrown;
@@ -107,6 +109,11 @@ export class KubeClient {
   /** Posts an object to its collection; returns it as the server made it. */
   async create(path: string, object: unknown): Promise<KubeObject> {
     return objectOf(await this.#send(path, { method: "POST", body: object }), path);
+  }
+
+  /** Posts a question in the form of an object, such as an access review; returns the answer. */
+  async review(path: string, question: unknown): Promise<unknown> {
+    return await this.#send(path, { method: "POST", body: question });
   }
 
   /** Puts an object in the place of what is there; refused with 409 when that is another version. */

@@ -1,0 +1,370 @@
+/** The checks of a cluster: all well, and then one thing wrong at a time. */
+
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { FakeApi, type FakeObject } from "../../../test/support/fake-api.ts";
+import {
+  fakeCluster,
+  fakeInstallation,
+  TRIAL_PODS,
+} from "../../../test/support/fake-installation.ts";
+import { sha256Hex } from "../../host/digest.ts";
+import { systemClock } from "../../host/clock.ts";
+import { KubeClient } from "../../source/kube/client.ts";
+import { type CategoryResult, isPassed, runChecks } from "../check.ts";
+import { clusterChecks, type ClusterCheckWish } from "./check-cluster.ts";
+import { ClusterView } from "./view.ts";
+
+const DEPLOYMENTS = "/apis/apps/v1/namespaces/malla/deployments";
+const SECRETS = "/api/v1/namespaces/malla/secrets";
+const MAPS = "/api/v1/namespaces/malla/configmaps";
+const WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const DAY_MS = 86_400_000;
+
+let api = new FakeApi();
+
+beforeEach(() => {
+  api = new FakeApi();
+  api.strict = true;
+});
+
+afterEach(() => api.stop());
+
+async function check(wish: Partial<ClusterCheckWish> = {}): Promise<readonly CategoryResult[]> {
+  const url = `http://127.0.0.1:${api.port}`;
+  const client = new KubeClient({
+    server: url,
+    target: (path) => Promise.resolve({ url: url + path, headers: {} }),
+  });
+  const all = { stage: "all", withProxies: true, acceptUnserved: false, ...wish } as const;
+  return await runChecks(await clusterChecks(new ClusterView(client, "malla"), all, systemClock));
+}
+
+/** What is not well, as `category: check: message → hint`. */
+async function complaints(wish: Partial<ClusterCheckWish> = {}): Promise<string[]> {
+  return (await check(wish)).flatMap(({ name, results }) =>
+    results.filter(({ status }) => status !== "ok").map((result) =>
+      `${name}: ${result.name}: ${result.message} → ${result.hint}`
+    )
+  );
+}
+
+/** Changes an object that is there. */
+function edit<T extends FakeObject>(
+  path: string,
+  name: string,
+  change: (object: T) => unknown,
+): void {
+  const object = structuredClone(api.object(path, name)) as T;
+  change(object);
+  api.put(path, object);
+}
+
+function meshedPod(name: string, more: Record<string, unknown> = {}, annotations = {}): void {
+  const roots = api.object(MAPS, "malla-identity-trust-roots") as {
+    data: Record<string, string>;
+  };
+  const pod = {
+    metadata: {
+      name,
+      namespace: "shop",
+      labels: { "linkerd.io/control-plane-ns": "malla", app: "web" },
+      annotations: {
+        "linkerd.io/created-by": "malla/injector x",
+        "linkerd.io/proxy-version": "0.1.0",
+        "linkerd.io/trust-root-sha256": sha256Hex(roots.data["ca-bundle.crt"] ?? ""),
+        ...annotations,
+      },
+    },
+    spec: {
+      initContainers: [{ name: "linkerd-proxy" }],
+      containers: [{ name: "app", ports: [{ name: "http", containerPort: 8080 }] }],
+    },
+    status: {
+      phase: "Running",
+      initContainerStatuses: [{ name: "linkerd-proxy", ready: true }],
+    },
+    ...more,
+  };
+  api.put("/api/v1/pods", pod);
+}
+
+describe("a cluster with an installation", () => {
+  beforeEach(async () => {
+    await fakeInstallation(api);
+    meshedPod("web-1");
+  });
+
+  test("that is well passes, in the contract's categories", async () => {
+    const results = await check();
+    expect(results.map(({ name }) => name)).toEqual([
+      ...["kubernetes-api", "kubernetes-version", "gateway-api-crd", "malla-existence"],
+      ...["malla-config", "malla-version", "control-plane-version", "malla-ha-checks"],
+      ...["malla-identity", "malla-webhooks-and-apisvc-tls", "malla-data-plane"],
+      ...["malla-identity-data-plane", "malla-opaque-ports-definition", "malla-viz"],
+    ]);
+    expect(await complaints()).toEqual([]);
+    expect(results.every(({ results }) => results.length > 0)).toBe(true);
+  });
+
+  const rows: [string, () => unknown, string, RegExp][] = [
+    [
+      "Kubernetes too old",
+      () => api.documents.set("/version", { gitVersion: "v1.27.3" }),
+      "kubernetes-version: Kubernetes is 1.29 or later: it is v1.27.3",
+      /native-sidecar=false/,
+    ],
+    [
+      "no API server",
+      () => api.documents.set("/version", "hello"),
+      "kubernetes-api: the API server answers",
+      /kubectl cluster-info/,
+    ],
+    [
+      "a Gateway API of another version",
+      () =>
+        api.documents.set("/apis/gateway.networking.k8s.io", {
+          versions: [{ version: "v1beta1" }],
+        }),
+      "gateway-api-crd: the Gateway API is absent or v1: the cluster has it as v1beta1 only",
+      /Gateway API 1\.0/,
+    ],
+    [
+      "nothing installed",
+      () => api.remove(MAPS, "malla-config"),
+      'malla-existence: the control plane is installed: there is no ConfigMap malla-config in namespace "malla"',
+      /malla install \| kubectl apply/,
+    ],
+    [
+      "a part that does not start",
+      () => {
+        edit<FakeObject & { status: object }>(DEPLOYMENTS, "malla-injector", (one) => {
+          one.status = {};
+        });
+        edit<FakeObject & { status: object }>(
+          "/api/v1/namespaces/malla/pods",
+          "malla-injector-0",
+          (pod) => {
+            const waiting = { reason: "ImagePullBackOff", message: "no such image" };
+            pod.status = { containerStatuses: [{ state: { waiting } }], conditions: [] };
+          },
+        );
+      },
+      "malla-existence: the control plane's pods are ready: malla-injector: malla-injector-0 is not ready: ImagePullBackOff",
+      /kubectl -n malla logs deployment\/malla-injector/,
+    ],
+    [
+      "an object that somebody removed",
+      () => api.remove("/apis/rbac.authorization.k8s.io/v1/clusterroles", "malla-identity"),
+      "malla-config: every object of the installation is there: missing: ClusterRole malla-identity",
+      /malla upgrade/,
+    ],
+    [
+      "another version",
+      () =>
+        edit<{ metadata: { name: string; labels: Record<string, string> } }>(
+          MAPS,
+          "malla-config",
+          ({ metadata }) => metadata.labels["app.kubernetes.io/version"] = "0.0.9",
+        ),
+      "malla-version: the installation is of version 0.1.0: it is of version 0.0.9",
+      /malla upgrade/,
+    ],
+    [
+      "two images",
+      () =>
+        edit<FakeObject & { spec: { containers: { image: string }[] } }>(
+          "/api/v1/namespaces/malla/pods",
+          "malla-viz-0",
+          ({ spec }) => spec.containers = [{ image: "malla/malla:old" }],
+        ),
+      "control-plane-version: all parts of the control plane run the same image: malla/malla:x: ",
+      /rollout status/,
+    ],
+    [
+      "no trust anchors",
+      () => api.remove(MAPS, "malla-identity-trust-roots"),
+      "malla-identity: the trust anchors are valid: the ConfigMap with the key ca-bundle.crt is missing",
+      /malla upgrade/,
+    ],
+    [
+      "an issuer without its Secret",
+      () => api.remove(SECRETS, "malla-identity-issuer"),
+      "malla-identity: the issuer chains to the trust anchors: the Secret with the issuer is missing",
+      /--rotate-issuer/,
+    ],
+    [
+      "no webhook",
+      () => api.remove(WEBHOOKS, "injector.malla.dev"),
+      "malla-webhooks-and-apisvc-tls: the injector's webhook is configured: there is no Mutating",
+      /malla upgrade/,
+    ],
+    [
+      "a webhook that is not believed",
+      () =>
+        edit<FakeObject & { webhooks: { clientConfig: Record<string, unknown> }[] }>(
+          WEBHOOKS,
+          "injector.malla.dev",
+          ({ webhooks }) => webhooks[0]!.clientConfig["caBundle"] = "",
+        ),
+      "malla-webhooks-and-apisvc-tls: API servers know the authority of the injector's certificate: caBundle is empty",
+      /logs deployment\/malla-injector/,
+    ],
+    [
+      "an injector that adds nothing",
+      () => api.reviews.set(TRIAL_PODS, (body) => body),
+      'malla-webhooks-and-apisvc-tls: a pod that asks for a proxy gets one: a trial pod in namespace "default" was admitted without a proxy',
+      /logs deployment\/malla-injector/,
+    ],
+    [
+      "a proxy that is not ready",
+      () => meshedPod("web-2", { status: { phase: "Running", initContainerStatuses: [] } }),
+      "malla-data-plane: all proxies are ready: shop/web-2",
+      /logs POD -c linkerd-proxy/,
+    ],
+    [
+      "an old proxy",
+      () => meshedPod("web-2", {}, { "linkerd.io/proxy-version": "0.0.1" }),
+      "malla-data-plane: all proxies are of the control plane's version: shop/web-2",
+      /rollout restart/,
+    ],
+    [
+      "a proxy with other anchors",
+      () => meshedPod("web-2", {}, { "linkerd.io/trust-root-sha256": "ff" }),
+      "malla-identity-data-plane: all proxies trust the anchors of now: shop/web-2",
+      /rollout restart/,
+    ],
+    [
+      "a pod that its namespace wants meshed",
+      () => {
+        const annotations = { "linkerd.io/inject": "enabled" };
+        const namespace = { metadata: { name: "late", annotations } };
+        api.put("/api/v1/namespaces", namespace);
+        const pod = { metadata: { name: "old", namespace: "late" }, status: { phase: "Running" } };
+        api.put("/api/v1/pods", pod);
+      },
+      "malla-data-plane: all pods that ask for a proxy have one: late/old",
+      /rollout restart/,
+    ],
+    [
+      "ports that are opaque on one side",
+      () => {
+        const annotations = { "config.linkerd.io/opaque-ports": "80" };
+        const spec = { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] };
+        const service = { metadata: { name: "web", namespace: "shop", annotations }, spec };
+        api.put("/api/v1/services", service);
+      },
+      "malla-opaque-ports-definition: services and their pods name the same opaque ports: port 80 of service shop/web (8080 of pod web-1) is opaque for the service and not for the pod",
+      /config\.linkerd\.io\/opaque-ports/,
+    ],
+    [
+      "a dashboard that does not answer",
+      () =>
+        api.documents.delete("/api/v1/namespaces/malla/services/malla-viz:api/proxy/api/version"),
+      "malla-viz: the metrics API answers: There is no dashboard",
+      /logs deployment\/malla-viz/,
+    ],
+  ];
+  test.each(rows)("%s", async (_title, spoil, complaint, hint) => {
+    spoil();
+    const found = await complaints();
+    // What follows from it is told as well, such as an object that is missing.
+    const [own, ...others] = found.filter((one) => one.startsWith(complaint));
+    expect(others).toEqual([]);
+    expect(own).toMatch(hint);
+    expect(found.length).toBeLessThanOrEqual(3);
+  });
+
+  test("rights that are missing are named by the server", async () => {
+    api.refusal = 403;
+    const [first] = await complaints();
+    expect(first).toContain("kubernetes-api: the API server answers: Cannot ask http://127.0.0.1");
+    expect(first).toContain("kubectl auth can-i --list");
+  });
+
+  test("a namespace that is not there", async () => {
+    expect((await complaints({ namespace: "none" })).join("\n")).toContain(
+      'malla-data-plane: the namespace is there: there is no namespace "none"',
+    );
+  });
+});
+
+describe("certificates", () => {
+  test.each([
+    [300, true, "malla-identity: the issuer lasts for more than 30 days: CN=identity"],
+    [340, true, "malla-identity: the issuer lasts for more than 30 days: CN=identity"],
+    [
+      366,
+      false,
+      "malla-identity: the issuer chains to the trust anchors: Cannot use the issuer: its certificate ended at",
+    ],
+    [3_600, false, "malla-identity: the trust anchors are valid: CN=root"],
+  ])("made %d days ago", async (days, isFine, complaint) => {
+    await fakeInstallation(api, {}, Date.now() - days * DAY_MS);
+    const found = (await complaints()).filter((one) => one.startsWith("malla-identity:"));
+    if (days === 300) expect(found).toEqual([]);
+    else expect(found[0]).toStartWith(complaint);
+    const identity = (await check()).filter(({ name }) => name === "malla-identity");
+    expect(isPassed(identity)).toBe(isFine);
+  });
+});
+
+describe("several replicas", () => {
+  test("on one node, or only one that pods depend on, are told", async () => {
+    await fakeInstallation(api, { controllerReplicas: 2 });
+    expect(await complaints({ withProxies: false })).toEqual([]);
+    for (const name of ["malla-injector-0", "malla-injector-1"]) {
+      edit<FakeObject & { spec: { nodeName: string } }>(
+        "/api/v1/namespaces/malla/pods",
+        name,
+        ({ spec }) => spec.nodeName = "node0",
+      );
+    }
+    expect((await complaints({ withProxies: false })).join("\n")).toContain(
+      "malla-ha-checks: replicas of a part are on different nodes: all replicas on one node: malla-injector",
+    );
+  });
+
+  test("a webhook that refuses pods needs more than one", async () => {
+    await fakeInstallation(api, { webhookFailurePolicy: "Fail" });
+    expect((await complaints({ withProxies: false })).join("\n")).toContain(
+      "malla-ha-checks: a webhook that refuses pods when it is down has several replicas: webhookFailurePolicy is Fail",
+    );
+  });
+});
+
+describe("before an installation", () => {
+  const pre = { stage: "pre" } as const;
+
+  test("an empty cluster passes", async () => {
+    fakeCluster(api);
+    expect(await complaints(pre)).toEqual([]);
+  });
+
+  test("missing rights are named with the rule that grants them", async () => {
+    fakeCluster(api);
+    api.reviews.set("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", (body) => {
+      const { resource } = (body as {
+        spec: { resourceAttributes: { resource: string } };
+      }).spec.resourceAttributes;
+      return { status: { allowed: resource !== "clusterroles" } };
+    });
+    const found = await complaints(pre);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(
+      "may create ClusterRole objects: this user may not create clusterroles.rbac.authorization.k8s.io",
+    );
+    expect(found[0]).toContain("kubectl create clusterrole malla-install-clusterroles");
+  });
+
+  test("what is installed already, what is not served, and Linkerd", async () => {
+    await fakeInstallation(api);
+    const server = { metadata: { name: "web", namespace: "shop" }, spec: {} };
+    api.put("/apis/policy.linkerd.io/v1beta3/servers", server);
+    api.put(WEBHOOKS, { metadata: { name: "linkerd-proxy-injector-webhook-config" } });
+    const found = (await complaints(pre)).join("\n");
+    expect(found).toContain("no Malla is installed in this namespace yet: MutatingWebhook");
+    expect(found).toContain("not served: Server shop/web → remove them, or install with --accept");
+    expect(found).toContain("malla install --take-over-linkerd keeps Linkerd's certificates");
+    expect(isPassed((await check({ ...pre, acceptUnserved: true })).slice(-1))).toBe(true);
+  });
+});

@@ -1,0 +1,52 @@
+/** All checks of a cluster, as the flags of `malla check` pick them. */
+
+import type { Clock } from "../../host/clock.ts";
+import { installationManifests, planInstallation } from "../../install/installation.ts";
+import type { Category } from "../check.ts";
+import { dataPlaneChecks } from "./check-data-plane.ts";
+import { existenceChecks } from "./check-existence.ts";
+import { identityChecks } from "./check-identity.ts";
+import { kubernetesChecks } from "./check-kubernetes.ts";
+import { opaquePortChecks } from "./check-opaque-ports.ts";
+import { preChecks } from "./check-pre.ts";
+import { vizChecks } from "./check-viz.ts";
+import { webhookChecks } from "./check-webhook.ts";
+import type { ClusterView } from "./view.ts";
+
+/** Which checks are wanted. */
+export interface ClusterCheckWish {
+  /** `pre`: before an installation; `crds`: what must be known before the rest. */
+  readonly stage: "pre" | "crds" | "all";
+  /** The pods of the mesh, too. */
+  readonly withProxies: boolean;
+  /** Of pods of this namespace only. */
+  readonly namespace?: string;
+  readonly expectedVersion?: string;
+  readonly acceptUnserved: boolean;
+}
+
+/** The categories, in the order in which they make sense. */
+export async function clusterChecks(
+  view: ClusterView,
+  wish: ClusterCheckWish,
+  clock: Clock,
+): Promise<readonly Category[]> {
+  const basis = kubernetesChecks(view);
+  if (wish.stage === "crds") return basis;
+  const nowMs = clock.nowMs();
+  if (wish.stage === "pre") {
+    const { acceptUnserved } = wish;
+    const { namespace } = view;
+    const plan = await planInstallation({ verb: "check", namespace, layers: [], nowMs });
+    return [...basis, ...preChecks({ view, objects: installationManifests(plan), acceptUnserved })];
+  }
+  return [
+    ...basis,
+    ...existenceChecks(view, wish.expectedVersion),
+    identityChecks(view, nowMs),
+    webhookChecks(view, nowMs, wish.namespace ?? "default"),
+    ...wish.withProxies ? dataPlaneChecks(view, wish.namespace) : [],
+    opaquePortChecks(view, wish.namespace),
+    vizChecks(view),
+  ];
+}

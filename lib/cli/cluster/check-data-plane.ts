@@ -1,0 +1,155 @@
+/** Whether the pods of the mesh have ready proxies of this version that trust the anchors of now. */
+
+import { sha256Hex } from "../../host/digest.ts";
+import { INJECT_ANNOTATION, LINKERD_INJECT_ANNOTATION } from "../../inject/decision.ts";
+import { PROXY_CONTAINER } from "../../inject/mod.ts";
+import type { KubeObject } from "../../source/kube/client.ts";
+import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
+import { namesOf } from "./check-existence.ts";
+import { trustAnchorsOf } from "./check-identity.ts";
+import { type ClusterView, fieldOf, listOf } from "./view.ts";
+
+const RESTART = "kubectl -n NAMESPACE rollout restart deployment/NAME";
+
+/** `malla-data-plane`, `malla-identity-data-plane`, of all namespaces or of one. */
+export function dataPlaneChecks(
+  view: ClusterView,
+  namespace: string | undefined,
+): readonly Category[] {
+  const mine = (pods: readonly KubeObject[]) =>
+    pods.filter(({ metadata }) => namespace === undefined || metadata.namespace === namespace);
+  return [
+    {
+      name: "malla-data-plane",
+      checks: [
+        namespaceExists(view, namespace),
+        ready(view, mine),
+        current(view, mine),
+        unmeshed(view, mine),
+      ],
+    },
+    { name: "malla-identity-data-plane", checks: [anchors(view, mine)] },
+  ];
+}
+
+type Mine = (pods: readonly KubeObject[]) => readonly KubeObject[];
+
+function namespaceExists(view: ClusterView, namespace: string | undefined): Check {
+  return {
+    name: namespace === undefined ? "there are meshed pods" : "the namespace is there",
+    isBasis: true,
+    async run(): Promise<Outcome> {
+      if (namespace === undefined) {
+        if ((await view.proxied()).length > 0) return PASSED;
+        return {
+          status: "warn",
+          message: "no pod has a proxy of this mesh",
+          hint:
+            "kubectl annotate namespace NAME malla.dev/inject=enabled, and restart its workloads",
+        };
+      }
+      if (await view.client.get(`/api/v1/namespaces/${namespace}`) !== undefined) return PASSED;
+      return {
+        status: "fail",
+        message: `there is no namespace "${namespace}"`,
+        hint: "kubectl get namespaces lists them",
+      };
+    },
+  };
+}
+
+function ready(view: ClusterView, mine: Mine): Check {
+  return {
+    name: "all proxies are ready",
+    retries: true,
+    async run() {
+      const running = mine(await view.proxied()).filter(isRunning);
+      const failing = running.filter((pod) => !isProxyReady(pod));
+      if (failing.length === 0) return PASSED;
+      return {
+        status: "fail",
+        message: namesOf(failing),
+        hint: `kubectl -n NAMESPACE logs POD -c ${PROXY_CONTAINER} says what the proxy waits for`,
+      };
+    },
+  };
+}
+
+function current(view: ClusterView, mine: Mine): Check {
+  return {
+    name: "all proxies are of the control plane's version",
+    async run() {
+      const version = (await view.stored())?.version ?? "";
+      const old = mine(await view.proxied()).filter(isRunning).filter(({ metadata }) =>
+        metadata.annotations?.["linkerd.io/proxy-version"] !== version
+      );
+      if (old.length === 0) return PASSED;
+      return { status: "warn", message: namesOf(old), hint: `${RESTART} renews them` };
+    },
+  };
+}
+
+function anchors(view: ClusterView, mine: Mine): Check {
+  return {
+    name: "all proxies trust the anchors of now",
+    async run() {
+      const hash = sha256Hex(await trustAnchorsOf(view) ?? "");
+      const old = mine(await view.proxied()).filter(isRunning).filter(({ metadata }) =>
+        metadata.annotations?.["linkerd.io/trust-root-sha256"] !== hash
+      );
+      if (old.length === 0) return PASSED;
+      return { status: "warn", message: namesOf(old), hint: `${RESTART} renews them` };
+    },
+  };
+}
+
+/** Pods that were there before their namespace asked, or while the injector was away. */
+function unmeshed(view: ClusterView, mine: Mine): Check {
+  return {
+    name: "all pods that ask for a proxy have one",
+    async run() {
+      const asking = new Map(
+        (await view.namespaces()).map(({ metadata }) =>
+          [metadata.name, wordOf(metadata.annotations)] as const
+        ),
+      );
+      const without = mine(await view.pods()).filter(isRunning).filter((pod) => {
+        const { annotations, namespace = "" } = pod.metadata;
+        const word = wordOf(annotations) ?? asking.get(namespace);
+        return (word === "enabled" || word === "ingress") &&
+          fieldOf(pod, "spec", "hostNetwork") !== true && !hasProxy(pod);
+      });
+      if (without.length === 0) return PASSED;
+      return { status: "warn", message: namesOf(without), hint: `${RESTART} gives them one` };
+    },
+  };
+}
+
+function wordOf(annotations: Readonly<Record<string, string>> | undefined): string | undefined {
+  return annotations?.[INJECT_ANNOTATION] ?? annotations?.[LINKERD_INJECT_ANNOTATION];
+}
+
+function isRunning(pod: KubeObject): boolean {
+  const phase = fieldOf(pod, "status", "phase");
+  return phase !== "Succeeded" && phase !== "Failed" &&
+    pod.metadata.deletionTimestamp === undefined;
+}
+
+function hasProxy(pod: KubeObject): boolean {
+  return containers(pod, "spec", "initContainers", "containers")
+    .some((container) => fieldOf(container, "name") === PROXY_CONTAINER);
+}
+
+function isProxyReady(pod: KubeObject): boolean {
+  return containers(pod, "status", "initContainerStatuses", "containerStatuses").some((status) =>
+    fieldOf(status, "name") === PROXY_CONTAINER && fieldOf(status, "ready") === true
+  );
+}
+
+function containers(
+  pod: KubeObject,
+  part: string,
+  ...lists: readonly string[]
+): readonly unknown[] {
+  return lists.flatMap((list) => listOf(pod, part, list));
+}

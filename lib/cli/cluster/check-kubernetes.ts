@@ -1,0 +1,69 @@
+/** Whether the cluster answers, and is one that Malla works in. */
+
+import { isMap, type Yaml } from "../../config/mod.ts";
+import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
+import type { ClusterView } from "./view.ts";
+
+/** Native sidecars are switched on from this minor version on. */
+const MINOR_MIN = 29;
+
+const GATEWAY_API = "/apis/gateway.networking.k8s.io";
+
+/** `kubernetes-api`, `kubernetes-version` and `gateway-api-crd`. */
+export function kubernetesChecks(view: ClusterView): readonly Category[] {
+  return [
+    { name: "kubernetes-api", checks: [reachable(view)] },
+    { name: "kubernetes-version", checks: [version(view)] },
+    { name: "gateway-api-crd", checks: [gatewayApi(view)] },
+  ];
+}
+
+function reachable(view: ClusterView): Check {
+  return {
+    name: "the API server answers",
+    isBasis: "of all",
+    async run() {
+      if (await view.version() !== "") return PASSED;
+      return {
+        status: "fail",
+        message: `${view.client.server} does not answer as an API server`,
+        hint: "kubectl cluster-info shows where the kubeconfig leads; --context picks another one",
+      };
+    },
+  };
+}
+
+function version(view: ClusterView): Check {
+  return {
+    name: `Kubernetes is 1.${MINOR_MIN} or later`,
+    async run() {
+      const text = await view.version();
+      const [, major = "0", minor = "0"] = /^v(\d+)\.(\d+)/.exec(text) ?? [];
+      if (Number(major) > 1 || Number(minor) >= MINOR_MIN) return PASSED;
+      return {
+        status: "fail",
+        message: `it is ${text}: proxies cannot be native sidecars there`,
+        hint: "upgrade the cluster, or install with --native-sidecar=false",
+      };
+    },
+  };
+}
+
+/** Not needed, but of a version that we know when it is there. */
+function gatewayApi(view: ClusterView): Check {
+  return {
+    name: "the Gateway API is absent or v1",
+    async run(): Promise<Outcome> {
+      const group = await view.client.ask(GATEWAY_API) as Yaml | undefined;
+      if (group === undefined || !isMap(group)) return PASSED;
+      const versions = Array.isArray(group["versions"]) ? group["versions"] : [];
+      const names = versions.map((one) => isMap(one) ? String(one["version"]) : "");
+      if (names.includes("v1")) return PASSED;
+      return {
+        status: "warn",
+        message: `the cluster has it as ${names.join(", ")} only`,
+        hint: "install the standard channel of Gateway API 1.0 or later",
+      };
+    },
+  };
+}
