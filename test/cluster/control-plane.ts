@@ -22,6 +22,7 @@ export async function installMalla(
   cluster: Cluster,
   image: string,
   args: readonly string[] = [],
+  namespace: string = CONTROL_NAMESPACE,
 ): Promise<void> {
   const at = image.lastIndexOf(":");
   const set = `image.name=${image.slice(0, at)},image.version=${image.slice(at + 1)}`;
@@ -29,6 +30,6 @@ export async function installMalla(
   if (code !== 0) throw new Error(`malla install: exit code ${code}\n${stderr}`);
   await cluster.apply(stdout);
   for (const component of COMPONENTS) {
-    await cluster.rollout(CONTROL_NAMESPACE, `deployment/${component}`);
+    await cluster.rollout(namespace, `deployment/${component}`);
   }
 }
