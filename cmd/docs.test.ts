@@ -1,11 +1,15 @@
-/** The committed reference of settings is the one that the schemas give, and leaves none out. */
+/** The committed references are those that the schemas give, and leave nothing out. */
 
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { configurationPage, REFERENCE_PATH } from "./docs.ts";
+import { configurationPage, REFERENCE_PATH, VALUES_PATH, valuesPage } from "./docs.ts";
 
 test("docs/configuration.md is current; `bun run docs` writes it", () => {
   expect(readFileSync(REFERENCE_PATH, "utf8")).toBe(configurationPage());
+});
+
+test("docs/values.md is current; `bun run docs` writes it", () => {
+  expect(readFileSync(VALUES_PATH, "utf8")).toBe(valuesPage());
 });
 
 test("no mode's settings are left out", async () => {

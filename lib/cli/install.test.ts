@@ -300,6 +300,8 @@ describe("upgrade", () => {
     other.metadata.labels["app.kubernetes.io/managed-by"] = "Helm";
     api.put(MAPS, other);
     expect((await run(runUpgrade, ...here)).err).toContain("helm upgrade must change it");
+    expect((await run(runUninstall, ...here)).err).toContain("helm uninstall must remove it");
+    expect((await run(runInstall, ...here)).err).toContain("helm upgrade changes it");
     other.data["values"] = "][";
     api.put(MAPS, other);
     expect((await run(runUpgrade, ...here)).err).toContain("expected YAML under the key");

@@ -4,6 +4,9 @@ import { Fault } from "../base/fault.ts";
 import { oneOf } from "../config/mod.ts";
 import type { Terminal } from "../host/terminal.ts";
 import { installedObjects, meshedPods } from "../install/installed.ts";
+import { clusterObjects } from "../install/preflight.ts";
+import { readStored } from "../install/stored.ts";
+import type { KubeClient } from "../source/kube/client.ts";
 import { formatManifests } from "../source/files/manifest-text.ts";
 import {
   addClusterOptions,
@@ -34,6 +37,7 @@ export function runUninstall(words: readonly string[], terminal: Terminal): Prom
     const flags = verb.opts<UninstallFlags>();
     const namespace = flags.mallaNamespace ?? CONTROL_NAMESPACE;
     const client = await openClient(flags);
+    if (flags.force !== true) await refuseHelms(client, namespace);
     const objects = await installedObjects(client, namespace);
     if (objects.length === 0) {
       throw new Fault(
@@ -59,4 +63,13 @@ export function runUninstall(words: readonly string[], terminal: Terminal): Prom
     );
     return 0;
   });
+}
+
+async function refuseHelms(client: KubeClient, namespace: string): Promise<void> {
+  const stored = await readStored(clusterObjects(client, namespace));
+  if (stored?.isHelms !== true) return;
+  throw new Fault(
+    "failed_precondition",
+    "Cannot uninstall: Helm installed this control plane, so helm uninstall must remove it",
+  );
 }

@@ -78,6 +78,12 @@ const FILE_FLAGS: Readonly<Record<string, string>> = {
   "identity-issuer-key-file": `${ISSUER}.tls.keyPEM`,
 };
 
+/** The flags that give single values, by the values' paths; for the reference. */
+export function flagsByPath(): ReadonlyMap<string, string> {
+  const files = Object.entries(FILE_FLAGS).map(([flag, path]) => [path, flag] as const);
+  return new Map([...FLAGS.map(({ flag, path }) => [path, flag] as const), ...files]);
+}
+
 /** Habits of Linkerd's command line that mean what is so anyway. */
 const SILENT_FLAGS = ["disable-heartbeat", "enable-endpoint-slices"] as const;
 

@@ -40,6 +40,7 @@ export {
   typeOf,
   type TypeTraits,
 } from "./type.ts";
+export { valuesTable } from "./value-reference.ts";
 export { readSets, type SetMode, setPath } from "./value-set.ts";
 export {
   isMap,

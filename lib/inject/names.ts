@@ -1,7 +1,9 @@
 /** What the injector's objects in a cluster are called. The installation makes them. */
 
-/** The MutatingWebhookConfiguration. API servers ask webhooks in the order of these names, and this one
- * must come before Linkerd's: a pod that asks for Malla's proxy beside Linkerd's injector then has it. */
+/**
+ * The MutatingWebhookConfiguration. API servers ask webhooks in the order of these names, and this one
+ * must come before Linkerd's: a pod that asks for Malla's proxy beside Linkerd's injector then has it.
+ */
 export const WEBHOOK_CONFIGURATION = "injector.malla.dev";
 
 /** Deployment, Service, ServiceAccount and Lease of the injector. */

@@ -9,7 +9,12 @@ import type { KubeObject } from "../../source/kube/client.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
 import { type ClusterView, fieldOf, listOf, nameOf, someOf } from "./view.ts";
 
-const UPGRADE = "malla upgrade | kubectl apply -f -";
+/** The command that brings an installation to what it should be; `flags` change its values. */
+export async function upgradeCommand(view: ClusterView, flags = ""): Promise<string> {
+  const stored = await view.stored();
+  if (stored?.isHelms === true) return `helm upgrade malla CHART ${flags}`.trimEnd();
+  return `malla upgrade ${flags}${flags === "" ? "" : " "}| kubectl apply -f -`;
+}
 
 /** `malla-existence`, `malla-config`, `malla-version`, `control-plane-version`, `malla-ha-checks`. */
 export function existenceChecks(
@@ -114,7 +119,11 @@ function complete(view: ClusterView): Check {
         .map(({ kind, metadata }) => `${kind} ${metadata.name}`)
         .filter((title) => !found.has(title));
       if (missing.length === 0) return PASSED;
-      return { status: "fail", message: `missing: ${someOf(missing)}`, hint: UPGRADE };
+      return {
+        status: "fail",
+        message: `missing: ${someOf(missing)}`,
+        hint: await upgradeCommand(view),
+      };
     },
   };
 }
@@ -125,7 +134,11 @@ function cliVersion(view: ClusterView, expected: string): Check {
     async run() {
       const version = (await view.stored())?.version ?? "";
       if (version === expected) return PASSED;
-      return { status: "warn", message: `it is of version ${version}`, hint: UPGRADE };
+      return {
+        status: "warn",
+        message: `it is of version ${version}`,
+        hint: await upgradeCommand(view),
+      };
     },
   };
 }
@@ -144,7 +157,8 @@ function oneImage(view: ClusterView): Check {
       return {
         status: "warn",
         message,
-        hint: `kubectl -n ${view.namespace} rollout status deployment, or ${UPGRADE}`,
+        hint: `kubectl -n ${view.namespace} rollout status deployment, or ` +
+          await upgradeCommand(view),
       };
     },
   };
@@ -162,7 +176,7 @@ function replicated(view: ClusterView): Check {
         message:
           "webhookFailurePolicy is Fail with one replica: while its node is replaced no pod " +
           "can be created in the namespaces that it sees",
-        hint: `malla upgrade --ha | kubectl apply -f -`,
+        hint: await upgradeCommand(view, "--set controllerReplicas=3"),
       };
     },
   };
@@ -188,7 +202,9 @@ function spread(view: ClusterView): Check {
       return {
         status: "warn",
         message: `all replicas on one node: ${crowded.join(", ")}`,
-        hint: "add nodes; malla upgrade --set enableTopologySpread=true spreads replicas over them",
+        hint:
+          `add nodes; ${await upgradeCommand(view, "--set enableTopologySpread=true")} spreads ` +
+          "replicas over them",
       };
     },
   };

@@ -5,7 +5,7 @@ import { identityProblems } from "../../install/identity-material.ts";
 import { TRUST_ROOTS_KEY } from "../../install/names.ts";
 import { fromPem } from "../../pki/pem.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
-import { storedValues } from "./check-existence.ts";
+import { storedValues, upgradeCommand } from "./check-existence.ts";
 import { type ClusterView, fieldOf } from "./view.ts";
 
 const DAY_MS = 86_400_000;
@@ -44,8 +44,7 @@ function anchors(view: ClusterView, nowMs: number): Check {
         return {
           status: "fail",
           message: `the ConfigMap with the key ${TRUST_ROOTS_KEY} is missing`,
-          hint:
-            "malla upgrade | kubectl apply -f - writes it; an external one is for its owner to write",
+          hint: `${await upgradeCommand(view)} writes it; an external one is its owner's`,
         };
       }
       const certificates = certificatesIn(text);

@@ -3,7 +3,7 @@
 import { WEBHOOK_AUTHORITY_SECRET } from "../../inject/names.ts";
 import { PROXY_CONTAINER } from "../../inject/mod.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
-import { storedValues } from "./check-existence.ts";
+import { storedValues, upgradeCommand } from "./check-existence.ts";
 import { certificatesIn, decoded } from "./check-identity.ts";
 import { type ClusterView, fieldOf, listOf } from "./view.ts";
 
@@ -28,7 +28,7 @@ function configured(view: ClusterView): Check {
       return {
         status: "fail",
         message: "there is no MutatingWebhookConfiguration injector.malla.dev: no pod gets a proxy",
-        hint: "malla upgrade | kubectl apply -f -",
+        hint: await upgradeCommand(view),
       };
     },
   };
