@@ -63,7 +63,7 @@ export async function startMeshed(
   };
 }
 
-/** Adds a pod to the mesh with a sidecar that is ready, and redirects its traffic. */
+/** Adds a pod to the mesh: redirects its traffic, and starts a sidecar, which is then ready. */
 export async function join(
   mesh: Mesh,
   pod: PodSpec,
@@ -72,8 +72,8 @@ export async function join(
 ): Promise<Program> {
   mesh.pod(pod);
   const launch = await mesh.launcher(pod, sidecar === "malla" ? undefined : sidecar.stock);
+  mesh.redirect(pod.node, sidecar === "malla" ? "marked" : "unmarked");
   const proxy = launch(proxyCores(cores), { LINKERD2_PROXY_CORES: String(cores) });
   await mesh.proxyReady(pod);
-  mesh.redirect(pod.node, sidecar === "malla" ? "marked" : "unmarked");
   return proxy;
 }

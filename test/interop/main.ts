@@ -47,8 +47,8 @@ async function tryWay(way: Way, index: number): Promise<void> {
     ], [h2, way !== "stock client"]] as const
   ) {
     mesh.pod(each);
-    await (isStock ? mesh.startPeer(each, stock) : mesh.startProxy(each));
     mesh.redirect(each.node, isStock ? "unmarked" : "marked");
+    await (isStock ? mesh.startPeer(each, stock) : mesh.startProxy(each));
   }
   const ip = (last: number) => `10.43.${index}.${last}`;
   const [filesIp, cacheIp, h2Ip] = [ip(1), ip(2), ip(3)];

@@ -75,8 +75,8 @@ async function soak(): Promise<void> {
   const proxies = [];
   for (const each of [stays, comesAndGoes, client]) {
     mesh.pod(each);
-    proxies.push(await startProxy(each));
     mesh.redirect(each.node);
+    proxies.push(await startProxy(each));
   }
   const [staysProxy, comesProxy, clientProxy] = proxies as [Program, Program, Program];
   await answers(client.node, "http1", addresses().http1);

@@ -183,8 +183,10 @@ export class Mesh {
   }
 
   /**
-   * Redirects a node's TCP to its proxy. What our proxy sends is told by its mark; a stock proxy sets
-   * none, so for it whatever goes to a pod or to the control plane is left alone.
+   * Redirects a node's TCP to its proxy, which starts afterwards: of a connection that is already open
+   * the kernel would take the peer's next bytes for a new one and redirect them. What our proxy sends is
+   * told by its mark; a stock proxy sets none, so for it whatever goes to a pod or to the control plane is
+   * left alone.
    */
   redirect(node: Node, sender: "marked" | "unmarked" = "marked"): void {
     const ports = ["--incoming-proxy-port", "4143", "--outgoing-proxy-port", "4140"];
