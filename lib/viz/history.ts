@@ -5,12 +5,15 @@
 
 import { HISTORY_SERIES_PER_POD_MAX } from "../base/limits.ts";
 import type { PodFacts } from "./cluster.ts";
-import { fold, type SeriesLabels } from "./series.ts";
+import { fold, type SeriesLabels, startOf } from "./series.ts";
 import type { Sample } from "./prometheus-text.ts";
 import { Track } from "./track.ts";
 
 /** How far back a question may reach. */
 export const HISTORY_MS = 600_000;
+
+/** A proxy that is younger when it is first seen counted nothing that a window would miss. */
+const YOUNG_MS = 10_000;
 
 /** One kept series of a pod. */
 export interface Series {
@@ -18,7 +21,7 @@ export interface Series {
   readonly track: Track;
 }
 
-/** The series of one pod since its first scrape. */
+/** The series of one pod since its first scrape, or since its start where that was just before. */
 export interface PodHistory {
   /** As the pod was when it was last scraped. */
   readonly pod: PodFacts;
@@ -52,9 +55,12 @@ export class History {
   ingest(pod: PodFacts, nowMs: number, samples: readonly Sample[]): void {
     const id = podId(pod);
     let entry = this.#pods.get(id);
-    const isFirst = entry === undefined;
+    let missed = false;
     if (entry === undefined) {
-      entry = { pod, firstMs: nowMs, lastMs: nowMs, dropped: 0, series: new Map() };
+      const startMs = startOf(samples);
+      missed = !(startMs <= nowMs && nowMs - startMs <= YOUNG_MS);
+      const firstMs = missed ? nowMs : startMs;
+      entry = { pod, firstMs, lastMs: nowMs, dropped: 0, series: new Map() };
       this.#pods.set(id, entry);
     }
     entry.pod = pod;
@@ -67,8 +73,8 @@ export class History {
           entry.dropped++;
           continue;
         }
-        // What a proxy counted before the first scrape belongs to no window of ours.
-        series = { labels, track: new Track(kind, isFirst && kind === "counter" ? value : 0) };
+        // What an older proxy counted before the first scrape belongs to no window of ours.
+        series = { labels, track: new Track(kind, missed && kind === "counter" ? value : 0) };
         entry.series.set(key, series);
       }
       series.track.push(nowMs, value);

@@ -85,9 +85,16 @@ const MEASURES: Readonly<Record<string, Measure>> = {
   tcp_write_bytes_total: "tcp_write",
 };
 
-/** Whether a metric's name is one that the dashboard keeps. */
+const START = "process_start_time_seconds";
+
+/** Whether a metric's name is one that the dashboard reads. */
 export function isWanted(name: string): boolean {
-  return name in MEASURES;
+  return name in MEASURES || name === START;
+}
+
+/** When the proxy started, in milliseconds since the epoch; NaN where it does not say. */
+export function startOf(samples: readonly Sample[]): number {
+  return (samples.find(({ name }) => name === START)?.value ?? NaN) * 1_000;
 }
 
 /**

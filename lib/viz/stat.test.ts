@@ -57,6 +57,15 @@ describe("figures", () => {
     expect([found?.meshedPods, found?.runningPods]).toEqual([1, 2]);
   });
 
+  test("what a proxy counted before its first scrape counts if it had just started", () => {
+    const started = (agoMs: number) =>
+      `process_start_time_seconds ${(world.nowMs - agoMs) / 1_000}\n`;
+    world.scrape("web-1", httpLines(TO_API_1, 6, 0, 10) + started(2_000));
+    world.scrape("api-1", httpLines(INBOUND, 6, 0, 10) + started(60_000));
+    expect(row({ kind: "service" }, "api")?.rps).toBeCloseTo(3, 9);
+    expect(row({ kind: "deployment" }, "api")?.rps).toBeFalsy();
+  });
+
   test("a service is seen from its clients", () => {
     tenSeconds();
     const found = row({ kind: "service" }, "api");
