@@ -13,6 +13,7 @@ import { systemClock } from "../lib/host/clock.ts";
 import { createTokenIssuer, generateTokenKeys } from "../lib/identity/local-token.ts";
 import { parseAddress, type SocketAddress } from "../lib/mesh/address.ts";
 import type { EndpointUpdate } from "../lib/mesh/endpoint.ts";
+import type { ServerPolicy } from "../lib/mesh/policy.ts";
 import { authorityPem, makeAuthorities } from "../lib/pki/issuer.ts";
 
 const CONTROLLER = "malla-controller.malla.serviceaccount.identity.malla.cluster.local";
@@ -165,6 +166,38 @@ function followWeb(address: SocketAddress, trustAnchors: string) {
     )
   );
 }
+
+test("a Server that it does not serve is told, and refuses; unless that is accepted", async () => {
+  await prepare();
+  const selector = { matchLabels: { app: "web" } };
+  const server = {
+    apiVersion: "policy.linkerd.io/v1beta1",
+    kind: "Server",
+    metadata: { name: "web", namespace: "shop" },
+    spec: { podSelector: selector, port: 80 },
+  };
+  await writeFile(join(folder, "state/server.json"), JSON.stringify(server));
+  for (const [flags, policy] of [[[], "deny"], [["--accept-unserved-policy"], "audit"]] as const) {
+    const controller = start(controllerArgs(
+      ...["--plaintext", "--default-inbound-policy=audit", ...flags],
+      ...["--trust-anchors-file", join(folder, "anchors.pem")],
+    ));
+    const address = await controller.says(/listening address=\S+[^]*listening address=(\S+)/);
+    const channel = new Channel({
+      net: createBunNet(),
+      clock: systemClock,
+      resolve: () => Promise.resolve([parseAddress(address)]),
+    });
+    ends.push(() => channel.close());
+    const discovery = createDiscovery({ destination: channel, policy: channel });
+    const asker = { context: "", workload: '{"ns":"shop","pod":"web-1"}' };
+    const heard = listen<ServerPolicy>((sink) => discovery.watchServerPolicy(asker, 80, sink));
+    while (heard.values.length < 1) await Bun.sleep(1);
+    expect(heard.values[0]?.resource.name).toBe(policy);
+    expect(controller.output.includes('object="Server shop/web"')).toBe(policy === "deny");
+    await controller.stop();
+  }
+}, 20_000);
 
 test.each([
   [["--source", "elsewhere"], 64, 'Cannot use "elsewhere" for --source'],

@@ -160,7 +160,9 @@ async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
     const kinds = INDEXED_KINDS.filter((kind) =>
       kind !== "Server" || !settings.acceptUnservedPolicy
     );
-    const watch = await source.watch(new Set(kinds), watcherOf(control, log, source.name));
+    const watcher = watcherOf(control, log, source.name);
+    const isFolder = settings.source.kind === "files";
+    const watch = await source.watch(new Set(kinds), isFolder ? telling(watcher, log) : watcher);
     ends.push(() => watch.stop());
     if (settings.source.kind === "kube") ends.push(await startReport(settings, log, registry));
     const certificate = openCertificate(settings, log);
@@ -271,6 +273,21 @@ function watcherOf(control: Control, log: Logger, name: string): SourceWatcher {
       log.info("source is read", { source: name, ...control.sizes().objects });
     },
     problems: problemLog(log, name),
+  };
+}
+
+/** Tells of what is not served where there is no cluster to write events into. */
+function telling(watcher: SourceWatcher, log: Logger): SourceWatcher {
+  return {
+    ...watcher,
+    applied(object) {
+      if (object.kind === "Server") {
+        const { namespace, name } = object.metadata;
+        const message = "it is not served yet: the pods that it selects refuse all clients";
+        log.warn("not served", { object: `Server ${namespace}/${name}`, message });
+      }
+      watcher.applied(object);
+    },
   };
 }
 
