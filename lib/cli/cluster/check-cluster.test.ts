@@ -274,6 +274,14 @@ describe("a cluster with an installation", () => {
     expect(found.length).toBeLessThanOrEqual(3);
   });
 
+  test("a server that is away is named, and nothing else is tried", async () => {
+    await api.stop();
+    const found = await complaints();
+    expect(found).toHaveLength(1);
+    expect(found[0]).toStartWith("kubernetes-api: the API server answers: Cannot ask http://127");
+    expect(found[0]).toContain("kubectl cluster-info");
+  });
+
   test("rights that are missing are named by the server", async () => {
     api.refusal = 403;
     const [first] = await complaints();

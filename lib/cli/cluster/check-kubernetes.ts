@@ -1,5 +1,6 @@
 /** Whether the cluster answers, and is one that Malla works in. */
 
+import { describeError, Fault } from "../../base/fault.ts";
 import { isMap, type Yaml } from "../../config/mod.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
 import type { ClusterView } from "./view.ts";
@@ -22,13 +23,17 @@ function reachable(view: ClusterView): Check {
   return {
     name: "the API server answers",
     isBasis: "of all",
-    async run() {
-      if (await view.version() !== "") return PASSED;
-      return {
-        status: "fail",
-        message: `${view.client.server} does not answer as an API server`,
-        hint: "kubectl cluster-info shows where the kubeconfig leads; --context picks another one",
-      };
+    async run(): Promise<Outcome> {
+      const hint =
+        "kubectl cluster-info shows where the kubeconfig leads; --context picks another one";
+      try {
+        if (await view.version() !== "") return PASSED;
+      } catch (thrown) {
+        if (thrown instanceof Fault && thrown.code === "permission_denied") throw thrown;
+        return { status: "fail", message: describeError(thrown), hint };
+      }
+      const message = `${view.client.server} does not answer as an API server`;
+      return { status: "fail", message, hint };
     },
   };
 }
