@@ -3,16 +3,14 @@
  * One request and its response, between a client's connection and an endpoint's, whichever protocols
  * they speak.
  *
- *     begun ─admitted─▶ WAITING ─connection─▶ SENT ─head─▶ RESPONDING ─response complete─▶ OVER
- *       └ refused          ▲ ▲ └── unreachable    │          │   └ request is not ▶ RESPONDED ─┘
- *                          │ └── another one ─────┘ lost     └ lost: cut off
- *                          └──── sent again, if that is safe
+ *     begun ─admitted─▶ ASKING ─head of a response─▶ RESPONDING ─response complete─▶ OVER
+ *       └ refused        ▲  └ lost, bad, too late       │   └ request is not ▶ RESPONDED ─┘
+ *                        └──── another attempt ─┘       └ lost: cut off
  *
- * The client's end tells what it brings (`request*`, `abandoned`), the endpoint's end what that brings
- * (`response*`, `lost`, `broken`). Each tells the other to wait by `blocked`.
+ * The client's end tells what it brings (`request*`, `abandoned`), an attempt (`attempt.ts`) what its
+ * endpoint brings. Each tells the other to wait by `blocked`.
  */
 
-import type { CloseReason } from "../host/net.ts";
 import {
   type FieldLines,
   FieldName,
@@ -20,34 +18,23 @@ import {
   type RequestHead,
   type ResponseHead,
 } from "../wire/http/mod.ts";
-import type { Balancer, EndpointState, PickWaiter } from "./balance.ts";
-import { Account } from "./account.ts";
+import { ErrorCode } from "../wire/http2/mod.ts";
+import { Attempt } from "./attempt.ts";
 import type { PathContext } from "./context.ts";
-import type { HttpMetrics } from "./environment.ts";
-import { grpcStatusOf, isGrpc } from "./grpc.ts";
 import { ExchangeTimers, type TimedExchange } from "./exchange-timers.ts";
-import type {
-  Downstream,
-  HttpRoute,
-  HttpSide,
-  Loss,
-  Refusal,
-  RequestPool,
-  Upstream,
-} from "./http-parts.ts";
+import { grpcStatusOf, isGrpc } from "./grpc.ts";
+import type { Downstream, HttpRoute, HttpSide, Loss, Refusal, Upstream } from "./http-parts.ts";
 import { closesPeer, isUnsent } from "./mesh-headers.ts";
 import { TIMED_OUT, UNREACHABLE } from "./refusals.ts";
 import { RequestBody } from "./request-body.ts";
 import { retriesGrpcStatus, retriesStatus } from "./retry.ts";
 import { Retrying } from "./retrying.ts";
-import { ErrorCode } from "../wire/http2/mod.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
-const WAITING = 0;
-const SENT = 1;
-const RESPONDING = 2;
-const RESPONDED = 3;
-const OVER = 4;
+const ASKING = 0;
+const RESPONDING = 1;
+const RESPONDED = 2;
+const OVER = 3;
 
 const NOTHING = new Uint8Array(0);
 
@@ -55,24 +42,19 @@ const NOTHING = new Uint8Array(0);
 const TRIES_MAX = 3;
 
 /** One exchange. */
-export class Exchange implements PickWaiter, TimedExchange {
+export class Exchange implements TimedExchange {
   readonly context: PathContext;
   readonly side: HttpSide;
   readonly head: RequestHead;
   readonly body: RequestBody = new RequestBody();
-  /** Of the side's: where the try of now goes. */
-  balancer: Balancer | null = null;
-  endpoint: EndpointState | null = null;
-  /** When the try of now was given to its pool. */
-  queuedAtMs = 0;
-  /** The try of now wants a new connection. */
-  fresh = false;
+  /** The request is a gRPC call. */
+  readonly grpc: boolean;
   readonly #downstream: Downstream;
-  #upstream: Upstream | null = null;
-  #pool: RequestPool | null = null;
-  #state = WAITING;
+  #state = ASKING;
+  /** The present one, or the last. */
+  #attempt: Attempt | null = null;
+  /** Since the last response that was thrown away. */
   #tries = 0;
-  readonly #account: Account;
   /** By the route's policy, where it has one. */
   #retrying: Retrying | null = null;
   #timers: ExchangeTimers | null = null;
@@ -84,17 +66,13 @@ export class Exchange implements PickWaiter, TimedExchange {
     this.side = side;
     this.#downstream = downstream;
     this.head = head;
-    this.#account = new Account(isGrpc(head), context.nowMs());
+    this.grpc = isGrpc(head);
   }
 
   /** The client should bring no more of the request's body. */
   get blocked(): boolean {
     const upstream = this.#upstream;
     return upstream === null ? this.body.length > 0 : upstream.blocked;
-  }
-
-  get grpc(): boolean {
-    return this.#account.isGrpc;
   }
 
   /** Asks for admission and a connection; what is here of the body has been told. */
@@ -104,9 +82,9 @@ export class Exchange implements PickWaiter, TimedExchange {
       this.refuse(refusal);
       return;
     }
-    const route = this.side.route;
+    const { route } = this.side;
     if (route !== null) this.#configure(route);
-    this.#dispatch(false);
+    this.#ask(false);
   }
 
   // What the client brings.
@@ -142,27 +120,9 @@ export class Exchange implements PickWaiter, TimedExchange {
   /** The client has gone, or has broken its own request. */
   abandoned(error: string): void {
     if (this.#state === OVER) return;
-    this.#pool?.cancel(this);
-    const upstream = this.#upstream;
-    this.#upstream = null;
     this.#end();
-    upstream?.cancel();
-    this.#settle(error);
+    this.#attempt?.giveUp(error);
     this.body.drop();
-  }
-
-  // What the side answers.
-
-  picked(state: EndpointState | null): void {
-    if (this.#state === WAITING) this.side.picked(this, state);
-  }
-
-  /** The request goes to this endpoint. */
-  assign(pool: RequestPool, metrics: HttpMetrics): void {
-    this.#account.begin(metrics);
-    this.queuedAtMs = this.context.nowMs();
-    this.#pool = pool;
-    pool.attach(this, this.fresh);
   }
 
   /** The request is answered by the proxy; nothing of a response has been sent. */
@@ -174,44 +134,20 @@ export class Exchange implements PickWaiter, TimedExchange {
     this.#downstream.done();
   }
 
-  // What the pool tells.
+  // What an attempt tells.
 
-  /** The head has been sent on this connection. */
-  attached(upstream: Upstream): void {
-    this.#pool = null;
-    this.#upstream = upstream;
-    this.#state = SENT;
-  }
-
-  /** What is kept of the body follows the head. */
-  sendBody(upstream: Upstream): void {
-    this.body.sendTo(upstream);
-    this.body.bound();
-    if (!upstream.blocked) this.#downstream.resumeRequest();
-  }
-
-  unreachable(reason: CloseReason): void {
-    this.#pool = null;
-    const refusal = this.side.unreachable(this, reason);
-    this.#settle("connect");
-    if (refusal === null && this.#tries < TRIES_MAX) this.#dispatch(false);
+  /** No connection could be made. `refusal` null: there is somewhere else to go. */
+  unreachable(refusal: Refusal | null): void {
+    if (refusal === null && this.#tries < TRIES_MAX) this.#ask(false);
     else this.#failTry(refusal ?? UNREACHABLE);
   }
 
   /** TLS is needed and there is no certificate. */
   unsecurable(): void {
-    this.#pool = null;
-    this.#settle("identity required");
     this.context.env.metrics.failed(this.side.direction, "http", "identity required");
     this.refuse({ status: 503, kind: "identity required", message: "no certificate yet" });
   }
 
-  // What the endpoint brings.
-
-  /**
-   * The endpoint takes more of the request again. Whether the client had to wait is not known here: what
-   * was gathered is written, and found too much, after its end has looked at `blocked`.
-   */
   upstreamDrained(): void {
     this.#downstream.resumeRequest();
   }
@@ -222,14 +158,12 @@ export class Exchange implements PickWaiter, TimedExchange {
   }
 
   responseInterim(head: ResponseHead): void {
-    if (this.#state === SENT) this.#downstream.interim(head);
+    if (this.#state === ASKING) this.#downstream.interim(head);
   }
 
-  /**
-   * The final head, with body bytes that came with it; `last`: that is all, and `responseDone` follows. False: the response is not
-   * wanted, since the request goes elsewhere; the connection is not the exchange's any more.
-   */
+  /** See `Attempt.responseHead`. */
   responseHead(
+    attempt: Attempt,
     head: ResponseHead,
     meshed: boolean,
     bytes: Uint8Array,
@@ -237,112 +171,119 @@ export class Exchange implements PickWaiter, TimedExchange {
     end: number,
     last: boolean,
   ): boolean {
-    if (meshed && closesPeer(head) && this.#elsewhere(isUnsent(head))) return false;
-    this.side.answered(this, head);
+    if (meshed && closesPeer(head) && this.#elsewhere(attempt, isUnsent(head))) return false;
+    this.side.answered(attempt, head);
     if (this.#retrying !== null) {
-      if (this.#retriesHead(this.#retrying, head, last)) return false;
+      if (this.#retriesHead(this.#retrying, attempt, head, last)) return false;
       if (this.#heldHead !== null) return true;
     }
-    this.#respond(head);
+    this.#respond(attempt, head);
     this.#downstream.respond(head, bytes, start, end, last);
     return true;
   }
 
-  responseData(bytes: Uint8Array, start: number, end: number, last: boolean): void {
+  responseData(
+    attempt: Attempt,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    last: boolean,
+  ): void {
     this.#timers?.touched();
-    if (this.#heldHead !== null) this.#releaseHead();
+    if (this.#heldHead !== null) this.#releaseHead(attempt);
     if (this.#state === RESPONDING) this.#downstream.data(bytes, start, end, last);
   }
 
-  responseTrailers(fields: FieldLines): void {
+  responseTrailers(attempt: Attempt, fields: FieldLines): void {
     const held = this.#heldHead;
     if (held !== null) {
-      if (this.#retriesCall(held.status, grpcStatusOf(fields))) return;
-      this.#releaseHead();
+      if (this.#retriesCall(attempt, held.status, grpcStatusOf(fields))) return;
+      this.#releaseHead(attempt);
     }
     if (this.#state !== RESPONDING) return;
-    if (this.#account.isGrpc) this.#account.grpcStatus = grpcStatusOf(fields);
+    if (this.grpc) attempt.grpcStatus = grpcStatusOf(fields);
     this.#downstream.trailers(fields);
   }
 
-  /**
-   * All of the response has been brought, and its connection is free for others if it can be. The rest
-   * of the request still goes where it may be read.
-   */
-  responseDone(): void {
+  responseDone(attempt: Attempt): void {
     if (this.#state !== RESPONDING) return;
-    this.#record("");
-    if (this.body.complete || this.#upstream?.reads !== true) this.#finish();
+    attempt.record("");
+    if (this.body.complete || attempt.upstream?.reads !== true) this.#finish();
     else this.#state = RESPONDED;
   }
 
-  /** The connection or the stream broke before the response was complete. */
-  lost(loss: Loss): void {
+  lost(attempt: Attempt, loss: Loss): void {
     if (this.#state === OVER) return;
-    this.#upstream = null;
     if (this.#state === RESPONDED) {
       this.#finish();
       return;
     }
     this.#heldHead = null;
     const { error } = loss;
-    const state = this.#state;
-    this.#settle(error);
-    if (state === SENT && this.#mayResend(loss)) return this.#dispatch(!loss.unprocessed);
+    attempt.settle(error);
+    if (this.#state === ASKING && this.#mayResend(loss)) {
+      this.#ask(!loss.unprocessed);
+      return;
+    }
     // The endpoint's own code goes to the client, as if there were no proxy.
     const code = this.#downstream.hasCodes ? loss.reset : 0;
     if (code === 0) this.context.env.metrics.failed(this.side.direction, "http", "i/o");
-    if (state === RESPONDING) this.#cutOff(code);
-    else {
-      this.#state = WAITING;
-      const message = `upstream connection: ${error}`;
-      this.#failTry({ status: 502, kind: "i/o", message }, code);
-    }
+    if (this.#state === RESPONDING) this.#cutOff(code);
+    else {this.#failTry(
+        { status: 502, kind: "i/o", message: `upstream connection: ${error}` },
+        code,
+      );}
   }
 
-  /** The response is no HTTP that we would pass on. */
-  broken(cause: string): void {
+  broken(attempt: Attempt, cause: string): void {
     const { direction } = this.side;
     this.context.env.log.warn("refused a malformed response", { direction, cause });
-    this.lost({ error: "malformed", unprocessed: false, raced: false, reset: 0 });
+    this.lost(attempt, { error: "malformed", unprocessed: false, raced: false, reset: 0 });
   }
 
-  /** Everything behind this response's head is no HTTP: the connections are joined. */
-  responseTunnel(head: ResponseHead, upstream: UpstreamHttp1): void {
-    this.side.answered(this, head);
-    this.#respond(head);
-    this.#upstream = null;
+  responseTunnel(attempt: Attempt, head: ResponseHead, upstream: UpstreamHttp1): void {
+    this.side.answered(attempt, head);
+    this.#respond(attempt, head);
     this.#end();
-    this.#record("");
+    attempt.record("");
     this.#downstream.tunnel(head, upstream);
   }
 
   /** The tunnel is over: its endpoint has one thing less to do. */
   tunnelClosed(): void {
-    this.side.settled(this);
+    this.#attempt?.settle("");
+  }
+
+  /** An attempt's end has been counted. */
+  recorded(attempt: Attempt, error: string, isGood: boolean): void {
+    if (error !== "canceled") this.side.judged(attempt, isGood);
+    if (isGood) this.#retrying?.succeeded();
   }
 
   // Deadlines.
 
   timedOut(): void {
-    const state = this.#state;
-    if (state === OVER) return;
+    if (this.#state === OVER) return;
     this.context.env.metrics.failed(this.side.direction, "http", "response timeout");
-    this.#giveUpTry("response timeout");
-    if (state < RESPONDING) this.refuse(TIMED_OUT);
+    this.#giveUp("response timeout");
+    if (this.#state === ASKING) this.refuse(TIMED_OUT);
     else this.#cutOff(0);
   }
 
   tryTimedOut(): void {
     const retrying = this.#retrying;
-    if (this.#state >= RESPONDING || retrying === null || retrying.waits) return;
+    if (this.#state !== ASKING || retrying === null || retrying.waits) return;
     const may = retrying.takeOne(this.body);
-    this.#giveUpTry("response timeout");
-    if (may) this.#resendLater(retrying);
+    this.#giveUp("response timeout");
+    if (may) this.#askLater(retrying);
     else {
       this.context.env.metrics.failed(this.side.direction, "http", "response timeout");
       this.refuse(TIMED_OUT);
     }
+  }
+
+  get #upstream(): Upstream | null {
+    return this.#attempt?.upstream ?? null;
   }
 
   #configure(route: HttpRoute): void {
@@ -361,40 +302,39 @@ export class Exchange implements PickWaiter, TimedExchange {
   }
 
   /** Whether the response is thrown away; where that is not known yet, its head is held. */
-  #retriesHead(retrying: Retrying, head: ResponseHead, last: boolean): boolean {
+  #retriesHead(retrying: Retrying, attempt: Attempt, head: ResponseHead, last: boolean): boolean {
     if (retriesStatus(retrying.policy, head.status)) {
-      if (this.#sendAgain(retrying, head.status, -1)) return true;
+      if (this.#askAgain(retrying, attempt, head.status, -1)) return true;
     }
-    if (!this.#account.isGrpc || !retrying.looksAtGrpc) return false;
-    if (last) return this.#retriesCall(head.status, grpcStatusOf(head));
+    if (!this.grpc || !retrying.looksAtGrpc) return false;
+    if (last) return this.#retriesCall(attempt, head.status, grpcStatusOf(head));
     // The call's status comes behind the body: nothing goes down before there is some.
     this.#heldHead = head.copy(); // cold: calls that may be sent again
     return false;
   }
 
   /** Whether a call with this status is thrown away. */
-  #retriesCall(status: number, grpcStatus: number): boolean {
+  #retriesCall(attempt: Attempt, status: number, grpcStatus: number): boolean {
     const retrying = this.#retrying;
     return retrying !== null && retriesGrpcStatus(retrying.policy, grpcStatus) &&
-      this.#sendAgain(retrying, status, grpcStatus);
+      this.#askAgain(retrying, attempt, status, grpcStatus);
   }
 
-  /** Throws a response away and sends the request again; false when that cannot be. */
-  #sendAgain(retrying: Retrying, status: number, grpcStatus: number): boolean {
+  /** Throws a response away and asks again; false when that cannot be. */
+  #askAgain(retrying: Retrying, attempt: Attempt, status: number, grpcStatus: number): boolean {
     if (!retrying.takeOne(this.body)) return false;
-    this.#account.status = status;
-    this.#account.grpcStatus = grpcStatus;
-    this.#giveUpTry("");
-    this.#resendLater(retrying);
+    attempt.status = status;
+    attempt.grpcStatus = grpcStatus;
+    this.#giveUp("");
+    this.#askLater(retrying);
     return true;
   }
 
-  /** Answers in the proxy's own name, or with no more than a code; or sends again by the policy. */
+  /** Answers in the proxy's own name, or with no more than a code; or asks again by the policy. */
   #failTry(refusal: Refusal, code = 0): void {
     const retrying = this.#retrying;
-    const isGrpc = this.#account.isGrpc;
-    if (retrying?.retriesRefusal(refusal, isGrpc) === true && retrying.takeOne(this.body)) {
-      this.#resendLater(retrying);
+    if (retrying?.retriesRefusal(refusal, this.grpc) === true && retrying.takeOne(this.body)) {
+      this.#askLater(retrying);
     } else if (code === 0) this.refuse(refusal);
     else this.#cutOff(code);
   }
@@ -405,30 +345,24 @@ export class Exchange implements PickWaiter, TimedExchange {
     this.#downstream.cutOff(code === 0 ? ErrorCode.INTERNAL_ERROR : code);
   }
 
-  /** Ends the try of now, counted with this error. */
-  #giveUpTry(error: string): void {
-    this.#pool?.cancel(this);
-    this.#pool = null;
-    const upstream = this.#upstream;
-    this.#upstream = null;
+  /** Ends the present attempt, counted with this error. */
+  #giveUp(error: string): void {
     this.#heldHead = null;
-    upstream?.cancel();
-    this.#settle(error);
+    this.#attempt?.giveUp(error);
   }
 
-  #resendLater(retrying: Retrying): void {
-    this.#state = WAITING;
+  #askLater(retrying: Retrying): void {
     this.#tries = 0;
     this.#timers?.tryEnded();
-    retrying.after(() => this.#dispatch(false)); // cold: retries
+    retrying.after(() => this.#ask(false)); // cold: retries
   }
 
   /** The call's head goes down: something of its body, or its end, has come. */
-  #releaseHead(): void {
+  #releaseHead(attempt: Attempt): void {
     const head = this.#heldHead;
     this.#heldHead = null;
-    if (head === null || this.#state !== SENT) return;
-    this.#respond(head);
+    if (head === null || this.#state !== ASKING) return;
+    this.#respond(attempt, head);
     this.#downstream.respond(head, NOTHING, 0, 0, false);
   }
 
@@ -439,24 +373,22 @@ export class Exchange implements PickWaiter, TimedExchange {
     this.#retrying?.stop();
   }
 
-  #dispatch(fresh: boolean): void {
+  /** Makes an attempt, if possible not where the last one went. */
+  #ask(fresh: boolean): void {
     this.#tries++;
-    this.#state = WAITING;
     this.#timers?.tryBegan();
-    this.fresh = fresh;
-    this.side.dispatch(this, fresh);
+    const attempt = new Attempt(this, fresh, this.#attempt?.endpoint ?? null);
+    this.#attempt = attempt;
+    this.side.dispatch(attempt);
   }
 
   /** Sends the request to another endpoint, if there is one and it is safe. */
-  #elsewhere(unsent: boolean): boolean {
-    const possible = this.side.avoid(this);
+  #elsewhere(attempt: Attempt, unsent: boolean): boolean {
+    const possible = this.side.avoid(attempt);
     const safe = this.body.whole && (unsent || isIdempotent(this.head.method));
     if (!possible || !safe || this.#tries >= TRIES_MAX) return false;
-    const upstream = this.#upstream;
-    this.#upstream = null;
-    upstream?.cancel();
-    this.#settle("unavailable");
-    this.#dispatch(false);
+    attempt.giveUp("unavailable");
+    this.#ask(false);
     return true;
   }
 
@@ -465,35 +397,24 @@ export class Exchange implements PickWaiter, TimedExchange {
     return unprocessed || (raced && isIdempotent(this.head.method));
   }
 
-  #respond(head: ResponseHead): void {
+  #respond(attempt: Attempt, head: ResponseHead): void {
     this.#state = RESPONDING;
-    this.#account.status = head.status;
+    attempt.status = head.status;
     this.#timers?.tryEnded();
     this.#timers?.touched();
-    if (this.#account.isGrpc && (head.seen & 1 << FieldName.GRPC_STATUS) !== 0) {
-      this.#account.grpcStatus = grpcStatusOf(head);
+    if (this.grpc && (head.seen & 1 << FieldName.GRPC_STATUS) !== 0) {
+      attempt.grpcStatus = grpcStatusOf(head);
     }
     this.body.drop();
   }
 
   #finish(): void {
-    const upstream = this.#upstream;
-    this.#upstream = null;
     this.#end();
+    const attempt = this.#attempt;
+    const upstream = this.#upstream;
+    if (attempt !== null) attempt.upstream = null;
     if (!this.body.complete) upstream?.cancel();
-    this.side.settled(this);
+    attempt?.settle("");
     this.#downstream.done();
-  }
-
-  #settle(error: string): void {
-    this.#record(error);
-    this.side.settled(this);
-  }
-
-  #record(error: string): void {
-    const isGood = this.#account.end(error, this.context.nowMs());
-    if (isGood === null) return;
-    if (error !== "canceled") this.side.judged(this, isGood);
-    if (isGood) this.#retrying?.succeeded();
   }
 }

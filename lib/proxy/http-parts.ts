@@ -8,6 +8,7 @@ import type { CloseReason } from "../host/net.ts";
 import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
 import type { RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
 import type { Labels } from "../telemetry/metric.ts";
+import type { Attempt } from "./attempt.ts";
 import type { EndpointState } from "./balance.ts";
 import type { ErrorKind } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
@@ -78,9 +79,9 @@ export interface RequestPool {
   readonly meshed: boolean;
   /** Gives the request a connection: `attached`, `unreachable` or `unsecurable` follows, perhaps at
    * once. `fresh`: none that has been idle, whose peer may have closed it by now. */
-  attach(exchange: Exchange, fresh: boolean): void;
+  attach(attempt: Attempt, fresh: boolean): void;
   /** The request, which waits for a connection, needs none any more. */
-  cancel(exchange: Exchange): void;
+  cancel(attempt: Attempt): void;
 }
 
 /** A request that is answered by the proxy itself. */
@@ -115,21 +116,20 @@ export interface HttpSide {
   readonly route: HttpRoute | null;
   /** Looks at the request's head; null when it may go on. */
   admit(exchange: Exchange): Refusal | null;
-  /** Calls `exchange.assign` or `exchange.refuse`, now or later. `fresh`: on a new connection. */
-  dispatch(exchange: Exchange, fresh: boolean): void;
+  /** Calls `attempt.assign` or `exchange.refuse`, now or later. */
+  dispatch(attempt: Attempt): void;
   /** A balancer that `dispatch` waits for has chosen; null: there is nothing to choose. */
-  picked(exchange: Exchange, state: EndpointState | null): void;
+  picked(attempt: Attempt, state: EndpointState | null): void;
   /** The connection could not be made. null: dispatch again, else what to answer. */
-  unreachable(exchange: Exchange, reason: CloseReason): Refusal | null;
+  unreachable(attempt: Attempt, reason: CloseReason): Refusal | null;
   /** The peer's proxy cannot reach its application; false when there is nowhere else to go. */
-  avoid(exchange: Exchange): boolean;
+  avoid(attempt: Attempt): boolean;
   /** The response's head is here. */
-  answered(exchange: Exchange, head: ResponseHead): void;
-  /** The try was good or bad; not told of one that the client has left. */
-  judged(exchange: Exchange, isGood: boolean): void;
-  /** The try is over, answered or not; called after each `dispatch` that led to `assign`, or when the
-   * client has gone before. */
-  settled(exchange: Exchange): void;
+  answered(attempt: Attempt, head: ResponseHead): void;
+  /** The attempt was good or bad; not told of one that the client has left. */
+  judged(attempt: Attempt, isGood: boolean): void;
+  /** The attempt is over, answered or not; called once after each `dispatch` that did not refuse. */
+  settled(attempt: Attempt): void;
   /** An upgrade or CONNECT has become a tunnel; `abort` ends it. null: it is over. */
   tunneled(abort: (() => void) | null): void;
   /** The client's connection is over; called once and last. */

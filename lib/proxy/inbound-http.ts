@@ -11,6 +11,7 @@ import type { Application } from "./application.ts";
 import type { HttpMetrics } from "./environment.ts";
 import { applicationOf } from "./application.ts";
 import type { Exchange } from "./exchange.ts";
+import type { Attempt } from "./attempt.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpSide, Refusal } from "./http-parts.ts";
 import type { InboundClient } from "./inbound-client.ts";
@@ -71,16 +72,16 @@ export class InboundHttp implements HttpSide {
     return DENIED;
   }
 
-  dispatch(exchange: Exchange): void {
+  dispatch(attempt: Attempt): void {
     const application = this.#application ??= applicationOf(this.#context, this.#client);
-    const { head } = exchange;
+    const { head } = attempt;
     const isHttp2 = head.http2 && head.originalVersion < 0 && !head.wantsConnection();
-    exchange.assign(isHttp2 ? application.http2 : application.http1, this.#httpMetrics());
+    attempt.assign(isHttp2 ? application.http2 : application.http1, this.#httpMetrics());
   }
 
   picked(): void {}
 
-  unreachable(_exchange: Exchange, reason: CloseReason): Refusal {
+  unreachable(_attempt: Attempt, reason: CloseReason): Refusal {
     const { env } = this.#context;
     const target = formatAddress(this.#client.target);
     env.metrics.failed("inbound", "http", "i/o");

@@ -3,19 +3,19 @@
 
 import type { CloseReason } from "../host/net.ts";
 import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
+import type { Attempt } from "./attempt.ts";
 import { pickBackend } from "./backend.ts";
 import type { EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { OutboundTarget } from "./environment.ts";
-import type { Exchange } from "./exchange.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpRoute, HttpSide, Refusal } from "./http-parts.ts";
+import { OutboundEndpoint } from "./outbound-endpoint.ts";
 import { NO_ENDPOINT } from "./refusals.ts";
 import { retryAfterMs } from "./retry-after.ts";
 
 const TOO_MANY_REQUESTS = 429;
 const UNAVAILABLE = 503;
-import { OutboundEndpoint } from "./outbound-endpoint.ts";
 
 /** The requests of one client connection to one target. */
 export class OutboundHttp implements HttpSide {
@@ -52,60 +52,59 @@ export class OutboundHttp implements HttpSide {
     return { status: action.status, kind: "invalid policy", message: action.message };
   }
 
-  dispatch(exchange: Exchange): void {
-    exchange.balancer = pickBackend(this.#target.httpBackends, this.#context.env.random);
-    if (exchange.balancer === null) this.picked(exchange, null);
-    else exchange.balancer.wait(exchange);
+  dispatch(attempt: Attempt): void {
+    attempt.balancer = pickBackend(this.#target.httpBackends, this.#context.env.random);
+    if (attempt.balancer === null) this.picked(attempt, null);
+    else attempt.balancer.wait(attempt);
   }
 
-  picked(exchange: Exchange, state: EndpointState | null): void {
+  picked(attempt: Attempt, state: EndpointState | null): void {
     if (state === null) {
       this.#context.env.metrics.failed("outbound", "http", "failfast");
-      exchange.refuse(NO_ENDPOINT);
+      attempt.exchange.refuse(NO_ENDPOINT);
       return;
     }
-    exchange.endpoint = state;
+    attempt.endpoint = state;
     state.began();
     const endpoint = this.#endpointOf(state);
     const { authority } = this.#target;
-    exchange.assign(endpoint.poolFor(exchange.head), endpoint.metrics(authority));
+    attempt.assign(endpoint.poolFor(attempt.head), endpoint.metrics(authority));
   }
 
-  unreachable(exchange: Exchange, reason: CloseReason): Refusal | null {
-    const state = exchange.endpoint;
+  unreachable(attempt: Attempt, reason: CloseReason): Refusal | null {
+    const state = attempt.endpoint;
     this.#context.env.metrics.failed("outbound", "http", "i/o");
     if (state !== null) {
       state.failed(this.#context.nowMs());
       const { address } = state.endpoint;
       this.#context.env.log.debug("cannot connect to an endpoint", { address, reason });
     }
-    if (hasOther(exchange)) return null;
+    if (hasOther(attempt)) return null;
     const message = `cannot connect to the endpoint: ${reason}`;
     return { status: unreachableStatus(reason), kind: "i/o", message };
   }
 
-  avoid(exchange: Exchange): boolean {
-    exchange.endpoint?.failed(this.#context.nowMs());
-    return hasOther(exchange);
+  avoid(attempt: Attempt): boolean {
+    attempt.endpoint?.failed(this.#context.nowMs());
+    return hasOther(attempt);
   }
 
-  answered(exchange: Exchange, head: ResponseHead): void {
+  answered(attempt: Attempt, head: ResponseHead): void {
     const now = this.#context.nowMs();
-    const { endpoint } = exchange;
-    endpoint?.measured(now - exchange.queuedAtMs, now);
+    const { endpoint } = attempt;
+    endpoint?.measured(now - attempt.queuedAtMs, now);
     if (head.status !== TOO_MANY_REQUESTS && head.status !== UNAVAILABLE) return;
     const delayMs = retryAfterMs(head);
     if (delayMs > 0) endpoint?.askedToWait(delayMs, now);
   }
 
-  judged(exchange: Exchange, isGood: boolean): void {
-    exchange.endpoint?.judged(isGood, this.#context.nowMs());
+  judged(attempt: Attempt, isGood: boolean): void {
+    attempt.endpoint?.judged(isGood, this.#context.nowMs());
   }
 
-  settled(exchange: Exchange): void {
-    exchange.balancer?.cancel(exchange);
-    exchange.endpoint?.ended();
-    exchange.endpoint = null;
+  settled(attempt: Attempt): void {
+    attempt.balancer?.cancel(attempt);
+    attempt.endpoint?.ended();
   }
 
   tunneled(): void {}
@@ -127,7 +126,7 @@ export class OutboundHttp implements HttpSide {
  * Whether there is somewhere else to go. An endpoint that was withdrawn is none of those that are left;
  * where it was the last, the next one that comes is waited for.
  */
-function hasOther({ balancer, endpoint }: Exchange): boolean {
+function hasOther({ balancer, endpoint }: Attempt): boolean {
   if (balancer === null) return false;
   if (endpoint?.removed === true) return balancer.size === 0 || balancer.ready > 0;
   return balancer.size > 1 && balancer.ready > 0;

@@ -5,8 +5,8 @@ import type { CloseReason, Conn, ConnHandler, Net } from "../host/net.ts";
 import { TestEnvironment } from "../../test/support/path-environment.ts";
 import { RequestHead } from "../wire/http/mod.ts";
 import { parseRequestHead } from "../wire/http1/mod.ts";
+import type { Attempt } from "./attempt.ts";
 import { PathContext } from "./context.ts";
-import type { Exchange } from "./exchange.ts";
 import { plainHop } from "./hop.ts";
 import { PoolHttp1 } from "./pool-http1.ts";
 import { RequestBody } from "./request-body.ts";
@@ -113,7 +113,7 @@ function pool(tls: boolean): PoolHttp1 {
 function ask(of: PoolHttp1, count: number, fresh = false): FakeRequest[] {
   return Array.from({ length: count }, () => {
     const request = new FakeRequest(environment.clock.monotonicMs(), fresh);
-    of.attach(request as unknown as Exchange, fresh);
+    of.attach(request as unknown as Attempt, fresh);
     return request;
   });
 }
@@ -183,7 +183,7 @@ describe("a connection that fails", () => {
   test("a request that was cancelled takes no connection", () => {
     const made = pool(true);
     const [first, second] = ask(made, 2);
-    made.cancel(first as unknown as Exchange);
+    made.cancel(first as unknown as Attempt);
     conns[0]!.open();
     expect(first!.got).toBeNull();
     expect(second!.got).not.toBeNull();

@@ -10,8 +10,8 @@ import { CONNECTING_MIN } from "../base/limits.ts";
 import { Ring } from "../base/ring.ts";
 import type { CloseReason } from "../host/net.ts";
 import type { EndpointResource } from "./balance.ts";
+import type { Attempt } from "./attempt.ts";
 import type { PathContext } from "./context.ts";
-import type { Exchange } from "./exchange.ts";
 import type { Hop } from "./hop.ts";
 import type { RequestPool } from "./http-parts.ts";
 import { UpstreamHttp1 } from "./upstream-http1.ts";
@@ -25,7 +25,7 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
   /** Called when there is no connection left; a pool without use may then be forgotten. */
   emptied: (() => void) | null = null;
   #idle: UpstreamHttp1[] = [];
-  readonly #waiting = new Ring<Exchange>();
+  readonly #waiting = new Ring<Attempt>();
   #connecting = 0;
   /** Connections, those that are being made included. */
   #open = 0;
@@ -43,19 +43,19 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
 
   /** Gives the request a connection: `attached`, `unreachable` or `unsecurable` follows, perhaps at
    * once. `fresh`: none that has been idle, whose peer may have closed it by now. */
-  attach(exchange: Exchange, fresh: boolean): void {
+  attach(attempt: Attempt, fresh: boolean): void {
     const upstream = fresh ? undefined : this.#idle.pop();
     if (upstream !== undefined) {
-      upstream.attach(exchange);
+      upstream.attach(attempt);
       return;
     }
-    this.#waiting.push(exchange);
+    this.#waiting.push(attempt);
     this.#connect();
   }
 
   /** The request needs no connection any more. */
-  cancel(exchange: Exchange): void {
-    this.#waiting.remove(exchange);
+  cancel(attempt: Attempt): void {
+    this.#waiting.remove(attempt);
   }
 
   /** A new connection can carry a request. */
@@ -68,9 +68,9 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
   /** Takes a connection that can carry another request. */
   release(upstream: UpstreamHttp1): void {
     const { settings } = this.context.env;
-    const exchange = this.#takeWaiting(upstream.isNew);
-    if (exchange !== undefined) {
-      upstream.attach(exchange);
+    const attempt = this.#takeWaiting(upstream.isNew);
+    if (attempt !== undefined) {
+      upstream.attach(attempt);
       return;
     }
     if (this.#closed || this.#idle.length >= settings.poolIdlePerEndpointMax) {
@@ -84,13 +84,13 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
   /** A connection could not be made. Who has waited for as long as it took waits no longer. */
   failed(upstream: UpstreamHttp1, reason: CloseReason): void {
     this.#connecting--;
-    const given: Exchange[] = [];
+    const given: Attempt[] = [];
     // The queue is in the order of arrival; what is told may queue anew, behind them.
     for (;;) {
-      const exchange = this.#waiting.peek();
-      if (exchange === undefined || exchange.queuedAtMs > upstream.beganAtMs) break;
+      const attempt = this.#waiting.peek();
+      if (attempt === undefined || attempt.queuedAtMs > upstream.beganAtMs) break;
       this.#waiting.take();
-      given.push(exchange);
+      given.push(attempt);
     }
     for (let i = 0; i < given.length; i++) given[i]!.unreachable(reason);
     this.#connect();
@@ -122,14 +122,14 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
    * The first that waits and may have the connection: who wants a fresh one takes none that another has
    * done with, whose peer may be closing it.
    */
-  #takeWaiting(isNew: boolean): Exchange | undefined {
+  #takeWaiting(isNew: boolean): Attempt | undefined {
     const waiting = this.#waiting;
     if (isNew || waiting.peek()?.fresh !== true) return waiting.take();
     for (let i = 1; i < waiting.length; i++) {
-      const exchange = waiting.at(i)!;
-      if (exchange.fresh) continue;
-      waiting.remove(exchange);
-      return exchange;
+      const attempt = waiting.at(i)!;
+      if (attempt.fresh) continue;
+      waiting.remove(attempt);
+      return attempt;
     }
     return undefined;
   }
@@ -142,9 +142,9 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
       if (UpstreamHttp1.connect(this)) continue;
       this.#connecting--;
       this.forget();
-      const exchange = this.#waiting.take();
-      assert(exchange !== undefined, "a connection is made for a request that waits");
-      exchange.unsecurable();
+      const attempt = this.#waiting.take();
+      assert(attempt !== undefined, "a connection is made for a request that waits");
+      attempt.unsecurable();
     }
   }
 

@@ -7,8 +7,8 @@
 import { Ring } from "../base/ring.ts";
 import type { CloseReason } from "../host/net.ts";
 import type { EndpointResource } from "./balance.ts";
+import type { Attempt } from "./attempt.ts";
 import type { PathContext } from "./context.ts";
-import type { Exchange } from "./exchange.ts";
 import type { Hop } from "./hop.ts";
 import type { RequestPool } from "./http-parts.ts";
 import { UpstreamHttp2 } from "./upstream-http2.ts";
@@ -24,7 +24,7 @@ export class PoolHttp2 implements EndpointResource, RequestPool {
   #open: UpstreamHttp2[] = [];
   /** All that are not closed. */
   readonly #all = new Set<UpstreamHttp2>();
-  readonly #waiting = new Ring<Exchange>();
+  readonly #waiting = new Ring<Attempt>();
   #isConnecting = false;
   #isClosed = false;
 
@@ -38,19 +38,19 @@ export class PoolHttp2 implements EndpointResource, RequestPool {
     return this.#all.size === 0;
   }
 
-  attach(exchange: Exchange): void {
+  attach(attempt: Attempt): void {
     const open = this.#open;
     for (let i = 0; i < open.length; i++) {
       if (!open[i]!.hasRoom) continue;
-      open[i]!.attach(exchange);
+      open[i]!.attach(attempt);
       return;
     }
-    this.#waiting.push(exchange);
+    this.#waiting.push(attempt);
     this.#connect();
   }
 
-  cancel(exchange: Exchange): void {
-    this.#waiting.remove(exchange);
+  cancel(attempt: Attempt): void {
+    this.#waiting.remove(attempt);
   }
 
   /** A new connection takes requests. */
@@ -64,8 +64,8 @@ export class PoolHttp2 implements EndpointResource, RequestPool {
   /** Gives a connection the requests that wait, as many as it has room for. */
   serve(upstream: UpstreamHttp2): void {
     while (this.#waiting.length > 0 && upstream.hasRoom) {
-      const exchange = this.#waiting.take();
-      if (exchange !== undefined) upstream.attach(exchange);
+      const attempt = this.#waiting.take();
+      if (attempt !== undefined) upstream.attach(attempt);
     }
     this.#connect();
   }
@@ -73,12 +73,12 @@ export class PoolHttp2 implements EndpointResource, RequestPool {
   /** A connection could not be made. Who has waited for as long as it took waits no longer. */
   failed(upstream: UpstreamHttp2, reason: CloseReason): void {
     this.#isConnecting = false;
-    const given: Exchange[] = [];
+    const given: Attempt[] = [];
     for (;;) {
-      const exchange = this.#waiting.peek();
-      if (exchange === undefined || exchange.queuedAtMs > upstream.beganAtMs) break;
+      const attempt = this.#waiting.peek();
+      if (attempt === undefined || attempt.queuedAtMs > upstream.beganAtMs) break;
       this.#waiting.take();
-      given.push(exchange);
+      given.push(attempt);
     }
     for (let i = 0; i < given.length; i++) given[i]!.unreachable(reason);
     this.#connect();

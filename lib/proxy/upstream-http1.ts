@@ -21,8 +21,8 @@ import {
   writeRequestHead,
 } from "../wire/http1/mod.ts";
 import { writeChunk, writeTrailers } from "./body-writer.ts";
+import type { Attempt } from "./attempt.ts";
 import { errnoOf } from "./errno.ts";
-import type { Exchange } from "./exchange.ts";
 import { connectOptions } from "./hop.ts";
 import type { Upstream } from "./http-parts.ts";
 import { Intake } from "./intake.ts";
@@ -50,7 +50,7 @@ export class UpstreamHttp1 implements Upstream {
   #served = 0;
   /** Some byte of the present response has come. */
   #responded = false;
-  #exchange: Exchange | null = null;
+  #attempt: Attempt | null = null;
   #state = CONNECTING;
   #prefaced = false;
   #inBody = false;
@@ -90,8 +90,8 @@ export class UpstreamHttp1 implements Upstream {
   }
 
   /** Sends a request on this connection. */
-  attach(exchange: Exchange): void {
-    this.#exchange = exchange;
+  attach(attempt: Attempt): void {
+    this.#attempt = attempt;
     this.#state = BUSY;
     this.#responded = false;
     this.#inBody = false;
@@ -99,11 +99,11 @@ export class UpstreamHttp1 implements Upstream {
     this.#responseDone = false;
     this.#keep = false;
     this.#framer.beginNone();
-    exchange.attached(this);
+    attempt.attached(this);
     const { gatherer } = this.pool.context;
     const gathers = gatherer.begin();
-    this.#sendHead(exchange);
-    if (!this.#requestDone) exchange.sendBody(this);
+    this.#sendHead(attempt);
+    if (!this.#requestDone) attempt.sendBody(this);
     if (gathers) gatherer.end();
   }
 
@@ -131,8 +131,8 @@ export class UpstreamHttp1 implements Upstream {
 
   /** The connection is in the middle of something: nobody can use it any more. */
   cancel(): void {
-    if (this.#exchange === null) return;
-    this.#exchange = null;
+    if (this.#attempt === null) return;
+    this.#attempt = null;
     this.destroy(!this.#responseDone);
   }
 
@@ -164,7 +164,7 @@ export class UpstreamHttp1 implements Upstream {
 
   /** The connection becomes a tunnel's: no pool's any more, but open. */
   release(): void {
-    this.#exchange = null;
+    this.#attempt = null;
     this.#leavePool();
   }
 
@@ -174,24 +174,24 @@ export class UpstreamHttp1 implements Upstream {
     this.out.metrics.read(chunk.length);
     this.intake.push(chunk);
     this.#proceed();
-    if (this.#exchange?.responseBlocked !== true || this.paused) return;
+    if (this.#attempt?.responseBlocked !== true || this.paused) return;
     this.paused = true;
     this.conn.pause();
   }
 
   drained(): void {
     this.out.flush();
-    if (!this.out.blocked) this.#exchange?.upstreamDrained();
+    if (!this.out.blocked) this.#attempt?.upstreamDrained();
   }
 
   peerEnded(): void {
     this.ended = true;
-    const exchange = this.#exchange;
-    if (exchange === null) this.destroy();
-    else if (this.#responseDone) this.#stop(exchange);
+    const attempt = this.#attempt;
+    if (attempt === null) this.destroy();
+    else if (this.#responseDone) this.#stop(attempt);
     else if (this.#inBody && this.#framer.mode === BodyMode.UNTIL_CLOSE) {
-      exchange.responseData(this.intake.bytes, 0, 0, true);
-      this.#afterResponse(exchange);
+      attempt.responseData(this.intake.bytes, 0, 0, true);
+      this.#afterResponse(attempt);
     } else this.#lost("reset");
   }
 
@@ -202,20 +202,20 @@ export class UpstreamHttp1 implements Upstream {
       return;
     }
     this.out.metrics.closed(errnoOf(reason));
-    const exchange = this.#exchange;
-    if (exchange === null) {
+    const attempt = this.#attempt;
+    if (attempt === null) {
       if (this.#state === IDLE) this.pool.withdraw(this);
       this.#leavePool();
-    } else if (this.#responseDone) this.#stop(exchange);
+    } else if (this.#responseDone) this.#stop(attempt);
     else this.#lost(reason === "none" ? "reset" : reason);
   }
 
   // Requests.
 
-  #sendHead(exchange: Exchange): void {
+  #sendHead(attempt: Attempt): void {
     const { hop, context } = this.pool;
     const { scratch } = context;
-    const { head, body, side } = exchange;
+    const { head, body, side } = attempt;
     scratch.clear();
     if (!this.#prefaced) {
       this.#prefaced = true;
@@ -235,107 +235,107 @@ export class UpstreamHttp1 implements Upstream {
   #proceed(): void {
     const intake = this.intake;
     while (intake.length > 0) {
-      const exchange = this.#exchange;
-      if (exchange === null || this.#responseDone) {
+      const attempt = this.#attempt;
+      if (attempt === null || this.#responseDone) {
         // Nobody asked: what follows cannot be trusted either.
         this.#keep = false;
         intake.clear();
-        if (exchange === null) this.destroy(true);
+        if (attempt === null) this.destroy(true);
         return;
       }
       this.#responded = true;
-      if (!(this.#inBody ? this.#readBody(exchange) : this.#readHead(exchange))) return;
+      if (!(this.#inBody ? this.#readBody(attempt) : this.#readHead(attempt))) return;
     }
   }
 
   /** false: no more can be done with these bytes. */
-  #readHead(exchange: Exchange): boolean {
+  #readHead(attempt: Attempt): boolean {
     const intake = this.intake;
     const head = this.#head;
     const length = parseResponseHead(intake.bytes, intake.start, intake.end, head, head.scanned);
     if (length === 0) return false;
-    if (length < 0) return this.#broken(exchange, http1ReasonName(length));
+    if (length < 0) return this.#broken(attempt, http1ReasonName(length));
     intake.consume(length);
     if (this.pool.meshed) head.meshFields = MeshFields.KEEP;
-    if (startsTunnel(head, exchange.head.method)) {
-      if (head.status === 101 && !exchange.head.upgrades()) {
-        return this.#broken(exchange, "an upgrade that was not asked for");
+    if (startsTunnel(head, attempt.head.method)) {
+      if (head.status === 101 && !attempt.head.upgrades()) {
+        return this.#broken(attempt, "an upgrade that was not asked for");
       }
-      exchange.responseTunnel(head, this);
+      attempt.responseTunnel(head, this);
       return false;
     }
     if (head.interim()) {
-      exchange.responseInterim(head);
+      attempt.responseInterim(head);
       return true;
     }
-    return this.#beginResponse(exchange);
+    return this.#beginResponse(attempt);
   }
 
-  #beginResponse(exchange: Exchange): boolean {
+  #beginResponse(attempt: Attempt): boolean {
     const intake = this.intake;
     const head = this.#head;
     const framer = this.#framer;
     // HTTP/2 could not say that the body is coded.
-    if (head.hasOtherCodings && exchange.head.http2) {
-      return this.#broken(exchange, "a transfer coding beside chunked");
+    if (head.hasOtherCodings && attempt.head.http2) {
+      return this.#broken(attempt, "a transfer coding beside chunked");
     }
-    frameResponse(framer, head, exchange.head.method);
+    frameResponse(framer, head, attempt.head.method);
     this.#keep = head.persistent() && framer.mode !== BodyMode.UNTIL_CLOSE;
     this.#inBody = true;
     const { bytes, start } = intake;
     let taken = 0;
     if (!framer.done && intake.length > 0) {
       taken = framer.advance(bytes, start, intake.end);
-      if (taken < 0) return this.#broken(exchange, http1ReasonName(taken));
+      if (taken < 0) return this.#broken(attempt, http1ReasonName(taken));
     }
     intake.consume(taken);
     const last = framer.done && framer.trailers === null;
     const from = taken > 0 ? framer.payloadStart : 0;
     const to = taken > 0 ? framer.payloadEnd : 0;
     const { meshed } = this.pool;
-    if (!exchange.responseHead(head, meshed, bytes, from, to, last)) return false;
-    this.#afterPart(exchange);
+    if (!attempt.responseHead(head, meshed, bytes, from, to, last)) return false;
+    this.#afterPart(attempt);
     return true;
   }
 
-  #readBody(exchange: Exchange): boolean {
+  #readBody(attempt: Attempt): boolean {
     const intake = this.intake;
     const framer = this.#framer;
     const { bytes } = intake;
     const taken = framer.advance(bytes, intake.start, intake.end);
-    if (taken < 0) return this.#broken(exchange, http1ReasonName(taken));
+    if (taken < 0) return this.#broken(attempt, http1ReasonName(taken));
     intake.consume(taken);
     const { payloadStart, payloadEnd } = framer;
     const last = framer.done && framer.trailers === null;
     if (last || payloadEnd > payloadStart) {
-      exchange.responseData(bytes, payloadStart, payloadEnd, last);
+      attempt.responseData(bytes, payloadStart, payloadEnd, last);
     }
-    this.#afterPart(exchange);
+    this.#afterPart(attempt);
     return true;
   }
 
   /** A run of the body was handed on. */
-  #afterPart(exchange: Exchange): void {
+  #afterPart(attempt: Attempt): void {
     const { done, trailers } = this.#framer;
-    if (!done || this.#exchange !== exchange) return;
-    if (trailers !== null) exchange.responseTrailers(trailers);
-    this.#afterResponse(exchange);
+    if (!done || this.#attempt !== attempt) return;
+    if (trailers !== null) attempt.responseTrailers(trailers);
+    this.#afterResponse(attempt);
   }
 
   /** The response is complete; what follows it nobody has asked for. */
-  #afterResponse(exchange: Exchange): void {
-    if (this.#exchange !== exchange) return;
+  #afterResponse(attempt: Attempt): void {
+    if (this.#attempt !== attempt) return;
     this.#responseDone = true;
     if (this.intake.length > 0) this.#keep = false;
-    // Free before the exchange is told: its client's next request may take this very connection.
+    // Free before the attempt is told: its client's next request may take this very connection.
     this.#checkDone();
-    exchange.responseDone();
+    attempt.responseDone();
   }
 
   /** Request and response are both complete: the connection is free, or of no use. */
   #checkDone(): void {
-    if (!this.#responseDone || !this.#requestDone || this.#exchange === null) return;
-    this.#exchange = null;
+    if (!this.#responseDone || !this.#requestDone || this.#attempt === null) return;
+    this.#attempt = null;
     this.#served++;
     this.resumeResponse();
     if (this.#keep && !this.ended && !this.out.blocked) {
@@ -345,24 +345,24 @@ export class UpstreamHttp1 implements Upstream {
   }
 
   /** The response is complete, but nobody will read the rest of the request. */
-  #stop(exchange: Exchange): void {
-    this.#exchange = null;
+  #stop(attempt: Attempt): void {
+    this.#attempt = null;
     this.destroy();
-    exchange.lost({ error: "reset", unprocessed: false, raced: false, reset: 0 });
+    attempt.lost({ error: "reset", unprocessed: false, raced: false, reset: 0 });
   }
 
   #lost(error: string): void {
-    const exchange = this.#exchange;
-    this.#exchange = null;
+    const attempt = this.#attempt;
+    this.#attempt = null;
     this.destroy(true);
     const raced = this.#served > 0 && !this.#responded;
-    exchange?.lost({ error, unprocessed: false, raced, reset: 0 });
+    attempt?.lost({ error, unprocessed: false, raced, reset: 0 });
   }
 
-  #broken(exchange: Exchange, cause: string): false {
-    this.#exchange = null;
+  #broken(attempt: Attempt, cause: string): false {
+    this.#attempt = null;
     this.destroy(true);
-    exchange.broken(cause);
+    attempt.broken(cause);
     return false;
   }
 

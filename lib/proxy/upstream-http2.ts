@@ -17,8 +17,8 @@ import {
   type Http2Events,
   type Http2Stream,
 } from "../wire/http2/mod.ts";
+import type { Attempt } from "./attempt.ts";
 import { errnoOf } from "./errno.ts";
-import type { Exchange } from "./exchange.ts";
 import { connectOptions } from "./hop.ts";
 import type { Upstream } from "./http-parts.ts";
 import { LinkHttp2, type LinkOwner } from "./link-http2.ts";
@@ -93,20 +93,20 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
   }
 
   /** Sends a request on a stream of its own; only where it has room. */
-  attach(exchange: Exchange): void {
+  attach(attempt: Attempt): void {
     const { session } = this.link;
     const { sender } = session;
-    const { head, body, side } = exchange;
+    const { head, body, side } = attempt;
     const stream = sender.open(head.method === Method.HEAD);
-    const request = new RequestStream(this, stream, exchange);
+    const request = new RequestStream(this, stream, attempt);
     stream.owner = request;
     // An empty body that was announced is sent as one.
     const last = body.complete && body.length === 0 && body.trailers === null && !head.chunked;
     sender.beginHeaders();
     encodeRequest(sender, head, side.added);
     sender.endHeaders(stream, last);
-    exchange.attached(request);
-    if (!last) exchange.sendBody(request);
+    attempt.attached(request);
+    if (!last) attempt.sendBody(request);
     this.link.touch();
   }
 
@@ -139,7 +139,7 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
 
   interim(stream: Http2Stream<RequestStream>, head: ResponseHead): void {
     this.#trust(head);
-    stream.owner?.exchange.responseInterim(head);
+    stream.owner?.attempt.responseInterim(head);
   }
 
   response(stream: Http2Stream<RequestStream>, head: ResponseHead, last: boolean): void {
@@ -147,9 +147,9 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
     if (request === null) return;
     this.#served++;
     this.#trust(head);
-    const { exchange } = request;
+    const { attempt } = request;
     const { meshed } = this.pool;
-    if (exchange.responseHead(head, meshed, NOTHING, 0, 0, last) && last) exchange.responseDone();
+    if (attempt.responseHead(head, meshed, NOTHING, 0, 0, last) && last) attempt.responseDone();
   }
 
   data(
@@ -161,10 +161,10 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
   ): void {
     const request = stream.owner;
     if (request !== null) {
-      const { exchange } = request;
-      exchange.responseData(bytes, start, end, last);
-      if (last) exchange.responseDone();
-      else if (exchange.responseBlocked) {
+      const { attempt } = request;
+      attempt.responseData(bytes, start, end, last);
+      if (last) attempt.responseDone();
+      else if (attempt.responseBlocked) {
         request.unconsumed += end - start;
         return;
       }
@@ -173,16 +173,16 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
   }
 
   trailers(stream: Http2Stream<RequestStream>, fields: FieldLines): void {
-    const exchange = stream.owner?.exchange;
-    exchange?.responseTrailers(fields);
-    exchange?.responseDone();
+    const attempt = stream.owner?.attempt;
+    attempt?.responseTrailers(fields);
+    attempt?.responseDone();
   }
 
   reset(stream: Http2Stream<RequestStream>, code: number, byPeer: boolean): void {
-    const exchange = stream.owner?.exchange;
+    const attempt = stream.owner?.attempt;
     stream.owner = null;
     const unprocessed = code === ErrorCode.REFUSED_STREAM;
-    exchange?.lost({
+    attempt?.lost({
       error: this.#lostBy === "" ? errorCodeName(code) : this.#lostBy,
       unprocessed,
       raced: this.#lostBy !== "" && !stream.headed && this.#served > 0,
@@ -192,7 +192,7 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
   }
 
   unblocked(stream: Http2Stream<RequestStream>): void {
-    stream.owner?.exchange.upstreamDrained();
+    stream.owner?.attempt.upstreamDrained();
   }
 
   goaway(): void {
@@ -270,7 +270,7 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
 
 /** Where the request of one stream goes. */
 class RequestStream implements Upstream {
-  readonly exchange: Exchange;
+  readonly attempt: Attempt;
   /** Bytes of the response that wait for the client: the endpoint may not send as many more. */
   unconsumed = 0;
   readonly #connection: UpstreamHttp2;
@@ -279,11 +279,11 @@ class RequestStream implements Upstream {
   constructor(
     connection: UpstreamHttp2,
     stream: Http2Stream<RequestStream>,
-    exchange: Exchange,
+    attempt: Attempt,
   ) {
     this.#connection = connection;
     this.#stream = stream;
-    this.exchange = exchange;
+    this.attempt = attempt;
   }
 
   get blocked(): boolean {

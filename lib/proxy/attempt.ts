@@ -1,0 +1,212 @@
+// hot
+/**
+ * One try of a request: where it goes, on which connection, and how it went. An exchange makes one, and
+ * more when it asks again. The endpoint's end of a request knows its attempt and nothing behind it.
+ *
+ *     begun ─▶ waits for an endpoint ─assign─▶ waits for a connection ─attached─▶ sent ─▶ settled
+ *                         └────────── given up, unreachable ──────────────┴─────────▲
+ */
+
+import type { CloseReason } from "../host/net.ts";
+import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
+import type { Balancer, EndpointState, PickWaiter } from "./balance.ts";
+import type { HttpMetrics } from "./environment.ts";
+import type { Exchange } from "./exchange.ts";
+import { GRPC_UNKNOWN, isGrpcFailure } from "./grpc.ts";
+import type { HttpSide, Loss, RequestPool, Upstream } from "./http-parts.ts";
+import type { RequestBody } from "./request-body.ts";
+import type { UpstreamHttp1 } from "./upstream-http1.ts";
+
+const SERVER_ERROR = 500;
+
+/** One try. */
+export class Attempt implements PickWaiter {
+  readonly exchange: Exchange;
+  /** It wants a new connection. */
+  readonly fresh: boolean;
+  /** Where the try before it went: somewhere else is better. */
+  readonly shunned: EndpointState | null;
+  /** Of the side's: where it goes. */
+  balancer: Balancer | null = null;
+  endpoint: EndpointState | null = null;
+  readonly beganAtMs: number;
+  /** When it was given to its pool. */
+  queuedAtMs = 0;
+  /** Carries it, once there is a connection. */
+  upstream: Upstream | null = null;
+  /** Of its response; 0 without one. */
+  status = 0;
+  /** The same; −1 without one. */
+  grpcStatus = -1;
+  #pool: RequestPool | null = null;
+  #metrics: HttpMetrics | null = null;
+  #isSettled = false;
+
+  constructor(exchange: Exchange, fresh: boolean, shunned: EndpointState | null) {
+    this.exchange = exchange;
+    this.fresh = fresh;
+    this.shunned = shunned;
+    this.beganAtMs = exchange.context.nowMs();
+  }
+
+  get head(): RequestHead {
+    return this.exchange.head;
+  }
+
+  get body(): RequestBody {
+    return this.exchange.body;
+  }
+
+  get side(): HttpSide {
+    return this.exchange.side;
+  }
+
+  // What the side answers.
+
+  picked(state: EndpointState | null): void {
+    if (!this.#isSettled) this.exchange.side.picked(this, state);
+  }
+
+  /** It goes to this endpoint. */
+  assign(pool: RequestPool, metrics: HttpMetrics): void {
+    this.#metrics = metrics;
+    metrics.request();
+    this.queuedAtMs = this.exchange.context.nowMs();
+    this.#pool = pool;
+    pool.attach(this, this.fresh);
+  }
+
+  // What the pool tells.
+
+  /** The head has been sent on this connection. */
+  attached(upstream: Upstream): void {
+    this.#pool = null;
+    this.upstream = upstream;
+  }
+
+  /** What is kept of the body follows the head. */
+  sendBody(upstream: Upstream): void {
+    const { body } = this.exchange;
+    body.sendTo(upstream);
+    body.bound();
+    if (!upstream.blocked) this.exchange.upstreamDrained();
+  }
+
+  unreachable(reason: CloseReason): void {
+    this.#pool = null;
+    const { exchange } = this;
+    const refusal = exchange.side.unreachable(this, reason);
+    this.settle("connect");
+    exchange.unreachable(refusal);
+  }
+
+  /** TLS is needed and there is no certificate. */
+  unsecurable(): void {
+    this.#pool = null;
+    this.settle("identity required");
+    this.exchange.unsecurable();
+  }
+
+  // What the endpoint brings.
+
+  /**
+   * The endpoint takes more of the request again. Whether the client had to wait is not known here: what
+   * was gathered is written, and found too much, after its end has looked at `blocked`.
+   */
+  upstreamDrained(): void {
+    this.exchange.upstreamDrained();
+  }
+
+  /** The client does not take more of the response now. */
+  get responseBlocked(): boolean {
+    return this.exchange.responseBlocked;
+  }
+
+  responseInterim(head: ResponseHead): void {
+    this.exchange.responseInterim(head);
+  }
+
+  /**
+   * The final head, with body bytes that came with it; `last`: that is all, and `responseDone` follows. False: the response is not
+   * wanted, since the request goes elsewhere; the connection is not the attempt's any more.
+   */
+  responseHead(
+    head: ResponseHead,
+    meshed: boolean,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    last: boolean,
+  ): boolean {
+    return this.exchange.responseHead(this, head, meshed, bytes, start, end, last);
+  }
+
+  responseData(bytes: Uint8Array, start: number, end: number, last: boolean): void {
+    this.exchange.responseData(this, bytes, start, end, last);
+  }
+
+  responseTrailers(fields: FieldLines): void {
+    this.exchange.responseTrailers(this, fields);
+  }
+
+  /**
+   * All of the response has been brought, and its connection is free for others if it can be. The rest
+   * of the request still goes where it may be read.
+   */
+  responseDone(): void {
+    this.exchange.responseDone(this);
+  }
+
+  /** The connection or the stream broke before the response was complete. */
+  lost(loss: Loss): void {
+    this.upstream = null;
+    this.exchange.lost(this, loss);
+  }
+
+  /** The response is no HTTP that we would pass on. */
+  broken(cause: string): void {
+    this.upstream = null;
+    this.exchange.broken(this, cause);
+  }
+
+  /** Everything behind this response's head is no HTTP: the connections are joined. */
+  responseTunnel(head: ResponseHead, upstream: UpstreamHttp1): void {
+    this.upstream = null;
+    this.exchange.responseTunnel(this, head, upstream);
+  }
+
+  // What the exchange decides.
+
+  /** Nobody waits for it any more: counted with this error. */
+  giveUp(error: string): void {
+    this.#pool?.cancel(this);
+    this.#pool = null;
+    const { upstream } = this;
+    this.upstream = null;
+    upstream?.cancel();
+    this.settle(error);
+  }
+
+  /** It is over, counted with this error. Calling it again does nothing. */
+  settle(error: string): void {
+    this.record(error);
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.exchange.side.settled(this);
+  }
+
+  /** Counts its end, though its endpoint is still busy with it. */
+  record(error: string): void {
+    const metrics = this.#metrics;
+    if (metrics === null) return;
+    this.#metrics = null;
+    const { exchange, status } = this;
+    // A gRPC response without a status is one that failed (the reference counts it as unknown).
+    const isMissing = exchange.grpc && error === "" && this.grpcStatus < 0;
+    const grpcStatus = isMissing ? GRPC_UNKNOWN : this.grpcStatus;
+    const isGood = error === "" && status < SERVER_ERROR && !isGrpcFailure(grpcStatus);
+    const latencyMs = exchange.context.nowMs() - this.beganAtMs;
+    metrics.response(status, isGood, latencyMs, error, grpcStatus);
+    exchange.recorded(this, error, isGood);
+  }
+}
