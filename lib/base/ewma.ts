@@ -30,6 +30,12 @@ export class PeakEwma {
     if (nowMs > this.#updatedMs) this.#updatedMs = nowMs;
   }
 
+  /** Forgets everything but one sample that was complete at `nowMs`. */
+  restart(rttMs: number, nowMs: number): void {
+    this.#estimateMs = rttMs;
+    this.#updatedMs = nowMs;
+  }
+
   /** The estimate at `nowMs` in milliseconds. */
   value(nowMs: number): number {
     return this.#estimateMs * this.#weight(nowMs);

@@ -13,7 +13,9 @@ import type { Balancer, EndpointState, PickWaiter } from "./balance.ts";
 import type { HttpMetrics } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
 import { GRPC_UNKNOWN, isGrpcFailure } from "./grpc.ts";
-import type { HttpSide, Loss, RequestPool, Upstream } from "./http-parts.ts";
+import { addGrpcTimeout } from "./grpc-deadline.ts";
+import type { Loss, RequestPool, Upstream } from "./http-parts.ts";
+import { addRetry } from "./mesh-headers.ts";
 import type { RequestBody } from "./request-body.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
@@ -24,6 +26,10 @@ export class Attempt implements PickWaiter {
   readonly exchange: Exchange;
   /** It wants a new connection. */
   readonly fresh: boolean;
+  /** The request may have been processed before. */
+  readonly isRetry: boolean;
+  /** The next proxy is told that the request is somebody's retry. */
+  marksRetry = false;
   /** Where the try before it went: somewhere else is better. */
   readonly shunned: EndpointState | null;
   /** Of the side's: where it goes. */
@@ -38,15 +44,24 @@ export class Attempt implements PickWaiter {
   status = 0;
   /** The same; −1 without one. */
   grpcStatus = -1;
+  /** It was sent, and no head of a response has come. */
+  isUnanswered = false;
   #pool: RequestPool | null = null;
   #metrics: HttpMetrics | null = null;
   #isSettled = false;
 
-  constructor(exchange: Exchange, fresh: boolean, shunned: EndpointState | null) {
+  constructor(
+    exchange: Exchange,
+    fresh: boolean,
+    isRetry: boolean,
+    shunned: EndpointState | null,
+    nowMs: number,
+  ) {
     this.exchange = exchange;
     this.fresh = fresh;
+    this.isRetry = isRetry;
     this.shunned = shunned;
-    this.beganAtMs = exchange.context.nowMs();
+    this.beganAtMs = nowMs;
   }
 
   get head(): RequestHead {
@@ -57,8 +72,24 @@ export class Attempt implements PickWaiter {
     return this.exchange.body;
   }
 
-  get side(): HttpSide {
-    return this.exchange.side;
+  /**
+   * Fields that the request gets on this way; null: none. Good until they are asked for again. `meshed`:
+   * by a connection to a peer's proxy.
+   */
+  addedFields(meshed: boolean): FieldLines | null {
+    const { exchange } = this;
+    const { added } = exchange.side;
+    const marksRetry = this.marksRetry && meshed;
+    if (!marksRetry && !exchange.head.replacesTimeout) return added;
+    const { context } = exchange;
+    const fields = context.addedFields;
+    fields.resetFields();
+    if (added !== null) fields.appendAll(added);
+    if (marksRetry) addRetry(fields);
+    if (exchange.head.replacesTimeout) {
+      addGrpcTimeout(exchange.deadlineAtMs - context.nowMs(), fields);
+    }
+    return fields;
   }
 
   // What the side answers.
@@ -82,6 +113,7 @@ export class Attempt implements PickWaiter {
   attached(upstream: Upstream): void {
     this.#pool = null;
     this.upstream = upstream;
+    this.isUnanswered = true;
   }
 
   /** What is kept of the body follows the head. */
@@ -138,6 +170,7 @@ export class Attempt implements PickWaiter {
     end: number,
     last: boolean,
   ): boolean {
+    this.isUnanswered = false;
     return this.exchange.responseHead(this, head, meshed, bytes, start, end, last);
   }
 
@@ -172,6 +205,7 @@ export class Attempt implements PickWaiter {
   /** Everything behind this response's head is no HTTP: the connections are joined. */
   responseTunnel(head: ResponseHead, upstream: UpstreamHttp1): void {
     this.upstream = null;
+    this.isUnanswered = false;
     this.exchange.responseTunnel(this, head, upstream);
   }
 

@@ -43,11 +43,11 @@ function serve(
       const done = busy.shift()!;
       clock.advance(Math.max(0, done.until - clock.monotonicMs()));
       done.state.measured(done.until - done.began, clock.monotonicMs());
-      done.state.ended();
+      done.state.ended(done.began);
     }
     const state = balancer.pick(clock.monotonicMs())!;
     const pod = state.endpoint.labels["pod"]!;
-    state.began();
+    state.began(clock.monotonicMs());
     busy.push({ state, began: clock.monotonicMs(), until: clock.monotonicMs() + latency(pod) });
     served.set(pod, (served.get(pod) ?? 0) + 1);
   }
@@ -97,7 +97,7 @@ describe("choosing", () => {
     const { clock, balancer } = setUp(2);
     clock.advance(5);
     const busy = balancer.pick(clock.monotonicMs())!;
-    busy.began();
+    busy.began(0);
     for (let i = 0; i < 20; i++) expect(balancer.pick(clock.monotonicMs())).not.toBe(busy);
   });
 
@@ -215,11 +215,14 @@ describe("failure accrual", () => {
     const state = balancer.pick(clock.monotonicMs());
     if (state === null) throw new Error("no endpoint");
     const pod = state.endpoint.labels["pod"] ?? "";
+    const began = clock.monotonicMs();
+    state.began(began);
     clock.advance(1);
-    state.began();
     state.measured(1, clock.monotonicMs());
-    state.judged(isGood(pod), clock.monotonicMs());
-    state.ended();
+    const good = isGood(pod);
+    state.judged(good, began, clock.monotonicMs());
+    if (!good) state.penalized(clock.monotonicMs());
+    state.ended(began);
     return pod;
   }
 
@@ -240,11 +243,65 @@ describe("failure accrual", () => {
     expect(count(3_000)).toBeGreaterThan(800);
   });
 
-  test("some endpoint always stays, however bad all are", () => {
+  test("where all are bad none is left alone", () => {
     const world = setUp(3, { accrual });
     const asked = Array.from({ length: 100 }, () => ask(world, () => false));
-    expect(new Set(asked.slice(20)).size).toBe(1);
-    expect(world.balancer.ready).toBe(1);
+    for (const pod of ["p1", "p2", "p3"]) expect(asked).toContain(pod);
+    expect(world.balancer.ready).toBe(3);
+  });
+
+  test("as many stay as must, though others do better", () => {
+    const world = setUp(3, { accrual: { ...accrual, endpointsMin: 2 } });
+    for (let i = 0; i < 200; i++) ask(world, (pod) => pod === "p3");
+    expect(world.balancer.ready).toBe(2);
+  });
+
+  test("whoever was left alone is tried again as soon as the others fail too", () => {
+    const world = setUp(3, { accrual: { ...accrual, backoff: { ...accrual.backoff, minMs: 10 } } });
+    for (let i = 0; i < 2_000; i++) ask(world, (pod) => pod !== "p1");
+    const asked = Array.from({ length: 200 }, () => ask(world, () => false));
+    expect(asked.filter((pod) => pod === "p1").length).toBeGreaterThan(5);
+  });
+
+  test("what comes back is tried at once and gets its share, however slow it was", () => {
+    const world = setUp(3, { accrual });
+    const { clock, balancer } = world;
+    const slow = balancer.pick(0)!;
+    const pod = slow.endpoint.labels["pod"];
+    for (let i = 0; i < 3; i++) {
+      slow.began(i);
+      slow.unanswered(10_000, i);
+      slow.judged(false, i, i);
+      slow.ended(i);
+    }
+    for (let i = 0; i < 900; i++) expect(ask(world, () => true)).not.toBe(pod!);
+    clock.advance(1_000);
+    const asked = Array.from({ length: 300 }, () => ask(world, () => true));
+    expect(asked.filter((each) => each === pod).length).toBeGreaterThan(50);
+  });
+
+  test("a request that has failed goes elsewhere, and is no probe", () => {
+    const { balancer } = setUp(3, { accrual });
+    const [a, b] = [balancer.pick(0)!, balancer.pick(0)!];
+    for (let i = 0; i < 50; i++) expect(balancer.pick(0, a)).not.toBe(a);
+    const two = setUp(2);
+    const first = two.balancer.pick(0)!;
+    const other = two.balancer.pick(0, first)!;
+    expect(other).not.toBe(first);
+    // The other one is away: the same again is better than nothing.
+    other.failed(0);
+    expect(two.balancer.pick(0, first)).toBe(first);
+    expect(setUp(1).balancer.pick(0, b)).not.toBeNull();
+  });
+
+  test("a latency that nobody waited for counts as far as it is known", () => {
+    const { balancer } = setUp(2);
+    const state = balancer.pick(0)!;
+    state.measured(50, 0);
+    state.unanswered(10, 0);
+    expect(state.load(0)).toBe(50);
+    state.unanswered(500, 0);
+    expect(state.load(0)).toBe(500);
   });
 
   test("a failure weighs as its penalty, for a while", () => {

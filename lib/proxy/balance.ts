@@ -64,6 +64,7 @@ export class EndpointState {
   /** It has answered; until then its latency is an assumption that fades with its age. */
   isMeasured = false;
   readonly #latency: PeakEwma;
+  #lastLatencyMs = 0;
   readonly #breaker: Breaker | null;
   readonly #penalty: LoadPenalty | null;
   #failures = 0;
@@ -85,22 +86,37 @@ export class EndpointState {
   }
 
   /** A request or connection begins; `ended` must follow. */
-  began(): void {
+  began(nowMs: number): void {
     this.pending++;
-    this.#breaker?.began();
+    this.#breaker?.began(nowMs);
   }
 
   /** It was answered after `latencyMs`. A peak counts at once, an improvement bit by bit. */
   measured(latencyMs: number, nowMs: number): void {
     this.#failures = 0;
     this.isMeasured = true;
+    this.#lastLatencyMs = latencyMs;
     this.#latency.observe(latencyMs, nowMs);
   }
 
-  /** A response was good or bad, or did not come; follows `began`, before `ended`. */
-  judged(isGood: boolean, nowMs: number): void {
-    this.#breaker?.judged(isGood, nowMs);
-    if (!isGood && this.#penalty !== null) this.#weigh(this.#penalty.penaltyMs, nowMs);
+  /** It was sent, and nobody waited longer than this for an answer: a latency of at least so much. */
+  unanswered(waitedMs: number, nowMs: number): void {
+    if (waitedMs > this.#latency.value(nowMs)) this.#weigh(waitedMs, nowMs);
+  }
+
+  /**
+   * The response to a request that began then was good or bad, or did not come; follows `began`, before
+   * `ended`. Whoever is taken back begins with the latency of that response: what was measured before
+   * is over.
+   */
+  judged(isGood: boolean, beganAtMs: number, nowMs: number): void {
+    if (this.#breaker?.judged(isGood, beganAtMs, nowMs) !== true) return;
+    this.#latency.restart(this.#lastLatencyMs, nowMs);
+  }
+
+  /** A response says that the endpoint has failed or has too much to do. */
+  penalized(nowMs: number): void {
+    if (this.#penalty !== null) this.#weigh(this.#penalty.penaltyMs, nowMs);
   }
 
   /** The endpoint has asked to be left alone for so long. */
@@ -109,10 +125,10 @@ export class EndpointState {
     this.#weigh(Math.min(delayMs, this.#penalty.retryAfterMaxMs), nowMs);
   }
 
-  /** A request or connection is over, whatever came of it. */
-  ended(): void {
+  /** A request or connection that began then is over, whatever came of it. */
+  ended(beganAtMs: number): void {
     this.pending--;
-    this.#breaker?.abandoned();
+    this.#breaker?.ended(beganAtMs);
     assert(this.pending >= 0, "an endpoint's pending requests are counted twice");
   }
 
@@ -131,6 +147,21 @@ export class EndpointState {
   /** Left alone for its responses, and not taken back yet. */
   get isEjected(): boolean {
     return this.#breaker?.isEjected === true;
+  }
+
+  /** It was left alone, and one request should try it; asked behind `avoided`. */
+  get awaitsProbe(): boolean {
+    return this.#breaker?.awaitsProbe === true;
+  }
+
+  /** Nothing bad is known of its responses now. */
+  get isWell(): boolean {
+    return this.#breaker?.isWell !== false;
+  }
+
+  /** No endpoint does well: it may be tried again earlier. */
+  reprieve(): void {
+    this.#breaker?.reprieve();
   }
 
   #weigh(delayMs: number, nowMs: number): void {
@@ -165,7 +196,7 @@ export class Balancer {
     this.#options = options;
     this.#failfastAtMs = options.clock.monotonicMs() + FAILFAST_MS;
     const stay = options.accrual?.endpointsMin ?? 0;
-    this.#mayEject = () => this.#states.filter((state) => !state.isEjected).length > stay;
+    this.#mayEject = () => stay === 0 || this.#hasBetter(stay);
   }
 
   /** How many endpoints there are. */
@@ -199,8 +230,11 @@ export class Balancer {
     this.#failWaiters();
   }
 
-  /** An endpoint, the best of those that are not left alone if possible; null when there is none. */
-  pick(nowMs: number): EndpointState | null {
+  /**
+   * An endpoint, the best of those that are not left alone if possible; null when there is none.
+   * `shunned` is taken only where nothing else is.
+   */
+  pick(nowMs: number, shunned: EndpointState | null = null): EndpointState | null {
     const states = this.#states;
     const count = states.length;
     if (count < 2) return count === 0 ? null : states[0]!;
@@ -209,8 +243,15 @@ export class Balancer {
     if (second >= first) second++;
     const a = states[first]!;
     const b = states[second]!;
-    if (a.avoided(nowMs)) return b.avoided(nowMs) ? this.#pickAny(first, nowMs) : b;
-    if (b.avoided(nowMs)) return a;
+    const isOut = b === shunned || b.avoided(nowMs);
+    if (a === shunned || a.avoided(nowMs)) return isOut ? this.#pickAny(first, shunned, nowMs) : b;
+    if (isOut) return a;
+    // Whoever was left alone is tried by the next request that finds it, however slow it was; but not by
+    // one that has failed already.
+    if (shunned === null) {
+      if (a.awaitsProbe) return a;
+      if (b.awaitsProbe) return b;
+    }
     if (a.isMeasured || b.isMeasured) return a.load(nowMs) <= b.load(nowMs) ? a : b;
     // Nothing is known of either: which of them came first must not decide. The first of two random
     // ones is random itself, so equals are drawn fairly.
@@ -221,9 +262,9 @@ export class Balancer {
    * As `pick`, but waits for a first endpoint. The waiter is called at once when there is one, or
    * when there has been none for so long that waiting is in vain.
    */
-  wait(waiter: PickWaiter): void {
+  wait(waiter: PickWaiter, shunned: EndpointState | null = null): void {
     const now = this.#options.clock.monotonicMs();
-    const state = this.pick(now);
+    const state = this.pick(now, shunned);
     if (state !== null || now >= this.#failfastAtMs || this.#waiters.size >= BALANCER_WAITERS_MAX) {
       waiter.picked(state);
       return;
@@ -237,15 +278,32 @@ export class Balancer {
     this.#waiters.delete(waiter);
   }
 
-  /** Both of two random ones are avoided: any other that is not, else the first of the two. */
-  #pickAny(from: number, nowMs: number): EndpointState {
+  /** Both of two random ones are out: any other that is not, else the shunned one, else the first. */
+  #pickAny(from: number, shunned: EndpointState | null, nowMs: number): EndpointState {
     const states = this.#states;
     const count = states.length;
     for (let i = 1; i < count; i++) {
       const state = states[(from + i) % count]!;
-      if (!state.avoided(nowMs)) return state;
+      if (state !== shunned && !state.avoided(nowMs)) return state;
     }
-    return states[from]!;
+    return shunned?.removed === false && !shunned.avoided(nowMs) ? shunned : states[from]!;
+  }
+
+  /**
+   * Whether an endpoint may be left alone: enough others stay, and one of them does well. Where all
+   * fail alike, leaving some alone would only burden the others; who is left alone then is tried again.
+   */
+  #hasBetter(stay: number): boolean {
+    const states = this.#states;
+    let staying = 0;
+    let isAnyWell = false;
+    for (let i = 0; i < states.length; i++) {
+      const state = states[i]!;
+      if (!state.isEjected) staying++;
+      if (state.isWell) isAnyWell = true;
+    }
+    if (!isAnyWell) { for (let i = 0; i < states.length; i++) states[i]!.reprieve(); }
+    return isAnyWell && staying > stay;
   }
 
   #add(endpoint: Endpoint, labels: Readonly<Record<string, string>>): void {

@@ -14,14 +14,14 @@ function breakerOf(policy: Partial<FailureAccrual> = {}, mayOpen = () => true): 
 }
 
 function fail(breaker: Breaker, times: number, nowMs: number): void {
-  for (let i = 0; i < times; i++) breaker.judged(false, nowMs);
+  for (let i = 0; i < times; i++) breaker.judged(false, nowMs, nowMs);
 }
 
 describe("failures in a row", () => {
   test("open it, and a good response in between does not let them add up", () => {
     const breaker = breakerOf();
     fail(breaker, 2, 0);
-    breaker.judged(true, 0);
+    breaker.judged(true, 0, 0);
     fail(breaker, 2, 0);
     expect(breaker.isOpen(0)).toBe(false);
     fail(breaker, 1, 0);
@@ -32,9 +32,9 @@ describe("failures in a row", () => {
     const breaker = breakerOf();
     fail(breaker, 3, 0);
     expect(breaker.isOpen(1_000)).toBe(false);
-    breaker.began();
+    breaker.began(1_000);
     expect(breaker.isOpen(1_001)).toBe(true);
-    breaker.judged(true, 1_100);
+    expect(breaker.judged(true, 1_000, 1_100)).toBe(true);
     expect([breaker.isOpen(1_100), breaker.isEjected]).toEqual([false, false]);
     fail(breaker, 2, 1_200);
     expect(breaker.isOpen(1_200)).toBe(false);
@@ -48,30 +48,70 @@ describe("failures in a row", () => {
       expect(breaker.isOpen(now + penalty - 1)).toBe(true);
       now += penalty;
       expect(breaker.isOpen(now)).toBe(false);
-      breaker.began();
-      breaker.judged(false, now);
+      breaker.began(now);
+      breaker.judged(false, now, now);
     }
-    now += 8_000;
-    expect(breaker.isOpen(now)).toBe(false);
-    breaker.began();
-    breaker.judged(true, now);
+  });
+
+  test("a relapse makes the penalty longer; who was good for as long is healed", () => {
+    const breaker = breakerOf();
+    fail(breaker, 3, 0);
+    let now = 1_000;
+    const takeBack = () => {
+      expect(breaker.isOpen(now)).toBe(false);
+      breaker.began(now);
+      expect(breaker.judged(true, now, now)).toBe(true);
+    };
+    takeBack();
+    for (const penalty of [2_000, 4_000]) {
+      now += 500;
+      fail(breaker, 3, now);
+      expect(breaker.isOpen(now + penalty - 1)).toBe(true);
+      now += penalty;
+      takeBack();
+    }
+    now += 4_000;
     fail(breaker, 3, now);
-    expect(breaker.isOpen(now + 1_000)).toBe(false);
+    now += 1_000;
+    expect(breaker.isOpen(now)).toBe(false);
+  });
+
+  test("only the probe says whether it is good again", () => {
+    const breaker = breakerOf();
+    fail(breaker, 3, 0);
+    expect(breaker.isOpen(1_000)).toBe(false);
+    // What began before is late.
+    expect(breaker.judged(true, 0, 1_000)).toBe(false);
+    breaker.began(1_000);
+    expect(breaker.judged(false, 0, 1_001)).toBe(false);
+    breaker.ended(0);
+    expect([breaker.isOpen(1_002), breaker.awaitsProbe]).toEqual([true, false]);
+    expect(breaker.judged(true, 1_000, 1_003)).toBe(true);
+  });
+
+  test("where nobody does better it may be tried after the shortest penalty", () => {
+    const breaker = breakerOf();
+    fail(breaker, 3, 0);
+    breaker.isOpen(1_000);
+    breaker.began(1_000);
+    breaker.judged(false, 1_000, 1_000);
+    breaker.reprieve();
+    expect([breaker.isOpen(1_999), breaker.isOpen(2_000)]).toEqual([true, false]);
   });
 
   test("a try that nobody waited for lets another one try", () => {
     const breaker = breakerOf();
     fail(breaker, 3, 0);
     expect(breaker.isOpen(1_000)).toBe(false);
-    breaker.began();
-    breaker.abandoned();
+    breaker.began(1_000);
+    breaker.ended(1_000);
     expect(breaker.isOpen(1_001)).toBe(false);
   });
 
   test("answers to what began before do not shorten a penalty", () => {
     const breaker = breakerOf();
     fail(breaker, 3, 0);
-    breaker.judged(true, 10);
+    breaker.judged(true, 0, 10);
     expect(breaker.isOpen(20)).toBe(true);
   });
 
@@ -94,7 +134,7 @@ describe("the success rate", () => {
     const prng = new Prng(7);
     const breaker = breakerOf({ failuresMax: 0, successRate });
     for (let i = 1; i <= 2_000; i++) {
-      breaker.judged(prng.float() >= failing, i * everyMs);
+      breaker.judged(prng.float() >= failing, i * everyMs, i * everyMs);
       if (breaker.isEjected) return i;
     }
     return undefined;

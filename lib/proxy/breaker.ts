@@ -6,6 +6,10 @@
  *     CLOSED ──failures in a row, success rate──▶ OPEN ──penalty over──▶ HALF_OPEN
  *        ▲                                          ▲ bad: a longer penalty   │ one request
  *        └────────────────── good ──────────────────┴────────────────────────┘
+ *
+ * One good response is little to go by: who is taken back and soon falls out again is left alone for
+ * longer each time, as if it had never been back. So an endpoint that fails every other request does not
+ * swing in and out.
  */
 
 import { Backoff } from "../base/backoff.ts";
@@ -21,9 +25,13 @@ export class Breaker {
   readonly #backoff: Backoff;
   readonly #mayOpen: () => boolean;
   #state = CLOSED;
+  #openedAtMs = 0;
   #openUntilMs = 0;
-  /** While half open: the one request is under way. */
+  /** Until then a relapse counts as one. */
+  #provenAtMs = 0;
+  /** While half open: the one request is under way, since then. */
   #isProbing = false;
+  #probeAtMs = 0;
   /** Failures in a row. */
   #failures = 0;
   /** Moving average of successes, 1 for a success. */
@@ -59,30 +67,55 @@ export class Breaker {
     return this.#state !== CLOSED;
   }
 
+  /** One request should try it; asked behind `isOpen`. */
+  get awaitsProbe(): boolean {
+    return this.#state === HALF_OPEN && !this.#isProbing;
+  }
+
+  /** Nothing bad is known of it now. */
+  get isWell(): boolean {
+    if (this.#state !== CLOSED || this.#failures > 0) return false;
+    const { successRate } = this.#policy;
+    return successRate === undefined || this.#judged < successRate.requestsMin ||
+      this.#rate >= successRate.threshold;
+  }
+
+  /** Nobody does better: it may be tried as soon as it has been left alone for the shortest penalty. */
+  reprieve(): void {
+    if (this.#state !== OPEN) return;
+    const atMs = this.#openedAtMs + this.#policy.backoff.minMs;
+    if (atMs < this.#openUntilMs) this.#openUntilMs = atMs;
+  }
+
   /** A request goes there. */
-  began(): void {
-    if (this.#state === HALF_OPEN) this.#isProbing = true;
+  began(nowMs: number): void {
+    if (this.#state !== HALF_OPEN) return;
+    this.#isProbing = true;
+    this.#probeAtMs = nowMs;
   }
 
-  /** A request is over without a verdict: another one may try. */
-  abandoned(): void {
-    this.#isProbing = false;
+  /** A request that began then is over, judged or not: another one may try. */
+  ended(beganAtMs: number): void {
+    if (beganAtMs >= this.#probeAtMs) this.#isProbing = false;
   }
 
-  /** A response was good or bad, or did not come. */
-  judged(isGood: boolean, nowMs: number): void {
+  /** The response to a request that began then was good or bad, or did not come; true when that closes it. */
+  judged(isGood: boolean, beganAtMs: number, nowMs: number): boolean {
     switch (this.#state) {
       case OPEN:
         // It began before; the penalty stands.
-        return;
+        return false;
       case HALF_OPEN:
+        // The same: only the probe says what is true now.
+        if (!this.#isProbing || beganAtMs < this.#probeAtMs) return false;
         if (isGood) this.#close(nowMs);
         else this.#open(nowMs);
-        return;
+        return isGood;
       default:
     }
     this.#count(isGood, nowMs);
     if (!isGood && this.#isTooBad() && this.#mayOpen()) this.#open(nowMs);
+    return false;
   }
 
   #count(isGood: boolean, nowMs: number): void {
@@ -105,13 +138,16 @@ export class Breaker {
   }
 
   #open(nowMs: number): void {
+    if (this.#state === CLOSED && nowMs >= this.#provenAtMs) this.#backoff.reset();
     this.#state = OPEN;
+    this.#openedAtMs = nowMs;
     this.#openUntilMs = nowMs + this.#backoff.next();
   }
 
   #close(nowMs: number): void {
     this.#state = CLOSED;
-    this.#backoff.reset();
+    // As long as it was left alone it must be good, before it counts as healed.
+    this.#provenAtMs = nowMs + (this.#openUntilMs - this.#openedAtMs);
     this.#failures = 0;
     this.#judged = 0;
     this.#rate = 1;

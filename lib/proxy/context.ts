@@ -12,6 +12,8 @@ import type { Intake } from "./intake.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Application } from "./application.ts";
 import { Gatherer } from "./gatherer.ts";
+import { InheritedRetries } from "./retry-budget.ts";
+import { FieldLines } from "../wire/http/mod.ts";
 
 /** For timeouts of requests, which are told in milliseconds; turned only while there are some. */
 const FINE_TICK_MS = 5;
@@ -58,7 +60,11 @@ export class PathContext {
   readonly wheel: TimerWheel;
   /** For building one write; its content lasts until the next user clears it. */
   readonly scratch: ByteBuffer = new ByteBuffer(SCRATCH_BYTES);
+  /** Fields that one request gets; good until the next user fills it. */
+  readonly addedFields: FieldLines = new FieldLines();
   readonly gatherer: Gatherer = new Gatherer();
+  /** What of the pod's requests is others' retries. */
+  readonly inheritedRetries: InheritedRetries;
   readonly sessions: Set<Session> = new Set();
   /** Pools with connections. */
   readonly pools: Set<Closable> = new Set();
@@ -78,6 +84,7 @@ export class PathContext {
     this.env = env;
     const { clock } = env;
     this.wheel = new TimerWheel(clock.monotonicMs(), TICK_MS);
+    this.inheritedRetries = new InheritedRetries(clock.monotonicMs());
     this.#fineWheel = new TimerWheel(clock.monotonicMs(), FINE_TICK_MS);
     this.#sendAll = () => this.#turnEnded();
     this.#ticker = clock.every(TICK_MS, () => this.wheel.tick(clock.monotonicMs()));

@@ -4,8 +4,9 @@
  *
  *     request   from the request's head to the response's end, all tries together
  *     try       from a try's beginning to its response's head
- *     response  from the request's end to the response's end
+ *     response  from the request's end, or the response's head where that comes first, to the response's end
  *     idle      between any two pieces in either direction
+ *     head      while a call's response head is held back for its status
  */
 
 import { Deadline } from "../base/wheel.ts";
@@ -14,21 +15,31 @@ import type { PathContext } from "./context.ts";
 
 const NO_TIMEOUTS: RouteTimeouts = { requestMs: 0, responseMs: 0, idleMs: 0 };
 
+/**
+ * How long a call's response head may wait for its status. A call that fails at once sends both together;
+ * one that streams may send its head long before anything else, and its client may wait for that.
+ */
+const HEAD_HELD_MS = 50;
+
 /** Is told what is over. */
 export interface TimedExchange {
   timedOut(): void;
   tryTimedOut(): void;
+  headHeldTooLong(): void;
 }
 
 /** Deadlines; each kind that is 0 never comes. */
 export class ExchangeTimers {
   readonly #context: PathContext;
+  readonly #exchange: TimedExchange;
   readonly #timeouts: RouteTimeouts;
   readonly #tryMs: number;
-  readonly #request: Deadline<TimedExchange>;
-  readonly #response: Deadline<TimedExchange>;
-  readonly #idle: Deadline<TimedExchange>;
-  readonly #try: Deadline<TimedExchange>;
+  // Each is made when it is first needed.
+  #request: Deadline<TimedExchange> | null = null;
+  #response: Deadline<TimedExchange> | null = null;
+  #idle: Deadline<TimedExchange> | null = null;
+  #try: Deadline<TimedExchange> | null = null;
+  #head: Deadline<TimedExchange> | null = null;
 
   constructor(
     context: PathContext,
@@ -37,45 +48,65 @@ export class ExchangeTimers {
     tryMs: number,
   ) {
     this.#context = context;
+    this.#exchange = exchange;
     this.#timeouts = timeouts ?? NO_TIMEOUTS;
     this.#tryMs = tryMs;
-    this.#request = new Deadline<TimedExchange>(exchange, timedOut);
-    this.#response = new Deadline<TimedExchange>(exchange, timedOut);
-    this.#idle = new Deadline<TimedExchange>(exchange, timedOut);
-    this.#try = new Deadline<TimedExchange>(exchange, tryTimedOut);
-    this.#schedule(this.#request, this.#timeouts.requestMs);
+  }
+
+  /** The request has so long from now on; 0: any time. */
+  requestBegan(requestMs: number): void {
+    if (requestMs <= 0) return;
+    this.#request = new Deadline<TimedExchange>(this.#exchange, timedOut);
+    this.#schedule(this.#request, requestMs);
   }
 
   /** A try begins. */
   tryBegan(): void {
+    if (this.#tryMs <= 0) return;
+    this.#try ??= new Deadline<TimedExchange>(this.#exchange, tryTimedOut);
     this.#schedule(this.#try, this.#tryMs);
   }
 
   /** The try has brought a response that is not thrown away, or none. */
   tryEnded(): void {
-    this.#context.cancelFine(this.#try);
+    this.#cancel(this.#try);
+    this.#cancel(this.#head);
   }
 
-  /** All of the request has been brought. */
-  requestEnded(): void {
+  /** All of the request has been brought, or the response has begun before. */
+  responseExpected(): void {
+    if (this.#timeouts.responseMs <= 0 || this.#response !== null) return;
+    this.#response = new Deadline<TimedExchange>(this.#exchange, timedOut);
     this.#schedule(this.#response, this.#timeouts.responseMs);
   }
 
   /** A piece came, from either side. */
   touched(): void {
+    if (this.#timeouts.idleMs <= 0) return;
+    this.#idle ??= new Deadline<TimedExchange>(this.#exchange, timedOut);
     this.#schedule(this.#idle, this.#timeouts.idleMs);
   }
 
+  /** A response head is held back. */
+  headHeld(): void {
+    this.#head ??= new Deadline<TimedExchange>(this.#exchange, headHeldTooLong);
+    this.#schedule(this.#head, HEAD_HELD_MS);
+  }
+
   stop(): void {
-    const context = this.#context;
-    context.cancelFine(this.#request);
-    context.cancelFine(this.#response);
-    context.cancelFine(this.#idle);
-    context.cancelFine(this.#try);
+    this.#cancel(this.#request);
+    this.#cancel(this.#response);
+    this.#cancel(this.#idle);
+    this.#cancel(this.#try);
+    this.#cancel(this.#head);
   }
 
   #schedule(deadline: Deadline<TimedExchange>, ms: number): void {
-    if (ms > 0) this.#context.scheduleFine(deadline, this.#context.nowMs() + ms);
+    this.#context.scheduleFine(deadline, this.#context.nowMs() + ms);
+  }
+
+  #cancel(deadline: Deadline<TimedExchange> | null): void {
+    if (deadline !== null) this.#context.cancelFine(deadline);
   }
 }
 
@@ -85,4 +116,8 @@ function timedOut(exchange: TimedExchange): void {
 
 function tryTimedOut(exchange: TimedExchange): void {
   exchange.tryTimedOut();
+}
+
+function headHeldTooLong(exchange: TimedExchange): void {
+  exchange.headHeldTooLong();
 }

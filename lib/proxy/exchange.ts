@@ -13,6 +13,7 @@
 
 import {
   type FieldLines,
+  fieldLinesOf,
   FieldName,
   isIdempotent,
   type RequestHead,
@@ -23,6 +24,7 @@ import { Attempt } from "./attempt.ts";
 import type { PathContext } from "./context.ts";
 import { ExchangeTimers, type TimedExchange } from "./exchange-timers.ts";
 import { grpcStatusOf, isGrpc } from "./grpc.ts";
+import { grpcTimeoutMs } from "./grpc-deadline.ts";
 import type { Downstream, HttpRoute, HttpSide, Loss, Refusal, Upstream } from "./http-parts.ts";
 import { closesPeer, isUnsent } from "./mesh-headers.ts";
 import { TIMED_OUT, UNREACHABLE } from "./refusals.ts";
@@ -38,6 +40,12 @@ const OVER = 3;
 
 const NOTHING = new Uint8Array(0);
 
+/** How a call ends whose response has begun when its time is over. */
+const DEADLINE_EXCEEDED = fieldLinesOf([
+  ["grpc-status", "4"],
+  ["grpc-message", TIMED_OUT.message],
+]);
+
 /** Connections that one request may be tried on: the replica may be gone, and the next one too. */
 const TRIES_MAX = 3;
 
@@ -49,6 +57,9 @@ export class Exchange implements TimedExchange {
   readonly body: RequestBody = new RequestBody();
   /** The request is a gRPC call. */
   readonly grpc: boolean;
+  readonly beganAtMs: number;
+  /** When a call must be over; told to its server. Infinity: some time. */
+  deadlineAtMs = Infinity;
   readonly #downstream: Downstream;
   #state = ASKING;
   /** The present one, or the last. */
@@ -67,6 +78,7 @@ export class Exchange implements TimedExchange {
     this.#downstream = downstream;
     this.head = head;
     this.grpc = isGrpc(head);
+    this.beganAtMs = context.nowMs();
   }
 
   /** The client should bring no more of the request's body. */
@@ -83,8 +95,9 @@ export class Exchange implements TimedExchange {
       return;
     }
     const { route } = this.side;
-    if (route !== null) this.#configure(route);
-    this.#ask(false);
+    const deadlineMs = this.grpc ? grpcTimeoutMs(this.head) : 0;
+    if (route !== null || deadlineMs > 0) this.#configure(route, deadlineMs);
+    this.#ask(false, false);
   }
 
   // What the client brings.
@@ -138,7 +151,7 @@ export class Exchange implements TimedExchange {
 
   /** No connection could be made. `refusal` null: there is somewhere else to go. */
   unreachable(refusal: Refusal | null): void {
-    if (refusal === null && this.#tries < TRIES_MAX) this.#ask(false);
+    if (refusal === null && this.#tries < TRIES_MAX) this.#ask(false, false);
     else this.#failTry(refusal ?? UNREACHABLE);
   }
 
@@ -222,7 +235,7 @@ export class Exchange implements TimedExchange {
     const { error } = loss;
     attempt.settle(error);
     if (this.#state === ASKING && this.#mayResend(loss)) {
-      this.#ask(!loss.unprocessed);
+      this.#ask(!loss.unprocessed, !loss.unprocessed);
       return;
     }
     // The endpoint's own code goes to the client, as if there were no proxy.
@@ -267,6 +280,7 @@ export class Exchange implements TimedExchange {
     this.context.env.metrics.failed(this.side.direction, "http", "response timeout");
     this.#giveUp("response timeout");
     if (this.#state === ASKING) this.refuse(TIMED_OUT);
+    else if (this.grpc && this.#state === RESPONDING) this.#endCall();
     else this.#cutOff(0);
   }
 
@@ -282,23 +296,38 @@ export class Exchange implements TimedExchange {
     }
   }
 
+  headHeldTooLong(): void {
+    if (this.#attempt !== null) this.#releaseHead(this.#attempt);
+  }
+
   get #upstream(): Upstream | null {
     return this.#attempt?.upstream ?? null;
   }
 
-  #configure(route: HttpRoute): void {
-    const { retry, timeouts } = route;
-    if (retry !== null) this.#retrying = new Retrying(this.context, route, retry);
+  /** Takes what the route has configured, and the time that a call's client waits; 0: any. */
+  #configure(route: HttpRoute | null, deadlineMs: number): void {
+    const { context, beganAtMs } = this;
+    const retry = route?.retry ?? null;
+    const timeouts = route?.timeouts ?? null;
+    if (route !== null && retry !== null) {
+      this.#retrying = new Retrying(context, route, retry, beganAtMs);
+    }
     const tryMs = retry?.tryTimeoutMs ?? 0;
-    if (timeouts === null && tryMs === 0) return;
-    this.#timers = new ExchangeTimers(this.context, this, timeouts, tryMs);
-    this.#timers.touched();
-    if (this.body.complete) this.#timers.requestEnded();
+    const requestMs = sooner(timeouts?.requestMs ?? 0, deadlineMs);
+    if (timeouts === null && tryMs === 0 && requestMs === 0) return;
+    const timers = this.#timers = new ExchangeTimers(context, this, timeouts, tryMs);
+    if (this.grpc && requestMs > 0) {
+      this.deadlineAtMs = beganAtMs + requestMs;
+      this.head.replacesTimeout = true;
+    }
+    timers.requestBegan(requestMs);
+    timers.touched();
+    if (this.body.complete) timers.responseExpected();
   }
 
   #requestComplete(): void {
     this.body.complete = true;
-    this.#timers?.requestEnded();
+    this.#timers?.responseExpected();
   }
 
   /** Whether the response is thrown away; where that is not known yet, its head is held. */
@@ -308,8 +337,12 @@ export class Exchange implements TimedExchange {
     }
     if (!this.grpc || !retrying.looksAtGrpc) return false;
     if (last) return this.#retriesCall(attempt, head.status, grpcStatusOf(head));
+    // Who is not done with asking may wait for the head, and could hardly be asked for it all again.
+    if (!this.body.complete) return false;
     // The call's status comes behind the body: nothing goes down before there is some.
     this.#heldHead = head.copy(); // cold: calls that may be sent again
+    this.#timers ??= new ExchangeTimers(this.context, this, null, 0);
+    this.#timers.headHeld();
     return false;
   }
 
@@ -354,7 +387,7 @@ export class Exchange implements TimedExchange {
   #askLater(retrying: Retrying): void {
     this.#tries = 0;
     this.#timers?.tryEnded();
-    retrying.after(() => this.#ask(false)); // cold: retries
+    retrying.after(() => this.#ask(false, true)); // cold: retries
   }
 
   /** The call's head goes down: something of its body, or its end, has come. */
@@ -373,11 +406,21 @@ export class Exchange implements TimedExchange {
     this.#retrying?.stop();
   }
 
+  /** A call whose response has begun ends with its status. */
+  #endCall(): void {
+    this.#end();
+    this.body.drop();
+    this.#downstream.trailers(DEADLINE_EXCEEDED);
+    this.#downstream.done();
+  }
+
   /** Makes an attempt, if possible not where the last one went. */
-  #ask(fresh: boolean): void {
+  #ask(fresh: boolean, isRetry: boolean): void {
     this.#tries++;
     this.#timers?.tryBegan();
-    const attempt = new Attempt(this, fresh, this.#attempt?.endpoint ?? null);
+    const last = this.#attempt;
+    const nowMs = last === null ? this.beganAtMs : this.context.nowMs();
+    const attempt = new Attempt(this, fresh, isRetry, last?.endpoint ?? null, nowMs);
     this.#attempt = attempt;
     this.side.dispatch(attempt);
   }
@@ -388,7 +431,7 @@ export class Exchange implements TimedExchange {
     const safe = this.body.whole && (unsent || isIdempotent(this.head.method));
     if (!possible || !safe || this.#tries >= TRIES_MAX) return false;
     attempt.giveUp("unavailable");
-    this.#ask(false);
+    this.#ask(false, !unsent);
     return true;
   }
 
@@ -402,6 +445,7 @@ export class Exchange implements TimedExchange {
     attempt.status = head.status;
     this.#timers?.tryEnded();
     this.#timers?.touched();
+    this.#timers?.responseExpected();
     if (this.grpc && (head.seen & 1 << FieldName.GRPC_STATUS) !== 0) {
       attempt.grpcStatus = grpcStatusOf(head);
     }
@@ -417,4 +461,10 @@ export class Exchange implements TimedExchange {
     attempt?.settle("");
     this.#downstream.done();
   }
+}
+
+/** The shorter of two times, where 0 is any. */
+function sooner(a: number, b: number): number {
+  if (a === 0 || b === 0) return a + b;
+  return Math.min(a, b);
 }

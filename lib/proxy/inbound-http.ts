@@ -15,6 +15,7 @@ import type { Attempt } from "./attempt.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpSide, Refusal } from "./http-parts.ts";
 import type { InboundClient } from "./inbound-client.ts";
+import { isRetry } from "./mesh-headers.ts";
 
 const DENIED: Refusal = {
   status: 403,
@@ -54,6 +55,10 @@ export class InboundHttp implements HttpSide {
   }
 
   admit(exchange: Exchange): Refusal | null {
+    if (this.fromMesh) {
+      const { inheritedRetries } = this.#context;
+      inheritedRetries.asked(isRetry(exchange.head), exchange.beganAtMs);
+    }
     const { metrics } = this.#context.env;
     const client = this.#client;
     const labels = client.policyLabels();

@@ -1,11 +1,20 @@
 // hot
-/** What proxies of the mesh say to each other in headers of responses. */
+/** What proxies of the mesh say to each other in headers. */
 
-import { asciiBytes } from "../base/bytes.ts";
-import type { ResponseHead } from "../wire/http/mod.ts";
+import { asciiBytes, equalsIgnoreCase } from "../base/bytes.ts";
+import {
+  type FieldLines,
+  FieldName,
+  RANGES_PER_HEADER,
+  type RequestHead,
+  type ResponseHead,
+} from "../wire/http/mod.ts";
 
 const PROXY_CONNECTION = asciiBytes("l5d-proxy-connection");
 const UNSENT = asciiBytes("malla-unsent");
+/** Of a request that is a retry; no application sees it. */
+const RETRY = asciiBytes("l5d-malla-retry");
+const RETRY_LINE = asciiBytes("l5d-malla-retry: 1\r\n");
 
 /** Whether a peer's proxy asks for another replica: it cannot reach its application. */
 export function closesPeer(head: ResponseHead): boolean {
@@ -15,4 +24,21 @@ export function closesPeer(head: ResponseHead): boolean {
 /** Whether it says that the application has seen nothing of the request. */
 export function isUnsent(head: ResponseHead): boolean {
   return head.find(UNSENT) >= 0;
+}
+
+/** Whether a peer's proxy sends the request again; to be asked only of peers. */
+export function isRetry(head: RequestHead): boolean {
+  if (!head.hasMeshHeaders) return false;
+  const { bytes, ranges } = head;
+  for (let i = head.firstRegular; i < head.count; i++) {
+    if (head.name(i) !== FieldName.MESH) continue;
+    const at = i * RANGES_PER_HEADER;
+    if (equalsIgnoreCase(bytes, ranges[at]!, ranges[at + 1]!, RETRY)) return true;
+  }
+  return false;
+}
+
+/** Adds the field that says so. */
+export function addRetry(fields: FieldLines): void {
+  fields.append(RETRY_LINE, 0, RETRY.length, RETRY_LINE.length - 2, FieldName.MESH);
 }

@@ -2,6 +2,7 @@
 /** The outbound side of HTTP: an endpoint for each request, by measured latency. */
 
 import type { CloseReason } from "../host/net.ts";
+import type { ClientPolicy } from "../mesh/policy.ts";
 import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
 import type { Attempt } from "./attempt.ts";
 import { pickBackend } from "./backend.ts";
@@ -16,6 +17,7 @@ import { retryAfterMs } from "./retry-after.ts";
 
 const TOO_MANY_REQUESTS = 429;
 const UNAVAILABLE = 503;
+const GRPC_RESOURCE_EXHAUSTED = 8;
 
 /** The requests of one client connection to one target. */
 export class OutboundHttp implements HttpSide {
@@ -25,6 +27,9 @@ export class OutboundHttp implements HttpSide {
   readonly added: FieldLines | null;
   readonly #context: PathContext;
   readonly #target: OutboundTarget;
+  /** The policy that `#route` is of. */
+  #policy: ClientPolicy | null = null;
+  #route: HttpRoute | null = null;
 
   constructor(context: PathContext, target: OutboundTarget) {
     this.#context = context;
@@ -34,15 +39,12 @@ export class OutboundHttp implements HttpSide {
 
   /** Asked for each request: the policy may change. */
   get route(): HttpRoute | null {
-    const target = this.#target;
-    const { retry, timeouts } = target.policy.http;
-    if (retry === undefined && timeouts === undefined) return null;
-    return {
-      retry: retry ?? null,
-      timeouts: timeouts ?? null,
-      budget: target.budget,
-      labels: target.routeLabels,
-    };
+    const { policy } = this.#target;
+    if (policy !== this.#policy) {
+      this.#policy = policy;
+      this.#route = routeOf(this.#target);
+    }
+    return this.#route;
   }
 
   admit(): Refusal | null {
@@ -53,9 +55,12 @@ export class OutboundHttp implements HttpSide {
   }
 
   dispatch(attempt: Attempt): void {
-    attempt.balancer = pickBackend(this.#target.httpBackends, this.#context.env.random);
+    const { env, inheritedRetries } = this.#context;
+    attempt.marksRetry = attempt.isRetry ||
+      inheritedRetries.isInherited(attempt.beganAtMs, env.random);
+    attempt.balancer = pickBackend(this.#target.httpBackends, env.random);
     if (attempt.balancer === null) this.picked(attempt, null);
-    else attempt.balancer.wait(attempt);
+    else attempt.balancer.wait(attempt, attempt.shunned);
   }
 
   picked(attempt: Attempt, state: EndpointState | null): void {
@@ -65,7 +70,7 @@ export class OutboundHttp implements HttpSide {
       return;
     }
     attempt.endpoint = state;
-    state.began();
+    state.began(this.#context.nowMs());
     const endpoint = this.#endpointOf(state);
     const { authority } = this.#target;
     attempt.assign(endpoint.poolFor(attempt.head), endpoint.metrics(authority));
@@ -99,12 +104,24 @@ export class OutboundHttp implements HttpSide {
   }
 
   judged(attempt: Attempt, isGood: boolean): void {
-    attempt.endpoint?.judged(isGood, this.#context.nowMs());
+    const { endpoint, status, grpcStatus } = attempt;
+    if (endpoint === null) return;
+    const now = this.#context.nowMs();
+    endpoint.judged(isGood, attempt.queuedAtMs, now);
+    if (!isGood || status === TOO_MANY_REQUESTS || grpcStatus === GRPC_RESOURCE_EXHAUSTED) {
+      endpoint.penalized(now);
+    }
   }
 
   settled(attempt: Attempt): void {
     attempt.balancer?.cancel(attempt);
-    attempt.endpoint?.ended();
+    const { endpoint, queuedAtMs } = attempt;
+    if (endpoint === null) return;
+    if (attempt.isUnanswered) {
+      const now = this.#context.nowMs();
+      endpoint.unanswered(now - queuedAtMs, now);
+    }
+    endpoint.ended(queuedAtMs);
   }
 
   tunneled(): void {}
@@ -120,6 +137,13 @@ export class OutboundHttp implements HttpSide {
     if (!state.removed) state.resource = made;
     return made;
   }
+}
+
+function routeOf({ policy, budget, routeLabels }: OutboundTarget): HttpRoute | null {
+  const { retry = null, timeouts = null } = policy.http;
+  return retry === null && timeouts === null
+    ? null
+    : { retry, timeouts, budget, labels: routeLabels };
 }
 
 /**

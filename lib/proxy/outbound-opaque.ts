@@ -47,7 +47,7 @@ export class OutboundHops implements HopSource, PickWaiter {
     }
     this.#state = state;
     this.#beganAtMs = this.#context.nowMs();
-    state.began();
+    state.began(this.#beganAtMs);
     this.#relay.reach(hopTo(state.endpoint, "opaque", {
       timeoutMs: env.settings.outboundConnectTimeoutMs,
       mark: env.settings.socketMark,
@@ -68,7 +68,7 @@ export class OutboundHops implements HopSource, PickWaiter {
     const state = this.#state;
     this.#state = null;
     if (state === null) return;
-    state.ended();
+    state.ended(this.#beganAtMs);
     state.failed(this.#context.nowMs());
     this.#context.env.metrics.failed("outbound", "tcp", "i/o");
     const { address } = state.endpoint;
@@ -76,7 +76,7 @@ export class OutboundHops implements HopSource, PickWaiter {
   }
 
   closed(): void {
-    this.#state?.ended();
+    this.#state?.ended(this.#beganAtMs);
     this.#balancer?.cancel(this);
     this.#context.env.targets.release(this.#target);
   }

@@ -54,7 +54,7 @@ class FakeRequest {
   got: UpstreamHttp1 | string | null = null;
   readonly head = new RequestHead();
   readonly body = new RequestBody();
-  readonly side = { added: null };
+  addedFields = () => null;
   readonly fresh: boolean;
   constructor(queuedAtMs: number, fresh: boolean) {
     this.queuedAtMs = queuedAtMs;

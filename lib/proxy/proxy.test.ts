@@ -339,7 +339,7 @@ describe("policies and targets", () => {
     // A pick that is under way makes the other endpoint the better one.
     const nowMs = systemClock.monotonicMs();
     const first = balancer.pick(nowMs);
-    first?.began();
+    first?.began(0);
     expect([first, balancer.pick(nowMs)]).toContain(state);
     expect(state?.removed).toBe(false);
     path!.environment.targets.release(target);

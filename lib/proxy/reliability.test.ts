@@ -1,7 +1,4 @@
 import { afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { connect } from "node:http2";
-import type { AddressInfo } from "node:net";
 import type { RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
 import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
 import { meshed, PathLab, type TestTarget, until } from "../../test/support/paths.ts";
@@ -83,6 +80,23 @@ for (const hint of ["h2", "unknown"] as const) {
       expect(client.count("outbound_http_route_retry_requests_total")).toBe(2);
       await until("counted", () => client.count("outbound_http_route_retry_successes_total") === 1);
       expect(target.balancer.pick(0)?.pending).toBe(0);
+    });
+
+    test("another try goes to another endpoint, and no application sees that it is one", async () => {
+      const bad = await application(() => failing);
+      const good = await application(() => respond("yes"));
+      const { client, server, target } = pairOf(bad.port, hint);
+      target.endpoints({ ...meshed(server, good.port), hint });
+      configure(target, { ...RETRY, retriesMax: 1 });
+      for (let i = 0; i < 20; i++) {
+        const shop = dial(client.outbound);
+        shop.send(get);
+        await until("answer", () => shop.text === respond("yes"));
+      }
+      const tried = bad.received.join("").split("GET / ").length - 1;
+      expect(client.count("outbound_http_route_retry_requests_total")).toBe(tried);
+      expect(tried).toBeGreaterThan(0);
+      expect(good.received.join("")).not.toContain("retry");
     });
 
     test("what fails to the end is passed on; other statuses at once", async () => {
@@ -198,77 +212,3 @@ for (const hint of ["h2", "unknown"] as const) {
     });
   });
 }
-
-describe("gRPC", () => {
-  async function calls(serve: (stream: ServerHttp2Stream, n: number) => void): Promise<number> {
-    const server = createServer();
-    let count = 0;
-    server.on("session", (session) => session.on("error", () => {}));
-    server.on("stream", (stream: ServerHttp2Stream) => {
-      stream.on("error", () => {});
-      stream.resume();
-      serve(stream, ++count);
-    });
-    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-    cleanups.push(() => server.close());
-    return (server.address() as AddressInfo).port;
-  }
-
-  function call(to: { port: number }) {
-    const session = connect(`http://127.0.0.1:${to.port}`);
-    session.on("error", () => {});
-    cleanups.push(() => session.destroy());
-    const headers = { ":path": "/s/M", ":method": "POST", "content-type": "application/grpc" };
-    const stream = session.request(headers);
-    const got = { headers: {}, trailers: {}, body: "", isOver: false };
-    stream.on("response", (headers: IncomingHttpHeaders) => got.headers = headers);
-    stream.on("trailers", (trailers: IncomingHttpHeaders) => got.trailers = trailers);
-    stream.on("data", (chunk: Buffer) => got.body += chunk);
-    stream.on("error", () => {});
-    stream.on("close", () => got.isOver = true);
-    stream.end("message");
-    return got;
-  }
-
-  const policy = { ...RETRY, statuses: [], grpcStatuses: [14] };
-
-  function answer(stream: ServerHttp2Stream, status: string, body = ""): void {
-    stream.respond({ ":status": 200 }, { waitForTrailers: true });
-    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": status }));
-    stream.end(body);
-  }
-
-  test("a status in trailers without a body, or in the head alone, is asked for again", async () => {
-    const port = await calls((stream, n) => {
-      if (n === 1) answer(stream, "14");
-      else if (n === 2) {
-        stream.respond({ ":status": 200, "grpc-status": "14" }, { endStream: true });
-      } else answer(stream, "0", "yes");
-    });
-    const { client, target } = pairOf(port);
-    configure(target, policy);
-    const got = call(client.outbound);
-    await until("answer", () => got.isOver);
-    expect(got).toMatchObject({ body: "yes", trailers: { "grpc-status": "0" } });
-    expect(client.count("response_total", { grpc_status: "14" })).toBe(2);
-  });
-
-  test("once some of the body went down, the status is passed on", async () => {
-    const port = await calls((stream) => answer(stream, "14", "some"));
-    const { client, target } = pairOf(port);
-    configure(target, policy);
-    const got = call(client.outbound);
-    await until("answer", () => got.isOver);
-    expect(got).toMatchObject({ body: "some", trailers: { "grpc-status": "14" } });
-    expect(client.count("outbound_http_route_retry_requests_total")).toBe(0);
-  });
-
-  test("a call that takes too long ends with DEADLINE_EXCEEDED", async () => {
-    const port = await calls(() => {});
-    const { client, target } = pairOf(port);
-    configure(target, policy, { requestMs: 40 });
-    const got = call(client.outbound);
-    await until("answer", () => got.isOver);
-    expect(got.headers).toMatchObject({ ":status": 200, "grpc-status": "4" });
-  });
-});

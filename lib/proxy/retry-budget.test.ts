@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test";
 import { Prng } from "../base/prng.ts";
-import { RetryBudget } from "./retry-budget.ts";
+import { InheritedRetries, RetryBudget } from "./retry-budget.ts";
 
 const POLICY = { ratio: 0.2, minPerSecond: 10, ttlMs: 10_000 };
 
-function drain(budget: RetryBudget, nowMs: number): number {
+function drain(budget: RetryBudget, nowMs: number, inherited = 0): number {
   let count = 0;
-  while (budget.withdraw(nowMs)) count++;
+  while (budget.withdraw(nowMs, inherited)) count++;
   return count;
 }
 
@@ -29,7 +29,7 @@ test("requests add their share, as long as they count", () => {
 test("a budget of nothing allows nothing", () => {
   const budget = new RetryBudget({ ratio: 0, minPerSecond: 0, ttlMs: 1_000 }, 7);
   budget.deposit(8);
-  expect(budget.withdraw(9)).toBe(false);
+  expect(budget.withdraw(9, 0)).toBe(false);
 });
 
 test("over any time of its length, retries stay within the share of requests", () => {
@@ -43,7 +43,7 @@ test("over any time of its length, retries stay within the share of requests", (
     if (prng.below(3) > 0) {
       budget.deposit(now);
       requests.push(now);
-    } else if (budget.withdraw(now)) retries.push(now);
+    } else if (budget.withdraw(now, 0)) retries.push(now);
   }
   expect(retries.length).toBeGreaterThan(100);
   for (const at of retries) {
@@ -52,4 +52,44 @@ test("over any time of its length, retries stay within the share of requests", (
     // A tenth of the time is forgotten at once.
     expect(within(retries, 9_000)).toBeLessThanOrEqual(0.2 * within(requests, 10_000));
   }
+});
+
+test("what others have retried counts as spent", () => {
+  const asked = new InheritedRetries(0);
+  expect(asked.share(0)).toBe(0);
+  for (let i = 0; i < 1_000; i++) asked.asked(false, 0);
+  for (let i = 0; i < 100; i++) asked.asked(true, 0);
+  const budget = new RetryBudget({ ...POLICY, minPerSecond: 0 }, 0);
+  for (let i = 0; i < 1_100; i++) budget.deposit(0);
+  // 1,000 requests may have 200 retries; 100 have been made.
+  expect(drain(budget, 0, asked.share(0))).toBe(100);
+  expect(asked.share(10_000)).toBe(0);
+});
+
+test("along a chain of services that fails at its end, retries fit into one budget", () => {
+  const HOPS = 4;
+  const policy = { ...POLICY, minPerSecond: 0 };
+  const budgets = Array.from({ length: HOPS }, () => new RetryBudget(policy, 0));
+  const asked = Array.from({ length: HOPS }, () => new InheritedRetries(0));
+  const prng = new Prng(5);
+  let now = 0;
+  let served = 0;
+  /** Asks service number `hop` behind the first one; each asks the next, and all fails. */
+  function ask(hop: number, isRetry: boolean): void {
+    if (hop === HOPS) {
+      served++;
+      return;
+    }
+    if (hop > 0) asked[hop]!.asked(isRetry, now);
+    budgets[hop]!.deposit(now);
+    ask(hop + 1, asked[hop]!.isInherited(now, () => prng.float()));
+    while (budgets[hop]!.withdraw(now, asked[hop]!.share(now))) ask(hop + 1, true);
+  }
+  const requests = 20_000;
+  for (let i = 0; i < requests; i++) {
+    now = i * 10;
+    ask(0, false);
+  }
+  // Without the share of others' retries it would be 1.2⁴ = 2.07.
+  expect(served / requests).toBeWithin(1.1, 1.3);
 });

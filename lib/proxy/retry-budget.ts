@@ -3,59 +3,74 @@
  * What retries may add to the load of one destination, all of a proxy's clients together: a share of
  * the requests of the last seconds, and a few besides, so that retries also work where requests are rare.
  * When everything fails, this is what keeps retries from making it worse.
+ *
+ * Along a chain of services the shares must not multiply. A request that is a retry says so to the next
+ * proxy; the share of retries among what a pod is asked is taken for the same share of what it asks, since
+ * nobody knows which request led to which. That share says so too, and counts as spent already: so the
+ * retries of all services before it and its own fit into one budget.
  */
 
+import { SlidingPair } from "../base/sliding-pair.ts";
 import type { RetryBudget as BudgetPolicy } from "../mesh/reliability.ts";
 
-/** Parts of the time that requests count for; the oldest part is forgotten as a whole. */
-const SLOTS = 10;
+/** How long a request counts for what a pod is asked. */
+const ASKED_SPAN_MS = 10_000;
 
 /** A budget in use. */
 export class RetryBudget {
   readonly #policy: BudgetPolicy;
-  readonly #slotMs: number;
-  readonly #requests = new Float64Array(SLOTS);
-  readonly #retries = new Float64Array(SLOTS);
-  /** The slot of now, counted from the clock's zero. */
-  #slot: number;
-  #requestSum = 0;
-  #retrySum = 0;
+  /** Requests and retries. */
+  readonly #spent: SlidingPair;
 
   constructor(policy: BudgetPolicy, nowMs: number) {
     this.#policy = policy;
-    this.#slotMs = policy.ttlMs / SLOTS;
-    this.#slot = Math.floor(nowMs / this.#slotMs);
+    this.#spent = new SlidingPair(policy.ttlMs, nowMs);
   }
 
   /** A request has come, which may be retried or not. */
   deposit(nowMs: number): void {
-    this.#turn(nowMs);
-    this.#requests[this.#slot % SLOTS]!++;
-    this.#requestSum++;
+    this.#spent.addFirst(nowMs);
   }
 
-  /** Takes one retry out of the budget; false when it is used up. */
-  withdraw(nowMs: number): boolean {
-    this.#turn(nowMs);
+  /**
+   * Takes one retry out of the budget; false when it is used up. `inherited`: the share of the requests
+   * that others have caused by their own retries.
+   */
+  withdraw(nowMs: number, inherited: number): boolean {
     const { ratio, minPerSecond, ttlMs } = this.#policy;
-    const allowed = this.#requestSum * ratio + minPerSecond * ttlMs / 1_000;
-    if (this.#retrySum + 1 > allowed) return false;
-    this.#retries[this.#slot % SLOTS]!++;
-    this.#retrySum++;
+    const spent = this.#spent;
+    spent.turn(nowMs);
+    const own = Math.max(0, ratio * (1 - inherited) - inherited);
+    if (spent.second + 1 > spent.first * own + minPerSecond * ttlMs / 1_000) return false;
+    spent.addSecond(nowMs);
     return true;
   }
+}
 
-  /** Forgets what is too old. */
-  #turn(nowMs: number): void {
-    const slot = Math.floor(nowMs / this.#slotMs);
-    const first = Math.max(this.#slot + 1, slot - SLOTS + 1);
-    for (let i = first; i <= slot; i++) {
-      const at = i % SLOTS;
-      this.#requestSum -= this.#requests[at]!;
-      this.#retrySum -= this.#retries[at]!;
-      this.#requests[at] = 0;
-      this.#retries[at] = 0;
-    }
-    if (slot > this.#slot) this.#slot = slot;
+/** The share of retries among the requests that a pod is asked by others of the mesh. */
+export class InheritedRetries {
+  readonly #asked: SlidingPair;
+
+  constructor(nowMs: number) {
+    this.#asked = new SlidingPair(ASKED_SPAN_MS, nowMs);
+  }
+
+  /** A request has come. */
+  asked(isRetry: boolean, nowMs: number): void {
+    this.#asked.addFirst(nowMs);
+    if (isRetry) this.#asked.addSecond(nowMs);
+  }
+
+  /** Between 0 and 1. */
+  share(nowMs: number): number {
+    const asked = this.#asked;
+    asked.turn(nowMs);
+    return asked.first === 0 ? 0 : asked.second / asked.first;
+  }
+
+  /** Whether a request that the pod makes is to count as caused by a retry: by chance, as often as they are. */
+  isInherited(nowMs: number, random: () => number): boolean {
+    const share = this.share(nowMs);
+    return share > 0 && random() < share;
   }
 }

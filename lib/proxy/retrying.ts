@@ -22,11 +22,11 @@ export class Retrying {
   #backoff: Backoff | null = null;
   #timer: Timer | null = null;
 
-  constructor(context: PathContext, route: HttpRoute, policy: RetryPolicy) {
+  constructor(context: PathContext, route: HttpRoute, policy: RetryPolicy, nowMs: number) {
     this.#context = context;
     this.#route = route;
     this.policy = policy;
-    route.budget.deposit(context.nowMs());
+    route.budget.deposit(nowMs);
   }
 
   /** A retry waits for its time. */
@@ -51,12 +51,14 @@ export class Retrying {
     const { policy } = this;
     if (!body.whole || body.length > policy.requestBytesMax) return false;
     const { budget, labels } = this.#route;
-    const { metrics } = this.#context.env;
+    const context = this.#context;
+    const { metrics } = context.env;
     if ((this.#backoff?.failures ?? 0) >= policy.retriesMax) {
       metrics.retried("limit_exceeded", labels);
       return false;
     }
-    if (!budget.withdraw(this.#context.nowMs())) {
+    const now = context.nowMs();
+    if (!budget.withdraw(now, context.inheritedRetries.share(now))) {
       metrics.retried("overflow", labels);
       return false;
     }

@@ -86,7 +86,7 @@ function picked(lookup: Lookup): string[] {
   for (let index = 0; index < balancer!.size; index++) {
     const state = balancer!.pick(clock.monotonicMs());
     if (state !== null) found.add(state.endpoint.address.ip);
-    state?.began();
+    state?.began(0);
   }
   return [...found].sort();
 }

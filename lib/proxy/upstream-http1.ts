@@ -215,7 +215,7 @@ export class UpstreamHttp1 implements Upstream {
   #sendHead(attempt: Attempt): void {
     const { hop, context } = this.pool;
     const { scratch } = context;
-    const { head, body, side } = attempt;
+    const { head, body } = attempt;
     scratch.clear();
     if (!this.#prefaced) {
       this.#prefaced = true;
@@ -226,7 +226,7 @@ export class UpstreamHttp1 implements Upstream {
     this.#requestDone = empty && !head.chunked;
     this.#chunked = !this.#requestDone && head.contentLength < 0;
     const lines = this.#chunked && !head.chunked ? CHUNKED_LINE : NO_LINES;
-    writeRequestHead(head, lines, side.added, scratch);
+    writeRequestHead(head, lines, attempt.addedFields(this.pool.meshed), scratch);
     this.out.write(scratch.bytes, scratch.start, scratch.end, false);
   }
 

@@ -96,14 +96,14 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
   attach(attempt: Attempt): void {
     const { session } = this.link;
     const { sender } = session;
-    const { head, body, side } = attempt;
+    const { head, body } = attempt;
     const stream = sender.open(head.method === Method.HEAD);
     const request = new RequestStream(this, stream, attempt);
     stream.owner = request;
     // An empty body that was announced is sent as one.
     const last = body.complete && body.length === 0 && body.trailers === null && !head.chunked;
     sender.beginHeaders();
-    encodeRequest(sender, head, side.added);
+    encodeRequest(sender, head, attempt.addedFields(this.pool.meshed));
     sender.endHeaders(stream, last);
     attempt.attached(request);
     if (!last) attempt.sendBody(request);

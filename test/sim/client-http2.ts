@@ -20,6 +20,8 @@ import { Violation } from "./world.ts";
 const CONNECT_TIMEOUT_MS = 10_000;
 const CONNECTS_MAX = 12;
 const NOTHING = new Uint8Array(0);
+/** gRPC's status of a call that took too long. */
+const DEADLINE_EXCEEDED = 4;
 
 /** What a client keeps at a stream. */
 interface Call {
@@ -333,6 +335,13 @@ class Connection implements Http2Program, Http2Events<Call> {
     if (ask.outcome !== null) return;
     if (!call.isAnswer) {
       ledger.ended(ask, "refused", `${ask.status} ${ask.why}`);
+      return;
+    }
+    // A call whose time was over in the middle of its response: the proxy ends it with a status.
+    if (plan.grpcStatus !== null && trailers !== null && fieldOf(trailers, "x-sum") === null) {
+      const status = fieldOf(trailers, "grpc-status");
+      if (status !== `${DEADLINE_EXCEEDED}`) this.#violated(`call ${plan.id} ended with ${status}`);
+      ledger.ended(ask, "refused", "its time was over");
       return;
     }
     const isBodiless = plan.method === "HEAD" || plan.status === 204 || plan.status === 304;

@@ -32,6 +32,7 @@ export const FieldName = {
   CONTENT_TYPE: 18,
   /** `l5d-dst-canonical`, the one that applications see. */
   CANONICAL_DST: 19,
+  GRPC_TIMEOUT: 20,
 } as const;
 
 /** One of the codes. */
@@ -57,6 +58,7 @@ const NAMES: readonly (readonly [string, FieldName])[] = [
   ["grpc-status", FieldName.GRPC_STATUS],
   ["content-type", FieldName.CONTENT_TYPE],
   ["l5d-dst-canonical", FieldName.CANONICAL_DST],
+  ["grpc-timeout", FieldName.GRPC_TIMEOUT],
 ];
 
 /** Bits of a field's mark that hold its name's code. */

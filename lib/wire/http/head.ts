@@ -30,6 +30,8 @@ export class Head extends FieldLines {
   http2 = false;
   /** Set by whoever took the head: what its sender may say in the mesh's name. */
   meshFields: MeshFields = MeshFields.DROP;
+  /** Set by whoever took the head: another `grpc-timeout` goes on than the one that came. */
+  replacesTimeout = false;
 
   /** Content-Length, −1 without one. */
   contentLength = -1;
@@ -91,6 +93,7 @@ export class Head extends FieldLines {
     this.versionMinor = 0;
     this.http2 = false;
     this.meshFields = MeshFields.DROP;
+    this.replacesTimeout = false;
     this.contentLength = -1;
     this.chunked = false;
     this.hasTransferEncoding = false;

@@ -14,6 +14,8 @@ export function isDropped(head: Head, i: number, upgrade: boolean): boolean {
       return head.meshFields !== MeshFields.KEEP || isNamedByConnection(head, i);
     case FieldName.CANONICAL_DST:
       return head.meshFields === MeshFields.DROP || isNamedByConnection(head, i);
+    case FieldName.GRPC_TIMEOUT:
+      return head.replacesTimeout || isNamedByConnection(head, i);
     case FieldName.UPGRADE:
       return !upgrade;
     case FieldName.CONNECTION:

@@ -118,7 +118,7 @@ function writeRequestLine(head: RequestHead, out: ByteBuffer): void {
 
 /** Copies from an offset of the start line or the first field to the last field that goes on. */
 function writeFields(head: Head, dropCoding: boolean, from: number, out: ByteBuffer): void {
-  const needsCare = head.hasHopByHop || head.hasUpgrade ||
+  const needsCare = head.hasHopByHop || head.hasUpgrade || head.replacesTimeout ||
     (head.hasMeshHeaders && head.meshFields !== MeshFields.KEEP) ||
     (dropCoding && head.hasTransferEncoding);
   if (!needsCare) {

@@ -179,6 +179,7 @@ describe("what is told of the fields", () => {
       ["content-type", FieldName.CONTENT_TYPE],
       ["l5d-dst-canonical", FieldName.CANONICAL_DST],
       ["l5d-client-id", FieldName.MESH],
+      ["grpc-timeout", FieldName.GRPC_TIMEOUT],
       ["l5d-", FieldName.OTHER],
       ["l5d_x", FieldName.OTHER],
       ["t", FieldName.OTHER],
