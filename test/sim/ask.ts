@@ -65,6 +65,37 @@ export interface AskPlan {
   readonly tunnel: "upgrade" | "connect" | null;
 }
 
+/** A request with nothing special about it. */
+export const PLAIN_ASK: AskPlan = {
+  id: 0,
+  method: "GET",
+  requestBytes: 0,
+  requestChunked: false,
+  requestTrailers: false,
+  expectContinue: false,
+  requestPauseMs: 0,
+  requestPieceBytes: 16_384,
+  http10: false,
+  status: 200,
+  responseBytes: 100,
+  framing: "length",
+  responseTrailers: false,
+  interim: false,
+  early: false,
+  delayMs: 0,
+  responsePauseMs: 0,
+  responsePieceBytes: 16_384,
+  afterwards: "keep",
+  trouble: null,
+  troubleOnce: false,
+  garbage: null,
+  paddingBytes: 0,
+  grpcStatus: null,
+  cancelMs: null,
+  thinkMs: 0,
+  tunnel: null,
+};
+
 /** How a request ended for its client. */
 export type Outcome =
   | "answered"

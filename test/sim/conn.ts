@@ -232,7 +232,7 @@ export class SimConn implements Conn<unknown> {
     this.#timer = this.#habitat.world.schedule(delayMs, () => {
       this.peer?.resetLater(this.#delayMs());
       this.finish(reason);
-    });
+    }, true);
   }
 
   /** RST comes from the peer. */

@@ -2,10 +2,11 @@
 
 import { REPLAY_BYTES_MAX } from "../../lib/base/limits.ts";
 import type { Prng } from "../../lib/base/prng.ts";
-import type { Route } from "../../lib/mesh/policy.ts";
-import type { RetryPolicy, RouteTimeouts } from "../../lib/mesh/reliability.ts";
+import type { ClientPolicy, Route } from "../../lib/mesh/policy.ts";
+import type { FailureAccrual, RetryPolicy, RouteTimeouts } from "../../lib/mesh/reliability.ts";
 import type { AskPlan, Framing, Trouble } from "./ask.ts";
 import type { Link } from "./conn.ts";
+import type { PlaneManners } from "./control-plane.ts";
 import type { ReadingPlan } from "./reading.ts";
 import type { Weather } from "./world.ts";
 
@@ -59,6 +60,8 @@ export class Dice {
   #budget: number;
   readonly #bytesMost: number;
   #ids = 0;
+  /** From now on nothing breaks. */
+  isCalm = false;
 
   constructor(prng: Prng, nastiness: Nastiness) {
     this.prng = prng;
@@ -85,7 +88,7 @@ export class Dice {
   link(prng: Prng, isInside: boolean): Link {
     const { breaks, smallReads, shortWrites, capacities, readMaxes } = this.#character;
     const latencyMs = isInside ? 0 : this.#character.latencyMs;
-    const isBroken = !isInside && breaks > 0 && prng.chance(breaks);
+    const isBroken = !isInside && !this.isCalm && breaks > 0 && prng.chance(breaks);
     const isSilent = isBroken && prng.chance(0.15);
     const at = isBroken ? Math.floor(10 ** (prng.float() * 5)) : Infinity;
     return {
@@ -102,7 +105,7 @@ export class Dice {
 
   attempt(prng: Prng): "refused" | "unreachable" | "lost" | null {
     const { attemptsFail } = this.#character;
-    if (attemptsFail === 0 || !prng.chance(attemptsFail)) return null;
+    if (this.isCalm || attemptsFail === 0 || !prng.chance(attemptsFail)) return null;
     return prng.pick(["refused", "refused", "unreachable", "lost"]);
   }
 
@@ -151,6 +154,38 @@ export class Dice {
     return this.prng.pick([null, null, ...small]);
   }
 
+  nextId(): number {
+    return ++this.#ids;
+  }
+
+  /** A control plane that proxies watch; null: they are told without one. */
+  plane(): PlaneManners | null {
+    const { prng, nastiness } = this;
+    if (prng.chance(0.5)) return null;
+    return {
+      delayMs: prng.pick([0, 1, 200]),
+      streamsEnd: nastiness === 0 ? 0 : prng.pick([0, 0.2, 0.7]),
+      streamMs: prng.pick([10, 1_000, 20_000]),
+      repeats: prng.pick([0, 0.5]),
+    };
+  }
+
+  /** When a service's endpoints are left alone for their failures. */
+  accrual(): Pick<ClientPolicy, "accrual"> {
+    const { prng, nastiness } = this;
+    if (nastiness === 0 || prng.chance(0.7)) return {};
+    const backoff = { minMs: prng.pick([10, 1_000]), maxMs: 10_000, jitter: 0.5 };
+    const accrual: FailureAccrual = {
+      failuresMax: prng.pick([0, 2, 7]),
+      backoff,
+      endpointsMin: prng.pick([0, 1]),
+      ...(prng.chance(0.4)
+        ? { successRate: { threshold: 0.6, windowMs: 5_000, requestsMin: 3 } }
+        : {}),
+    };
+    return { accrual };
+  }
+
   /** What a service's route says of retries and times. */
   route(): Pick<Route, "retry" | "timeouts"> {
     const { prng, nastiness } = this;
@@ -190,7 +225,7 @@ export class Dice {
     const trouble = this.#trouble(speech, tunnel !== null);
     const garbage = isHttp1 ? this.#garbage(tunnel !== null, requestChunked) : null;
     return {
-      id: ++this.#ids,
+      id: this.nextId(),
       method,
       requestBytes,
       requestChunked,

@@ -2,11 +2,12 @@
 
 /** A pending call. */
 export interface Entry {
-  readonly at: number;
+  at: number;
   /** Decides among calls of one moment. */
   readonly tie: number;
   readonly sequence: number;
   readonly call: () => void;
+  readonly isTimer: boolean;
   cancelled: boolean;
 }
 
@@ -22,6 +23,16 @@ export class EventHeap {
   peek(): Entry | undefined {
     while (this.#entries[0]?.cancelled === true) this.#removeFirst();
     return this.#entries[0];
+  }
+
+  /** Changes the times of calls: `retime` gives the new time of each. */
+  retime(retime: (entry: Entry) => number): void {
+    const entries = this.#entries.splice(0);
+    for (const entry of entries) {
+      if (entry.cancelled) continue;
+      entry.at = retime(entry);
+      this.push(entry);
+    }
   }
 
   /** Removes the earliest call. */

@@ -13,6 +13,14 @@ export interface ReadingPlan {
   readonly stopMs: number;
 }
 
+/** Reads whatever comes at once. */
+export const NO_PAUSES: ReadingPlan = {
+  pauses: 0,
+  pauseMs: 0,
+  stopAtByte: Infinity,
+  stopMs: 0,
+};
+
 /** Pauses one connection or stream now and then. */
 export class ReadingHabits {
   readonly #plan: ReadingPlan;

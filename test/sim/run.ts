@@ -3,12 +3,15 @@
 import { REPLAY_BYTES_MAX, STREAM_WINDOW_BYTES } from "../../lib/base/limits.ts";
 import { READ_AHEAD_BYTES } from "../../lib/proxy/context.ts";
 import { type Ask, describe } from "./ask.ts";
+import type { Network } from "./network.ts";
 import type { SimProxy } from "./proxy.ts";
 import { makeScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
 import { type Fault, Violation, type World } from "./world.ts";
 
 /** By then every request must have an end. */
 const DEADLINE_MS = 2_000_000;
+/** How long a single request may take when all is well. */
+const RECOVERY_MS = 60_000;
 /** Longer than any connection without a request may stay. */
 const IDLE_MS = 500_000;
 /** A connection counts as broken for so long, beside the time that news takes. */
@@ -71,11 +74,17 @@ async function play(scenario: Scenario): Promise<void> {
   const proxies = [scenario.outbound, ...scenario.inbound].filter((proxy) => proxy !== null);
   world.note(() => "everybody has left");
   world.runUntil(() => false, world.nowMs + IDLE_MS);
-  for (const proxy of proxies) checkIdle(scenario, proxy);
+  for (const proxy of proxies) checkIdle(scenario.network, proxy);
   for (const ask of ledger.asks.values()) checkAsk(world, ask);
-  for (const proxy of proxies) await drain(scenario, proxy);
+  lookForRecovery(scenario);
+  for (const proxy of proxies) {
+    await drain(scenario, proxy);
+    proxy.control.stop();
+    checkIdle(scenario.network, proxy);
+  }
+  const streams = scenario.plane?.streams ?? 0;
+  if (streams > 0) throw new Violation(`${streams} streams of the control plane are left`);
   for (const service of scenario.services) {
-    service.target.balancer.close();
     for (const server of service.servers) server?.stop(true);
   }
   world.runUntil(() => false, world.nowMs + 1_000);
@@ -101,7 +110,7 @@ function checkHeld({ network, outbound, inbound, ledger }: Scenario): void {
 
 /** Nothing is under way: throws when something is kept for it. */
 export function checkIdle(
-  { network, services }: Pick<Scenario, "network" | "services">,
+  network: Network,
   proxy: SimProxy,
 ): void {
   const wrong: string[] = [];
@@ -114,13 +123,31 @@ export function checkIdle(
     count("writes being gathered", context.gatherer.active ? 1 : 0);
   }
   count("open connections", network.openOf(proxy.name));
-  for (const cell of proxy.cells.values()) count("subscribers", cell.subscribers.size);
-  for (const { target } of services) {
-    count("users of a target", target.users);
-    for (const state of target.balancer.given) count("pending at an endpoint", state.pending);
-  }
-  wrong.push(...proxy.metrics.unbalanced());
+  wrong.push(...proxy.control.kept(), ...proxy.metrics.unbalanced());
   if (wrong.length > 0) throw new Violation(`${proxy.name} keeps ${wrong.join(", ")}`);
+}
+
+/** When nothing breaks any more, whoever comes is answered. */
+function lookForRecovery(scenario: Scenario): void {
+  const { world, dice, services, ledger } = scenario;
+  if (world.faults.some(({ untilMs }) => untilMs === Infinity)) return;
+  dice.isCalm = true;
+  world.note(() => "now all should be well");
+  for (const service of services) {
+    const { drained } = scenario;
+    const isServed = service.endpoints.some((_, i) => !drained.has(i) && !service.withdrawn.has(i));
+    if (!isServed) continue;
+    service.servers.forEach((server, index) => {
+      if (server === null) service.servers[index] = service.start(index);
+    });
+    const ask = scenario.askOnce(service);
+    const isOver = world.runUntil(() => ledger.pending === 0, world.nowMs + RECOVERY_MS);
+    if (isOver && ask.outcome === "answered") continue;
+    const { http } = service.policy;
+    if (http.timeouts === undefined && (http.retry?.tryTimeoutMs ?? 0) === 0) {
+      throw new Violation(`${service.speech} does not recover: ${ask.outcome} ${ask.why}`);
+    }
+  }
 }
 
 async function drain({ world }: Scenario, proxy: SimProxy): Promise<void> {
@@ -162,7 +189,7 @@ function explanation(world: World, ask: Ask): string | null {
     return "the request before it";
   }
   if (ask.endedAtMs - ask.beganAtMs >= ask.timeoutMs) return "a timeout of its route";
-  if (wasCutOffWhileSending(ask)) return "it went on sending for too long";
+  if (wasReadTooLate(ask)) return "its client was slow behind FIN";
   let refusals = 0;
   for (const fault of world.faults) {
     if (fault.atMs > ask.endedAtMs || fault.untilMs + FAULT_LASTS_MS < ask.beganAtMs) continue;
@@ -177,11 +204,9 @@ function wasAnsweredEarly(ask: Ask): boolean {
     ask.attempts.some((attempt) => !attempt.whole);
 }
 
-/** Who is answered early and goes on sending is cut off some time, and may not have read the answer. */
-function wasCutOffWhileSending(ask: Ask): boolean {
-  return ask.attempts.some(({ whole, completeAtMs }) =>
-    !whole && ask.endedAtMs - completeAtMs >= LINGER_MS
-  );
+/** Who goes on sending behind FIN is cut off some time, and may not have read his answer. */
+function wasReadTooLate(ask: Ask): boolean {
+  return ask.attempts.some(({ completeAtMs }) => ask.endedAtMs - completeAtMs >= LINGER_MS);
 }
 
 function hurts(fault: Fault, ask: Ask): boolean {

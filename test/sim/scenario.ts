@@ -9,15 +9,23 @@
 import { Prng } from "../../lib/base/prng.ts";
 import type { SocketAddress } from "../../lib/mesh/address.ts";
 import type { Endpoint } from "../../lib/mesh/endpoint.ts";
-import type { ClientMatch, PortProtocol } from "../../lib/mesh/policy.ts";
+import type {
+  ClientMatch,
+  ClientPolicy,
+  PortProtocol,
+  ServerPolicy,
+} from "../../lib/mesh/policy.ts";
 import type { Credentials } from "../../lib/proxy/environment.ts";
-import { type Ask, Ledger } from "./ask.ts";
+import { type Ask, Ledger, PLAIN_ASK } from "./ask.ts";
+import { NO_PAUSES } from "./reading.ts";
 import { ClientHttp1, type ClientPlan } from "./client-http1.ts";
 import { ClientHttp2 } from "./client-http2.ts";
 import { Dice, type Nastiness, type Speech } from "./dice.ts";
 import { INBOUND_PORT, Network, type Pod } from "./network.ts";
 import { ClientOpaque, type OpaqueStyle, ServerOpaque } from "./opaque.ts";
-import { admits, SimProxy, Target } from "./proxy.ts";
+import { admits, type Control, DirectControl, Endpoints, RESOURCE, Target } from "./control.ts";
+import { ControlPlane, WatchedControl } from "./control-plane.ts";
+import { SimProxy, tracingLogger } from "./proxy.ts";
 import { ServerHttp1 } from "./server-http1.ts";
 import { ServerHttp2, type ServerHttp2Plan } from "./server-http2.ts";
 import { plotUpheavals } from "./upheaval.ts";
@@ -25,6 +33,7 @@ import { World } from "./world.ts";
 
 const CLIENT_IDENTITY = "shop.sim";
 const SERVER_IDENTITY = "web.sim";
+
 const PORTS: Readonly<Record<Speech, number>> = { http1: 8_080, http2: 8_081, opaque: 9_090 };
 
 /** Something that listens. */
@@ -40,9 +49,11 @@ export interface Client {
 /** A service of the simulated mesh. */
 export interface Service {
   readonly speech: Speech;
-  readonly port: number;
-  readonly target: Target;
+  readonly address: SocketAddress;
+  readonly policy: ClientPolicy;
+  /** All that it may have, and those that it has. */
   readonly endpoints: readonly Endpoint[];
+  readonly announced: Endpoints;
   readonly style: OpaqueStyle;
   /** Servers by the index of their pod; what starts again is a new one. */
   readonly servers: (Server | null)[];
@@ -59,11 +70,17 @@ export interface Scenario {
   readonly world: World;
   readonly network: Network;
   readonly ledger: Ledger;
+  /** null: proxies are told by the objects themselves. */
+  readonly plane: ControlPlane | null;
   readonly outbound: SimProxy;
   /** By the index of their pod; null where a pod has none. */
   readonly inbound: readonly (SimProxy | null)[];
   readonly services: readonly Service[];
   readonly clients: readonly Client[];
+  /** Pods, by their index, whose proxies have drained. */
+  readonly drained: Set<number>;
+  /** Has a new client ask a plain thing of a service. */
+  readonly askOnce: (service: Service) => Ask;
   /** Some clients reach pods without a proxy of their own. */
   readonly hasStrangers: boolean;
 }
@@ -92,6 +109,8 @@ class Builder {
   readonly #inbound: (SimProxy | null)[] = [];
   readonly #clients: Client[] = [];
   readonly #nastiness: Nastiness;
+  readonly #plane: ControlPlane | null;
+  #isMeshed = false;
 
   constructor({ seed, nastiness, traced }: ScenarioOptions) {
     this.#seed = seed;
@@ -106,12 +125,14 @@ class Builder {
       attempt: () => dice.attempt(links),
     });
     this.#ledger = new Ledger(this.#world);
+    const manners = dice.plane();
+    this.#plane = manners === null ? null : new ControlPlane(this.#world, manners);
   }
 
   build(): Scenario {
     const prng = this.#prng;
     const pods = prng.pick([1, 1, 2, 3]);
-    const isMeshed = prng.chance(0.8);
+    const isMeshed = this.#isMeshed = prng.chance(0.8);
     const hasStrangers = prng.chance(0.2);
     const match: ClientMatch = isMeshed && !hasStrangers && prng.chance(0.5)
       ? { kind: "identities", names: [CLIENT_IDENTITY], suffixes: [] }
@@ -132,10 +153,13 @@ class Builder {
       world: this.#world,
       network: this.#network,
       ledger: this.#ledger,
+      plane: this.#plane,
       outbound,
       inbound: this.#inbound,
       services,
       clients: this.#clients,
+      askOnce: (service) => this.#askOnce(service),
+      drained: new Set(),
       hasStrangers,
     };
     if (this.#nastiness === 3) plotUpheavals(scenario, prng, (name) => this.credentials(name));
@@ -151,17 +175,23 @@ class Builder {
 
   #proxy(name: string, pod: Pod, identity: string, match: ClientMatch | null): SimProxy {
     const policy = admits(match ?? { kind: "unauthenticated" }, "detect");
-    const lookUps = this.#prng.chance(0.3) ? () => 50 * this.#world.prng.float() : () => 0;
-    const settings = { poolIdleTimeoutMs: this.#prng.pick([500, 3_000]) };
-    return new SimProxy(
-      this.#network,
+    return new SimProxy({
+      network: this.#network,
       pod,
       name,
-      this.credentials(identity),
-      policy,
-      { delayMs: lookUps },
-      settings,
-    );
+      credentials: this.credentials(identity),
+      control: this.#control(name, policy),
+      settings: { poolIdleTimeoutMs: this.#prng.pick([500, 3_000]) },
+    });
+  }
+
+  #control(name: string, policy: ServerPolicy): Control {
+    const world = this.#world;
+    if (this.#plane !== null) {
+      return new WatchedControl(this.#plane, policy, tracingLogger(world, name));
+    }
+    const delayMs = this.#prng.chance(0.3) ? () => 50 * world.prng.float() : () => 0;
+    return new DirectControl(world, policy, delayMs);
   }
 
   credentials(name: string): Credentials {
@@ -175,9 +205,7 @@ class Builder {
     const style = this.#style(speech);
     const protocol = this.#protocol(speech, style);
     const address = { ip: "10.43.0.1", port };
-    const kind = prng.pick(["Service", "default"]);
-    const target = new Target(this.#world, address, protocol, kind, this.#dice.route());
-    outbound.addTarget(target);
+    const policy = this.#clientPolicy(speech, protocol);
     const hint = prng.chance(0.6) ? "h2" as const : "unknown" as const;
     // Only what is detected can do without: a port that is opaque is so for TLS as well.
     const hasTransport = speech === "opaque" || prng.chance(0.85);
@@ -190,14 +218,40 @@ class Builder {
       hint: isMeshed ? hint : "unknown",
       ...(isMeshed ? { ...identity, ...transportPort } : {}),
     }));
-    for (const endpoint of endpoints) target.add(endpoint);
+    const announced = new Endpoints();
+    for (const endpoint of endpoints) announced.add(endpoint);
+    const { control } = outbound;
+    if (control instanceof DirectControl) {
+      control.add(new Target(this.#world, address, policy, announced));
+    } else this.#plane?.add(address, policy, pathOf(speech), announced);
     const cells = prng.chance(0.3) || style.greets ? protocol : "detect";
-    for (const proxy of this.#inbound) proxy?.cell(port).set(admits(match, cells));
+    for (const proxy of this.#inbound) proxy?.control.cell(port).set(admits(match, cells));
     const plans = this.#pods.map((pod, index) => this.#serverPlan(speech, pod, index, port));
     const start = (index: number) => this.#start(speech, style, plans[index]!, this.#pods[index]!);
     const servers = this.#pods.map((_, index) => start(index));
     const withdrawn = new Set<number>();
-    return { speech, port, target, endpoints, style, servers, start, withdrawn };
+    return {
+      speech,
+      address,
+      policy,
+      endpoints,
+      announced,
+      style,
+      servers,
+      start,
+      withdrawn,
+    };
+  }
+
+  #clientPolicy(speech: Speech, protocol: PortProtocol): ClientPolicy {
+    const measures = { defaultRttMs: 30, decayMs: 10_000 };
+    const target = { kind: "balancer", path: pathOf(speech), ...measures } as const;
+    const backends = [{ resource: RESOURCE, target, weight: 1 }];
+    const route = { resource: RESOURCE, action: { kind: "backends", backends } as const };
+    const parent = { ...RESOURCE, kind: this.#prng.pick(["Service", "default"]) };
+    const http = { ...route, ...this.#dice.route() };
+    const more = this.#dice.accrual();
+    return { protocol, detectTimeoutMs: 10_000, http, opaque: route, parent, ...more };
   }
 
   #style(speech: Speech): OpaqueStyle {
@@ -263,7 +317,7 @@ class Builder {
     const asks = Array.from({ length: this.#dice.count() }, () => {
       const ask = this.#ledger.add(this.#dice.ask(speech));
       ask.expectedId = expectedId;
-      if (!isStranger) followRoute(ask, service.target);
+      if (!isStranger) followRoute(ask, service.policy);
       return ask;
     });
     const plan: ClientPlan = {
@@ -282,15 +336,41 @@ class Builder {
     } else this.#clients.push(new ClientOpaque(plan, style, asks, around));
   }
 
+  #askOnce({ speech, address, style }: Service): Ask {
+    const name = "late client";
+    const net = this.#network.netOf({ pod: this.#network.pod("10.42.0.1"), name, isProxy: false });
+    const around = { world: this.#world, net, ledger: this.#ledger };
+    const ask = this.#ledger.add({ ...PLAIN_ASK, id: this.#dice.nextId() });
+    ask.expectedId = this.#isMeshed ? CLIENT_IDENTITY : null;
+    const plan: ClientPlan = {
+      name,
+      startMs: 0,
+      target: address,
+      depth: 1,
+      reading: NO_PAUSES,
+      halfCloses: false,
+      leaves: "fin",
+    };
+    if (speech === "http1") new ClientHttp1(plan, [ask], around);
+    else if (speech === "http2") new ClientHttp2(plan, null, [ask], around);
+    else new ClientOpaque(plan, style, [ask], around);
+    return ask;
+  }
+
   #address(service: Service, isStranger: boolean): SocketAddress {
-    if (!isStranger) return service.target.address;
+    if (!isStranger) return service.address;
     return this.#prng.pick(service.endpoints).address;
   }
 }
 
+/** Where a service's endpoints are found. */
+function pathOf(speech: Speech): string {
+  return `${speech}.default.svc.cluster.local:${PORTS[speech]}`;
+}
+
 /** Notes what the route may do to a request. */
-function followRoute(ask: Ask, { policy }: Target): void {
-  const { retry, timeouts } = policy.http;
+function followRoute(ask: Ask, { http }: ClientPolicy): void {
+  const { retry, timeouts } = http;
   ask.retriesMax = retry?.retriesMax ?? 0;
   const times = [retry?.tryTimeoutMs, timeouts?.requestMs, timeouts?.responseMs, timeouts?.idleMs];
   for (const ms of times) {

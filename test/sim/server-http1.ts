@@ -14,6 +14,9 @@ import { Writer } from "./writer.ts";
 /** How long a server goes on reading behind its last response; less loses responses on slow ways. */
 const LINGER_MS = 60_000;
 
+/** Within which time a proxy that is slow to read notices that a connection was closed. */
+export const NOTICED_MS = 10_000;
+
 /** How an application behaves, whatever is asked. */
 export interface ServerPlan {
   readonly name: string;
@@ -21,8 +24,8 @@ export interface ServerPlan {
   /** Connections without a request are closed after this time; Infinity: never. */
   readonly idleMs: number;
   readonly reading: ReadingPlan;
-  /** The client's identity must be told in a header; null: the pod has no proxy. */
-  readonly clientId: ((ask: Ask) => string | null) | null;
+  /** The client's identity that must be told in a header; null: none. */
+  readonly clientId: (ask: Ask) => string | null;
 }
 
 /** What a server needs. */
@@ -216,6 +219,8 @@ export class ServerConnection implements Http1Sink {
     writeBody(this.#writer, tag, plan.responseBytes, style, until);
     this.#writer.then(() => {
       world.fault(`${this.server.plan.name}: ${trouble} after ${until} bytes`, plan.id);
+      // The response may be whole without them, and the connection in use again.
+      world.fault(`${this.server.plan.name} closes without a word`, "idle", NOTICED_MS);
       this.#leaving = true;
       this.conn.destroy(trouble === "reset within");
     });
@@ -231,7 +236,11 @@ export class ServerConnection implements Http1Sink {
     if (isLast) this.#leave();
     else if (plan.afterwards !== "keep") {
       if (plan.afterwards === "silent close") {
-        this.server.around.world.fault(`${this.server.plan.name} closes without a word`, "idle");
+        this.server.around.world.fault(
+          `${this.server.plan.name} closes without a word`,
+          "idle",
+          NOTICED_MS,
+        );
       }
       this.#leave();
     } else if (this.#ended) this.conn.destroy();
@@ -254,7 +263,7 @@ export class ServerConnection implements Http1Sink {
     const idle = ++this.#idle;
     world.schedule(idleMs, () => {
       if (idle !== this.#idle || this.#closed) return;
-      world.fault(`${this.server.plan.name} closes an idle connection`, "idle");
+      world.fault(`${this.server.plan.name} closes an idle connection`, "idle", NOTICED_MS);
       this.conn.destroy();
     });
   }
@@ -291,9 +300,8 @@ export class ServerConnection implements Http1Sink {
     if (fields.get("x-noise") !== `${plan.id * 13}`) this.#violated("another x-noise");
     if ((fields.get("x-pad") ?? "") !== paddingOf(plan)) this.#violated("another x-pad");
     if (fields.get("host") !== "web.example") this.#violated(`host ${fields.get("host")}`);
-    const { clientId } = this.server.plan;
-    const wanted = clientId?.(ask) ?? null;
-    if (clientId !== null && (fields.get("l5d-client-id") ?? null) !== wanted) {
+    const wanted = this.server.plan.clientId(ask);
+    if ((fields.get("l5d-client-id") ?? null) !== wanted) {
       this.#violated(`client id ${fields.get("l5d-client-id")}, wanted ${wanted}`);
     }
   }

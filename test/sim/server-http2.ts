@@ -14,7 +14,7 @@ import { fieldOf, trailersOf } from "./client-http2.ts";
 import { HTTP2_HANDLER, Http2End, type Http2Program, Setting } from "./http2-end.ts";
 import { mismatch, payload } from "./payload.ts";
 import { ReadingHabits } from "./reading.ts";
-import type { ServerPlan, ServerSurroundings } from "./server-http1.ts";
+import { NOTICED_MS, type ServerPlan, type ServerSurroundings } from "./server-http1.ts";
 import { Violation } from "./world.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -261,7 +261,7 @@ class Connection implements Http2Program, Http2Events<Answer> {
     // A call without messages has its status in the head.
     const hasTrailers = plan.responseTrailers && !isCallWithout(ask);
     const isBare = isBodiless || (plan.responseBytes === 0 && !hasTrailers);
-    if (plan.cancelMs === null) this.#hasServed = true;
+    if (plan.cancelMs === null && ask.timeoutMs === Infinity) this.#hasServed = true;
     this.#head(stream, ask, attempt, isBare);
     if (isBare) attempt.completeAtMs = this.server.around.world.nowMs;
     else {
@@ -373,7 +373,7 @@ class Connection implements Http2Program, Http2Events<Answer> {
     const idle = ++this.#idle;
     world.schedule(idleMs, () => {
       if (idle !== this.#idle || this.#end.conn === null || !this.#isIdle()) return;
-      world.fault(`${this.server.plan.name} closes an idle connection`, "idle");
+      world.fault(`${this.server.plan.name} closes an idle connection`, "idle", NOTICED_MS);
       this.#end.end();
     });
   }
@@ -390,9 +390,8 @@ class Connection implements Http2Program, Http2Events<Answer> {
     }
     if (fieldOf(head, "x-noise") !== `${plan.id * 13}`) this.#violated("another x-noise");
     if ((fieldOf(head, "x-pad") ?? "") !== paddingOf(plan)) this.#violated("another x-pad");
-    const { clientId } = this.server.plan;
-    const wanted = clientId?.(ask) ?? null;
-    if (clientId !== null && fieldOf(head, "l5d-client-id") !== wanted) {
+    const wanted = this.server.plan.clientId(ask);
+    if (fieldOf(head, "l5d-client-id") !== wanted) {
       this.#violated(`client id ${fieldOf(head, "l5d-client-id")}, wanted ${wanted}`);
     }
   }

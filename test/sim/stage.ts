@@ -4,24 +4,33 @@
  */
 
 import type { Endpoint } from "../../lib/mesh/endpoint.ts";
-import type { PortProtocol } from "../../lib/mesh/policy.ts";
+import type { ClientPolicy, PortProtocol, Route } from "../../lib/mesh/policy.ts";
 import type { Credentials } from "../../lib/proxy/environment.ts";
-import { type Ask, type AskPlan, Ledger } from "./ask.ts";
+import { type Ask, type AskPlan, Ledger, PLAIN_ASK } from "./ask.ts";
 import { ClientHttp1, type ClientPlan } from "./client-http1.ts";
 import { ClientHttp2 } from "./client-http2.ts";
 import type { Link } from "./conn.ts";
 import { INBOUND_PORT, Network } from "./network.ts";
-import { admits, SimProxy, Target } from "./proxy.ts";
+import { admits, DirectControl, Endpoints, RESOURCE, Target } from "./control.ts";
+import { SimProxy } from "./proxy.ts";
 import { checkAsk, checkIdle } from "./run.ts";
-import type { Service } from "./scenario.ts";
 import { ServerHttp1 } from "./server-http1.ts";
 import { ServerHttp2 } from "./server-http2.ts";
+import { NO_PAUSES } from "./reading.ts";
 import { World } from "./world.ts";
 
 const SHOP = "shop.sim";
 const WEB = "web.sim";
-const NO_PAUSES = { pauses: 0, pauseMs: 0, stopAtByte: Infinity, stopMs: 0 };
 const PORT = 8_080;
+const SERVICE = { ip: "10.43.0.1", port: PORT };
+const ROUTE: Route = { resource: RESOURCE, action: { kind: "backends", backends: [] } };
+const CLIENT_POLICY: ClientPolicy = {
+  protocol: "detect",
+  detectTimeoutMs: 10_000,
+  http: ROUTE,
+  opaque: ROUTE,
+  parent: { ...RESOURCE, kind: "Service" },
+};
 
 const USUAL_LINK: Link = {
   latencyMs: 1,
@@ -32,36 +41,6 @@ const USUAL_LINK: Link = {
   shortWrites: 0,
   resetAtByte: Infinity,
   silentAtByte: Infinity,
-};
-
-const USUAL_ASK: AskPlan = {
-  id: 1,
-  method: "GET",
-  requestBytes: 0,
-  requestChunked: false,
-  requestTrailers: false,
-  expectContinue: false,
-  requestPauseMs: 0,
-  requestPieceBytes: 16_384,
-  http10: false,
-  status: 200,
-  responseBytes: 100,
-  framing: "length",
-  responseTrailers: false,
-  interim: false,
-  early: false,
-  delayMs: 0,
-  responsePauseMs: 0,
-  responsePieceBytes: 16_384,
-  afterwards: "keep",
-  trouble: null,
-  troubleOnce: false,
-  garbage: null,
-  paddingBytes: 0,
-  grpcStatus: null,
-  cancelMs: null,
-  thinkMs: 0,
-  tunnel: null,
 };
 
 /** What a test chooses. */
@@ -85,7 +64,6 @@ export class Stage {
   readonly outbound: SimProxy;
   readonly inbound: SimProxy | null;
   readonly asks: readonly Ask[];
-  readonly #service: Service;
   readonly #client: ClientHttp1 | ClientHttp2;
 
   constructor(options: StageOptions) {
@@ -98,20 +76,20 @@ export class Stage {
     const { network } = this;
     const pod = network.pod("10.42.1.1");
     const policy = admits({ kind: "unauthenticated" }, options.serverProtocol ?? "detect");
-    const proxy = (name: string, ip: string, identity: string) =>
-      new SimProxy(
+    const proxy = (name: string, ip: string, identity: string, control: DirectControl) =>
+      new SimProxy({
         network,
-        network.pod(ip),
+        pod: network.pod(ip),
         name,
-        this.#credentials(identity),
-        policy,
-        { delayMs: () => 0 },
-        {},
-      );
-    this.inbound = endpoint === "plain" ? null : proxy("inbound", pod.ip, WEB);
-    this.outbound = proxy("outbound", "10.42.0.1", SHOP);
-    const target = new Target(world, { ip: "10.43.0.1", port: PORT }, "detect", "Service");
-    target.add({
+        credentials: this.#credentials(identity),
+        control,
+      });
+    const control = () => new DirectControl(world, policy, () => 0);
+    this.inbound = endpoint === "plain" ? null : proxy("inbound", pod.ip, WEB, control());
+    const outbound = control();
+    this.outbound = proxy("outbound", "10.42.0.1", SHOP, outbound);
+    const endpoints = new Endpoints();
+    endpoints.add({
       address: { ip: pod.ip, port: PORT },
       weight: 10_000,
       labels: {},
@@ -119,7 +97,7 @@ export class Stage {
       ...(endpoint === "plain" ? {} : { identity: { name: WEB, serverName: WEB } }),
       ...(endpoint === "meshed" ? { transportPort: INBOUND_PORT } : {}),
     });
-    this.outbound.addTarget(target);
+    outbound.add(new Target(world, SERVICE, CLIENT_POLICY, endpoints));
     const plan = {
       name: "server",
       address: { ip: pod.ip, port: PORT },
@@ -134,16 +112,10 @@ export class Stage {
     };
     const serverNet = network.netOf({ pod, name: "server", isProxy: false });
     const serverAround = { world, ledger, net: serverNet };
-    const start = () =>
-      speech === "http1"
-        ? new ServerHttp1(plan, serverAround)
-        : new ServerHttp2(plan, serverAround);
-    const style = { greets: false, tls: null };
-    const withdrawn = new Set<number>();
-    const servers = [start()];
-    this.#service = { speech, port: PORT, target, endpoints: [], style, servers, start, withdrawn };
-    this.asks = options.asks.map((ask, i) => ledger.add({ ...USUAL_ASK, id: i + 1, ...ask }));
-    this.#client = this.#newClient(speech, target, options.client ?? {});
+    if (speech === "http1") new ServerHttp1(plan, serverAround);
+    else new ServerHttp2(plan, serverAround);
+    this.asks = options.asks.map((ask, i) => ledger.add({ ...PLAIN_ASK, id: i + 1, ...ask }));
+    this.#client = this.#newClient(speech, options.client ?? {});
   }
 
   /** Lets everything happen, and checks it. Throws a `Violation`. */
@@ -155,22 +127,21 @@ export class Stage {
     world.runUntil(() => false, world.nowMs + 1_000);
     this.#client.leave();
     world.runUntil(() => false, world.nowMs + 300_000);
-    const services = [this.#service];
     for (const proxy of [outbound, inbound]) {
-      if (proxy !== null) checkIdle({ network: this.network, services }, proxy);
+      if (proxy !== null) checkIdle(this.network, proxy);
     }
     for (const ask of this.asks) checkAsk(world, ask);
     await Promise.resolve();
   }
 
-  #newClient(speech: string, target: Target, more: Partial<ClientPlan>): ClientHttp1 | ClientHttp2 {
+  #newClient(speech: string, more: Partial<ClientPlan>): ClientHttp1 | ClientHttp2 {
     const pod = this.network.pod("10.42.0.1");
     const net = this.network.netOf({ pod, name: "client", isProxy: false });
     const around = { world: this.world, ledger: this.ledger, net };
     const plan: ClientPlan = {
       name: "client",
       startMs: 0,
-      target: target.address,
+      target: SERVICE,
       depth: 1,
       reading: NO_PAUSES,
       halfCloses: false,

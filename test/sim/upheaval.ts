@@ -5,9 +5,12 @@
 
 import type { Prng } from "../../lib/base/prng.ts";
 import type { Credentials } from "../../lib/proxy/environment.ts";
-import { admits, DRAIN_MS, type SimProxy } from "./proxy.ts";
+import { admits, DirectControl } from "./control.ts";
+import { DRAIN_MS, type SimProxy } from "./proxy.ts";
 import type { Scenario, Service } from "./scenario.ts";
 
+/** Less than it may take to find a protocol. */
+const STALL_MS_MAX = 8_000;
 /** Within this time things begin to happen. */
 const WITHIN_MS = 3_000;
 
@@ -21,7 +24,7 @@ export function plotUpheavals(
   const count = prng.between(1, 5);
   for (let i = 0; i < count; i++) {
     const call = prng.pick(UPHEAVALS);
-    const lastsMs = prng.pick([10, 300, 4_000]) * prng.float();
+    const lastsMs = prng.pick([10, 300, 4_000, 15_000]) * prng.float();
     const upheaval = { scenario, prng, issue, lastsMs };
     world.schedule(WITHIN_MS * prng.float() ** 2, () => call(upheaval));
   }
@@ -49,6 +52,7 @@ const UPHEAVALS: readonly ((upheaval: Upheaval) => void)[] = [
   rollPod,
   drainInbound,
   drainOutbound,
+  stallAll,
 ];
 
 /** Every proxy gets another certificate of its name: nobody may notice. */
@@ -83,10 +87,10 @@ function moveEndpoint({ scenario, prng, lastsMs }: Upheaval): void {
 function loseEndpoints({ scenario, prng, lastsMs }: Upheaval): void {
   const service = prng.pick(scenario.services);
   scenario.world.fault(`${service.speech} has no endpoints`, "all", lastsMs);
-  service.target.balancer.update({ kind: "none", exists: prng.chance(0.5) });
+  service.announced.none(prng.chance(0.5));
   scenario.world.schedule(lastsMs, () => {
     service.withdrawn.clear();
-    for (const endpoint of service.endpoints) service.target.add(endpoint);
+    for (const endpoint of service.endpoints) service.announced.add(endpoint);
   });
 }
 
@@ -101,11 +105,21 @@ function restartServer({ scenario, prng, lastsMs }: Upheaval): void {
   scenario.world.schedule(lastsMs, () => service.servers[index] = service.start(index));
 }
 
+/**
+ * All programs stand still, but their timers do not. Not for so long that nobody waits for the protocol
+ * any more: then bytes pass as they are, whatever they say.
+ */
+function stallAll({ scenario, lastsMs }: Upheaval): void {
+  if (scenario.world.stalledMs + lastsMs > STALL_MS_MAX) return;
+  scenario.world.fault("everything stands still", "all", 2 * lastsMs + 1_000);
+  scenario.world.stall(lastsMs);
+}
+
 function denyAll({ scenario, prng, lastsMs }: Upheaval): void {
   const proxy = prng.pick(scenario.inbound);
-  const { port } = prng.pick(scenario.services);
+  const { port } = prng.pick(scenario.services).address;
   if (proxy === null) return;
-  const cell = proxy.cell(port);
+  const cell = proxy.control.cell(port);
   const { current } = cell;
   if (current.authorizations.length === 0) return;
   scenario.world.fault(`${proxy.name} denies everybody`, "all", lastsMs);
@@ -113,12 +127,22 @@ function denyAll({ scenario, prng, lastsMs }: Upheaval): void {
   scenario.world.schedule(lastsMs, () => cell.set(current));
 }
 
-function loseControlPlane({ scenario, lastsMs }: Upheaval): void {
-  const { outbound, world } = scenario;
-  if (outbound.isForlorn) return;
-  world.fault("no target can be looked up", "all", lastsMs);
-  outbound.isForlorn = true;
-  world.schedule(lastsMs, () => outbound.isForlorn = false);
+function loseControlPlane({ scenario, prng, lastsMs }: Upheaval): void {
+  const { outbound, world, plane } = scenario;
+  const { control } = outbound;
+  if (control instanceof DirectControl) {
+    if (control.isForlorn) return;
+    world.fault("no target can be looked up", "all", lastsMs);
+    control.isForlorn = true;
+    world.schedule(lastsMs, () => control.isForlorn = false);
+    return;
+  }
+  if (plane === null || plane.state !== "up") return;
+  // Watches come back within twice the time that it was away.
+  world.fault("the control plane is away", "all", 3 * lastsMs + 5_000);
+  if (prng.chance(0.5)) plane.goDown();
+  else plane.state = "silent";
+  world.schedule(lastsMs, () => plane.state = "up");
 }
 
 /** A pod is replaced as one should: withdrawn first, drained then. Only a race may be noticed. */
@@ -134,6 +158,7 @@ function rollPod({ scenario, prng }: Upheaval): void {
   for (const service of services) withdraw(scenario, service, index);
   world.schedule(500 * prng.float(), () => {
     world.fault(`${proxy.name} drains in time`, "idle", 10_000);
+    scenario.drained.add(index);
     startDraining(scenario, proxy);
   });
 }
@@ -160,13 +185,13 @@ function startDraining({ world }: Scenario, proxy: SimProxy): void {
 function withdraw({ world }: Scenario, service: Service, index: number): void {
   world.note(() => `endpoint ${index} of ${service.speech} is withdrawn`);
   service.withdrawn.add(index);
-  service.target.remove(service.endpoints[index]!.address);
+  service.announced.remove(service.endpoints[index]!.address);
 }
 
 function announce({ world }: Scenario, service: Service, index: number): void {
   if (!service.withdrawn.delete(index)) return;
   world.note(() => `endpoint ${index} of ${service.speech} is announced`);
-  service.target.add(service.endpoints[index]!);
+  service.announced.add(service.endpoints[index]!);
 }
 
 function proxiesOf(scenario: Scenario): SimProxy[] {

@@ -59,6 +59,8 @@ export class World {
   readonly faults: Fault[] = [];
   /** Lines for people; null when nobody reads them. */
   readonly trace: string[] | null;
+  /** For how long nothing happened, all times together. */
+  stalledMs = 0;
   /** One-shot timers that wait, of all clocks. */
   timers = 0;
   events = 0;
@@ -96,13 +98,21 @@ export class World {
     return fault;
   }
 
+  /** For so long nothing passes and nobody does anything, but timers go on. */
+  stall(delayMs: number): void {
+    const end = this.#now + delayMs;
+    this.stalledMs += delayMs;
+    for (const fault of this.faults) if (fault.untilMs >= this.#now) fault.untilMs += delayMs;
+    this.#queue.retime(({ at, isTimer }) => isTimer ? at : Math.max(at, end));
+  }
+
   /** Calls after a delay. Calls of one moment come in any order. */
-  schedule(delayMs: number, call: () => void): Entry {
+  schedule(delayMs: number, call: () => void, isTimer = false): Entry {
     const { quantumMs } = this.weather;
     let at = this.#now + delayMs;
     if (quantumMs > 0) at = Math.ceil(at / quantumMs) * quantumMs;
     const tie = this.prng.uint32();
-    const entry = { at, tie, sequence: this.#sequence++, call, cancelled: false };
+    const entry = { at, tie, sequence: this.#sequence++, call, isTimer, cancelled: false };
     this.#queue.push(entry);
     return entry;
   }
@@ -176,7 +186,7 @@ export class World {
       isPending = false;
       this.timers--;
       call();
-    });
+    }, true);
     return {
       cancel: () => {
         if (!isPending) return;
