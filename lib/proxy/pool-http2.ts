@@ -94,6 +94,8 @@ export class PoolHttp2 implements EndpointResource, RequestPool {
   forget(upstream: UpstreamHttp2): void {
     this.withdraw(upstream);
     this.#all.delete(upstream);
+    // Who has waited for room on it needs another one.
+    this.#connect();
     if (this.#all.size > 0) return;
     this.context.pools.delete(this);
     this.emptied?.();

@@ -1,6 +1,7 @@
 /** What the simulator has found, each by the smallest scene that shows it. */
 
 import { expect, test } from "bun:test";
+import { STREAMS_UNTIL_TOLD_MAX } from "../../lib/base/limits.ts";
 import { Stage } from "./stage.ts";
 
 test("a client goes on when what was gathered, and found too much, has been written", async () => {
@@ -49,6 +50,21 @@ test("a port of HTTP/1 takes HTTP/1 that a peer carries by HTTP/2", async () => 
   });
   await stage.run();
   expect(stage.asks.map((ask) => ask.outcome)).toEqual(["answered", "answered"]);
+});
+
+test("requests that found no room on a new connection outlive its loss", async () => {
+  let connections = 0;
+  const stage = new Stage({
+    speech: "http2",
+    // Nothing comes back from the server, so that it is not known how many streams it takes.
+    link: (_, to) =>
+      to.startsWith("10.42.1.1") && connections++ === 0 ? { silentAtByte: 1, jitterMs: 20 } : {},
+    client: { depth: STREAMS_UNTIL_TOLD_MAX + 10 },
+    asks: Array.from({ length: STREAMS_UNTIL_TOLD_MAX + 10 }, () => ({})),
+  });
+  await stage.run();
+  const answered = stage.asks.filter((ask) => ask.outcome === "answered");
+  expect(answered).toHaveLength(10);
 });
 
 test("a response of HTTP/1.0 that is cut off does not look whole", async () => {
