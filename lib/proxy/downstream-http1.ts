@@ -113,7 +113,9 @@ export class DownstreamHttp1 implements Session, Downstream {
   ): void {
     const framing = this.#frameResponse(head, start === end && last);
     this.#responded = true;
-    if (this.context.draining) this.#keepAlive = false;
+    // Who has sent all of the request by then would take the connection for his next one.
+    const unread = !this.#framer.done && this.#exchange?.body.unread === true;
+    if (this.context.draining || unread) this.#keepAlive = false;
     const { scratch } = this.context;
     scratch.clear();
     const uncoded = head.chunked && !this.#chunked;

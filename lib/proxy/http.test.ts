@@ -277,6 +277,8 @@ describe("the end of connections", () => {
     shop.send("POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 1000000\r\n\r\n12345");
     await until("end", () => shop.over);
     expect(shop.text).toStartWith("HTTP/1.1 413 Too Large");
+    // Nobody may send another request on a connection whose rest is not read.
+    expect(shop.text).toContain("\r\nconnection: close\r\n");
     expect(shop.text).toEndWith("no");
   });
 

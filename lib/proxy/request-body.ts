@@ -24,6 +24,8 @@ export class RequestBody {
   complete = false;
   /** What is kept is all that came. */
   whole = true;
+  /** What has not come when the response is complete, nobody is going to read. */
+  unread = false;
   trailers: FieldLines | null = null;
   #parts: Part[] | null = null;
 

@@ -281,6 +281,7 @@ export class UpstreamHttp1 implements Upstream {
     }
     frameResponse(framer, head, attempt.head.method);
     this.#keep = head.persistent() && framer.mode !== BodyMode.UNTIL_CLOSE;
+    attempt.body.unread = !this.#keep;
     this.#inBody = true;
     const { bytes, start } = intake;
     let taken = 0;
