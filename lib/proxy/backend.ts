@@ -20,3 +20,17 @@ export function pickBackend(
   }
   return null;
 }
+
+/**
+ * Where to go on waiting when a balancer was given up, since other backends have replaced its own; null
+ * when it was not, or when these are given up as well.
+ */
+export function backendInstead(
+  gone: Balancer | null,
+  backends: readonly WeightedBalancer[],
+  random: () => number,
+): Balancer | null {
+  if (gone?.isClosed !== true) return null;
+  const next = pickBackend(backends, random);
+  return next?.isClosed === false ? next : null;
+}

@@ -183,6 +183,8 @@ export class EndpointState {
 
 /** The endpoints of one backend, kept up to date by `update`. */
 export class Balancer {
+  /** It has been given up: whoever waited for it may ask another one. */
+  isClosed = false;
   readonly #options: BalancerOptions;
   readonly #byAddress = new Map<string, EndpointState>();
   #states: EndpointState[] = [];
@@ -225,6 +227,7 @@ export class Balancer {
 
   /** Gives up all endpoints and waiting requests: nobody will use this balancer again. */
   close(): void {
+    this.isClosed = true;
     this.update({ kind: "none", exists: false });
     this.#failfastAtMs = 0;
     this.#failWaiters();

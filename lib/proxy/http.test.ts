@@ -1,8 +1,10 @@
 import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import type { Socket } from "node:net";
+import { systemClock } from "../host/clock.ts";
 import { parseNetwork } from "../mesh/address.ts";
 import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
 import { identityOf, meshed, PathLab, serverPolicy, until } from "../../test/support/paths.ts";
+import { Balancer, type PickWaiter } from "./balance.ts";
 
 let lab: PathLab;
 const open: { stop(): unknown }[] = [];
@@ -293,6 +295,62 @@ describe("the end of connections", () => {
     await until("closed", () => app.sockets[0]!.destroyed);
     expect(target.users).toBe(0);
     expect(target.balancer.pick(0)!.pending).toBe(0);
+  });
+});
+
+describe("a policy that is replaced", () => {
+  /** Has no endpoint; knows who waits for one. */
+  class Empty extends Balancer {
+    waits = 0;
+
+    constructor() {
+      super({ clock: systemClock, random: Math.random, defaultRttMs: 30, decayMs: 10_000 });
+    }
+
+    override wait(waiter: PickWaiter): void {
+      this.waits++;
+      super.wait(waiter);
+    }
+  }
+
+  test("takes requests with it that wait for an endpoint", async () => {
+    const app = await application(paths);
+    const { client, target } = lab.pair(app.port);
+    const next = target.balancer;
+    const empty = new Empty();
+    target.balancer = empty;
+    const shop = dial(client.outbound);
+    shop.send(get("/late"));
+    await until("waiting", () => empty.waits === 1);
+    target.balancer = next;
+    empty.close();
+    await until("answered", () => shop.text.endsWith("/late"));
+  });
+
+  test("takes connections with it that wait for an endpoint", async () => {
+    const app = await application((socket, text) => socket.write(text));
+    const { client, target } = lab.pair(app.port, "opaque");
+    const next = target.balancer;
+    const empty = new Empty();
+    target.balancer = empty;
+    const shop = dial(client.outbound);
+    shop.send("ping");
+    await until("waiting", () => empty.waits === 1);
+    target.balancer = next;
+    empty.close();
+    await until("answered", () => shop.text === "ping");
+  });
+
+  test("fails who waits when there is nothing in its place", async () => {
+    const app = await application(paths);
+    const { client, target } = lab.pair(app.port);
+    const empty = new Empty();
+    target.balancer = empty;
+    const shop = dial(client.outbound);
+    shop.send(get("/"));
+    await until("waiting", () => empty.waits === 1);
+    empty.close();
+    await until("refused", () => shop.text.includes("503 Service Unavailable"));
   });
 });
 

@@ -5,7 +5,7 @@ import type { CloseReason } from "../host/net.ts";
 import type { ClientPolicy } from "../mesh/policy.ts";
 import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
 import type { Attempt } from "./attempt.ts";
-import { pickBackend } from "./backend.ts";
+import { backendInstead, pickBackend } from "./backend.ts";
 import type { EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { OutboundTarget } from "./environment.ts";
@@ -65,6 +65,13 @@ export class OutboundHttp implements HttpSide {
 
   picked(attempt: Attempt, state: EndpointState | null): void {
     if (state === null) {
+      const { random } = this.#context.env;
+      const next = backendInstead(attempt.balancer, this.#target.httpBackends, random);
+      if (next !== null) {
+        attempt.balancer = next;
+        next.wait(attempt, attempt.shunned);
+        return;
+      }
       this.#context.env.metrics.failed("outbound", "http", "failfast");
       attempt.exchange.refuse(NO_ENDPOINT);
       return;

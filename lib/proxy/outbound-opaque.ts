@@ -1,7 +1,7 @@
 /** Finds endpoints for one opaque outbound connection, and tells the balancer how they did. */
 
 import type { CloseReason } from "../host/net.ts";
-import { pickBackend } from "./backend.ts";
+import { backendInstead, pickBackend } from "./backend.ts";
 import type { Balancer, EndpointState, PickWaiter } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { OutboundTarget } from "./environment.ts";
@@ -35,6 +35,14 @@ export class OutboundHops implements HopSource, PickWaiter {
 
   picked(state: EndpointState | null): void {
     const { env } = this.#context;
+    if (state === null && this.#relay !== null) {
+      const next = backendInstead(this.#balancer, this.#target.opaqueBackends, env.random);
+      if (next !== null) {
+        this.#balancer = next;
+        next.wait(this);
+        return;
+      }
+    }
     if (state === null || this.#relay === null) {
       env.metrics.failed("outbound", "tcp", "failfast");
       this.#relay?.fail();

@@ -76,7 +76,7 @@ export class TestCell implements ServerPolicyCell {
 /** An outbound target; the test changes policy and endpoints. */
 export class TestTarget implements OutboundTarget {
   readonly address: SocketAddress;
-  readonly balancer: Balancer;
+  balancer: Balancer;
   policy: ClientPolicy;
   users = 0;
 
