@@ -178,6 +178,7 @@ export class ClientHttp1 implements Http1Sink {
     const { ledger } = this.#around;
     const { plan } = ask;
     if (!this.#isAnswer) {
+      if (ask.status < 400) this.#violated(`request ${plan.id} refused by ${ask.status}`);
       ledger.ended(ask, "refused", `${ask.status} ${this.#head?.fields.get("l5d-proxy-error")}`);
     } else {
       this.#checkEnd(ask, trailers);
@@ -251,6 +252,7 @@ export class ClientHttp1 implements Http1Sink {
       if (ask.outcome !== null || !this.#sent.includes(ask)) return;
       for (const other of this.#sent.splice(0)) {
         if (other.beganAtMs < 0) ledger.began(other, this.plan.name);
+        other.isLeft = true;
         ledger.ended(other, "cancelled", "the client gave up");
       }
       this.#conn?.destroy(world.prng.chance(0.5));

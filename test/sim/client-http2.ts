@@ -153,7 +153,7 @@ class Connection implements Http2Program, Http2Events<Call> {
     const id = fieldOf(head, "x-id");
     call.isAnswer = id !== null;
     call.headStatus = fieldOf(head, "grpc-status");
-    if (id === null) ask.why = fieldOf(head, "l5d-proxy-error") ?? "";
+    if (id === null) this.#checkRefusal(call, head);
     else {
       if (id !== `${plan.id}`) this.#violated(`the answer of ${id} for request ${plan.id}`);
       if (head.status !== plan.status) this.#violated(`request ${plan.id}: status ${head.status}`);
@@ -362,6 +362,16 @@ class Connection implements Http2Program, Http2Events<Call> {
       if (status !== `${plan.grpcStatus}`) this.#violated(`call ${plan.id}: status ${status}`);
     }
     ledger.ended(ask, "answered", `${ask.status} with ${call.received} bytes`);
+  }
+
+  /** A proxy's own answer: as HTTP has it, or as gRPC has it. */
+  #checkRefusal({ ask, headStatus }: Call, head: ResponseHead): void {
+    ask.why = fieldOf(head, "l5d-proxy-error") ?? "";
+    const { status } = head;
+    const isCall = ask.plan.grpcStatus !== null;
+    const isHonest = isCall ? status === 200 && Number(headStatus ?? 0) > 0 : status >= 400;
+    if (isHonest) return;
+    this.#violated(`request ${ask.plan.id} refused by ${status}, gRPC status ${headStatus}`);
   }
 
   #violated(what: string): never {

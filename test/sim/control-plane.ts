@@ -35,9 +35,11 @@ export interface PlaneManners {
 
 /** One service as the control plane knows it. */
 interface Known {
-  readonly path: string;
-  readonly policy: ClientPolicy;
-  readonly endpoints: Endpoints;
+  policy: ClientPolicy;
+  /** Of its backends, by their paths. */
+  readonly backends: ReadonlyMap<string, Endpoints>;
+  /** Told when the policy has changed. */
+  readonly followers: Set<() => void>;
 }
 
 /** Everything that it knows, and the streams on which it tells it. */
@@ -60,8 +62,21 @@ export class ControlPlane {
     return this.#streams.size;
   }
 
-  add(address: SocketAddress, policy: ClientPolicy, path: string, endpoints: Endpoints): void {
-    this.#services.set(formatAddress(address), { path, policy, endpoints });
+  add(
+    address: SocketAddress,
+    policy: ClientPolicy,
+    backends: ReadonlyMap<string, Endpoints>,
+  ): void {
+    const known = { policy, backends, followers: new Set<() => void>() };
+    this.#services.set(formatAddress(address), known);
+  }
+
+  /** The policy of a service as it is now; `change` gives the next one. */
+  changePolicy(address: SocketAddress, change: (policy: ClientPolicy) => ClientPolicy): void {
+    const known = this.#services.get(formatAddress(address));
+    if (known === undefined) return;
+    known.policy = change(known.policy);
+    for (const changed of [...known.followers]) changed();
   }
 
   /** It goes away: all streams end, new ones fail. */
@@ -79,7 +94,11 @@ export class ControlPlane {
       watchClientPolicy: (_, target, sink: Sink<ClientPolicy>) => {
         const key = typeof target === "string" ? target : formatAddress(target);
         const known = this.#services.get(key);
-        return this.#stream(sink, () => known?.policy ?? null, () => () => {});
+        return this.#stream(sink, () => known?.policy ?? null, (tell) => {
+          const changed = () => void (known !== undefined && tell(known.policy));
+          known?.followers.add(changed);
+          return () => void known?.followers.delete(changed);
+        });
       },
       watchServerPolicy: (_, port, sink: Sink<ServerPolicy>) => {
         const { subscribers } = cell(port);
@@ -93,8 +112,9 @@ export class ControlPlane {
   }
 
   #watchEndpoints(path: string, sink: Sink<EndpointUpdate>): Unwatch {
-    const known = [...this.#services.values()].find((service) => service.path === path);
-    return this.#stream(sink, () => known?.endpoints.all() ?? null, (tell) => {
+    const services = [...this.#services.values()];
+    const known = services.find(({ backends }) => backends.has(path))?.backends.get(path);
+    return this.#stream(sink, () => known?.all() ?? null, (tell) => {
       const { prng } = this.world;
       const told = (update: EndpointUpdate) => {
         tell(update);
@@ -102,8 +122,8 @@ export class ControlPlane {
         tell(update);
         tell({ kind: "remove", addresses: [{ ip: "10.42.99.99", port: 1 }] });
       };
-      known?.endpoints.subscribers.add(told);
-      return () => void known?.endpoints.subscribers.delete(told);
+      known?.subscribers.add(told);
+      return () => void known?.subscribers.delete(told);
     });
   }
 

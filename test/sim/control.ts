@@ -11,7 +11,7 @@ import type {
   PortProtocol,
   ServerPolicy,
 } from "../../lib/mesh/policy.ts";
-import { DEFAULT_RETRY_BUDGET } from "../../lib/mesh/reliability.ts";
+import type { RetryBudget as BudgetPolicy } from "../../lib/mesh/reliability.ts";
 import { Balancer, type EndpointState } from "../../lib/proxy/balance.ts";
 import type {
   OutboundTarget,
@@ -115,45 +115,59 @@ export class Endpoints {
 class BookedBalancer extends Balancer {
   readonly given: Set<EndpointState> = new Set();
 
-  override pick(nowMs: number): EndpointState | null {
-    const state = super.pick(nowMs);
+  override pick(nowMs: number, shunned: EndpointState | null = null): EndpointState | null {
+    const state = super.pick(nowMs, shunned);
     if (state !== null) this.given.add(state);
     return state;
   }
 }
 
-/** One outbound target, whose endpoints follow those of its service. */
+/** One outbound target, whose endpoints follow those of its service's backends. */
 export class Target implements OutboundTarget {
   readonly address: SocketAddress;
   readonly policy: ClientPolicy;
   readonly authority: string;
   readonly added: FieldLines | null;
-  readonly balancer: BookedBalancer;
+  readonly balancers: readonly BookedBalancer[];
   readonly budget: RetryBudget;
   readonly routeLabels = {};
   readonly httpBackends;
   readonly opaqueBackends;
   users = 0;
 
-  constructor(world: World, address: SocketAddress, policy: ClientPolicy, endpoints: Endpoints) {
+  constructor(
+    world: World,
+    address: SocketAddress,
+    policy: ClientPolicy,
+    backends: readonly Endpoints[],
+    budget: BudgetPolicy,
+  ) {
     this.address = address;
     this.policy = policy;
     this.authority = formatAddress(address);
     const { accrual } = policy;
-    this.balancer = new BookedBalancer({
-      clock: world.clock(),
-      random: () => world.prng.float(),
-      defaultRttMs: 30,
-      decayMs: 10_000,
-      ...(accrual === undefined ? {} : { accrual }),
+    this.balancers = backends.map((endpoints) => {
+      const balancer = new BookedBalancer({
+        clock: world.clock(),
+        random: () => world.prng.float(),
+        defaultRttMs: 30,
+        decayMs: 10_000,
+        ...(accrual === undefined ? {} : { accrual }),
+      });
+      endpoints.subscribers.add((update) => balancer.update(update));
+      balancer.update(endpoints.all());
+      return balancer;
     });
-    this.budget = new RetryBudget(DEFAULT_RETRY_BUDGET, world.nowMs);
-    this.httpBackends = [{ balancer: this.balancer, weight: 1 }];
+    const { action } = policy.http;
+    const weights = action.kind === "backends" ? action.backends.map(({ weight }) => weight) : [];
+    this.budget = new RetryBudget(budget, world.nowMs);
+    this.httpBackends = this.balancers.map((balancer, i) => ({
+      balancer,
+      weight: weights[i] ?? 1,
+    }));
     this.opaqueBackends = this.httpBackends;
     const isService = policy.parent.kind === "Service";
     this.added = isService ? fieldLinesOf([["l5d-dst-canonical", this.authority]]) : null;
-    endpoints.subscribers.add((update) => this.balancer.update(update));
-    this.balancer.update(endpoints.all());
   }
 }
 
@@ -196,9 +210,9 @@ export class DirectControl implements Control {
     for (const { subscribers } of this.cells.values()) {
       if (subscribers.size > 0) wrong.push(`${subscribers.size} subscribers`);
     }
-    for (const { users, balancer } of this.#targets.values()) {
+    for (const { users, balancers } of this.#targets.values()) {
       if (users !== 0) wrong.push(`${users} users of a target`);
-      for (const { pending } of balancer.given) {
+      for (const { pending } of balancers.flatMap(({ given }) => [...given])) {
         if (pending > 0) wrong.push(`${pending} pending at an endpoint`);
       }
     }
@@ -206,7 +220,9 @@ export class DirectControl implements Control {
   }
 
   stop(): void {
-    for (const { balancer } of this.#targets.values()) balancer.close();
+    for (const { balancers } of this.#targets.values()) {
+      for (const balancer of balancers) balancer.close();
+    }
   }
 
   #acquire(address: SocketAddress, found: TargetFound): void {

@@ -3,7 +3,13 @@
 import { REPLAY_BYTES_MAX } from "../../lib/base/limits.ts";
 import type { Prng } from "../../lib/base/prng.ts";
 import type { ClientPolicy, Route } from "../../lib/mesh/policy.ts";
-import type { FailureAccrual, RetryPolicy, RouteTimeouts } from "../../lib/mesh/reliability.ts";
+import {
+  DEFAULT_RETRY_BUDGET,
+  type FailureAccrual,
+  type RetryBudget,
+  type RetryPolicy,
+  type RouteTimeouts,
+} from "../../lib/mesh/reliability.ts";
 import type { AskPlan, Framing, Trouble } from "./ask.ts";
 import type { Link } from "./conn.ts";
 import type { PlaneManners } from "./control-plane.ts";
@@ -184,6 +190,16 @@ export class Dice {
         : {}),
     };
     return { accrual };
+  }
+
+  /** What retries may add to a service's load. */
+  retryBudget(): RetryBudget {
+    const { prng } = this;
+    return prng.pick([
+      DEFAULT_RETRY_BUDGET,
+      { ratio: 0, minPerSecond: 0.1, ttlMs: 10_000 },
+      { ratio: 0.5, minPerSecond: 0, ttlMs: 1_000 },
+    ]);
   }
 
   /** What a service's route says of retries and times. */

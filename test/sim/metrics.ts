@@ -7,9 +7,11 @@ import type {
   ErrorKind,
   HttpMetrics,
   PathMetrics,
+  RetryOutcome,
   TransportMetrics,
 } from "../../lib/proxy/environment.ts";
 import { type Labels, labelsKey } from "../../lib/telemetry/metric.ts";
+import type { RetryBudget } from "../../lib/mesh/reliability.ts";
 import { Violation, type World } from "./world.ts";
 
 /** Connections of one label set. */
@@ -39,10 +41,21 @@ class Transport implements TransportMetrics {
   }
 }
 
+/** Beside what the world's clocks are late: a turn of the proxy's own wheel. */
+const LATE_MS = 50;
+/** A budget forgets what is older than its time, in steps of a tenth. */
+const BUDGET_PART = 0.9;
+
 /** Requests of one label set. */
 class Http implements HttpMetrics {
   requests = 0;
   responses = 0;
+  readonly #latencyMaxMs: () => number;
+
+  /** `latencyMaxMs`: what may be by now. */
+  constructor(latencyMaxMs: () => number) {
+    this.#latencyMaxMs = latencyMaxMs;
+  }
 
   request(): void {
     this.requests++;
@@ -51,7 +64,9 @@ class Http implements HttpMetrics {
   response(status: number, success: boolean, latencyMs: number, error: string): void {
     this.responses++;
     if (this.responses > this.requests) throw new Violation("a response was counted twice");
-    if (!(latencyMs >= 0)) throw new Violation(`a latency of ${latencyMs} ms`);
+    if (!(latencyMs >= 0 && latencyMs <= this.#latencyMaxMs())) {
+      throw new Violation(`a latency of ${latencyMs} ms, ${this.#latencyMaxMs()} at most`);
+    }
     if (success && (error !== "" || status === 0)) {
       throw new Violation(`a success with status ${status} and error "${error}"`);
     }
@@ -63,12 +78,22 @@ export class StrictMetrics implements PathMetrics {
   readonly transports = new Map<string, Transport>();
   readonly https = new Map<string, Http>();
   readonly failures = new Map<string, number>();
+  /** What the proxy's targets may spend on retries. */
+  readonly budgets: RetryBudget[] = [];
+  /** How long requests may take by their route, by the port of their endpoint. */
+  readonly latenciesMaxMs = new Map<string, number>();
+  /** Requests that may have paid for retries. */
+  readonly #paying: () => number;
+  /** When a route had something sent again. */
+  readonly retriesAtMs: number[] = [];
   readonly #world: World;
   readonly #name: string;
 
-  constructor(world: World, name: string) {
+  /** `paying` counts the requests that may have paid for a retry by now. */
+  constructor(world: World, name: string, paying: () => number) {
     this.#world = world;
     this.#name = name;
+    this.#paying = paying;
   }
 
   transport(labels: Labels): TransportMetrics {
@@ -81,13 +106,32 @@ export class StrictMetrics implements PathMetrics {
   http(labels: Labels): HttpMetrics {
     const key = labelsKey(labels);
     let found = this.https.get(key);
-    if (found === undefined) this.https.set(key, found = new Http());
+    if (found !== undefined) return found;
+    this.https.set(key, found = new Http(() => this.#latencyMaxMs(labels)));
     return found;
+  }
+
+  #latencyMaxMs(labels: Labels): number {
+    const limitMs = this.latenciesMaxMs.get(labels["target_port"] ?? "");
+    if (limitMs === undefined) return Infinity;
+    const { weather, stalledMs, slowestTickMs } = this.#world;
+    return limitMs + weather.quantumMs + weather.timerLagMs + stalledMs + slowestTickMs + LATE_MS;
   }
 
   authorized(): void {}
 
-  retried(): void {}
+  retried(outcome: RetryOutcome): void {
+    if (outcome !== "requests") return;
+    const { nowMs } = this.#world;
+    this.retriesAtMs.push(nowMs);
+    const longestMs = Math.min(...this.budgets.map(({ ttlMs }) => ttlMs)) * BUDGET_PART;
+    const recent = this.retriesAtMs.filter((atMs) => atMs > nowMs - longestMs).length;
+    let allowed = 0;
+    for (const { ratio, minPerSecond, ttlMs } of this.budgets) {
+      allowed += ratio * this.#paying() + minPerSecond * ttlMs / 1_000;
+    }
+    if (recent > allowed) throw new Violation(`${recent} retries, ${allowed} at most`);
+  }
 
   failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void {
     const key = `${direction} ${protocol} ${error}`;

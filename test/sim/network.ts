@@ -188,17 +188,19 @@ export class Network implements Habitat {
   #arrive(near: SimConn, { listener, original }: Route): void {
     const { world } = this;
     const addresses = { remote: near.local, local: listener.address };
-    const far = new SimConn(this, listener.name, near.link, addresses, listener.handler, null);
+    const far = new SimConn(this, listener.name, near.link, addresses, SILENT, null);
     far.original = original;
     join(near, far);
     const jitterMs = near.link.latencyMs + near.link.jitterMs;
     world.schedule(near.link.latencyMs * world.prng.float(), () => near.establish());
     world.schedule(jitterMs * world.prng.float(), () => {
+      // Reset before anybody has taken it: the listener never learns of it.
+      if (far.closed) return;
       if (listener.isStopped || (near.closed && !near.opened)) {
-        far.handler = SILENT;
         far.destroy(true);
         return;
       }
+      far.handler = listener.handler;
       far.data = listener.data();
       far.establish();
     });

@@ -21,6 +21,8 @@ export interface SimProxyOptions {
   readonly credentials: Credentials | null;
   readonly control: Control;
   readonly settings?: Partial<PathSettings>;
+  /** Counts the requests that may have paid for a retry. */
+  readonly paying?: () => number;
 }
 
 /** One proxy. */
@@ -41,7 +43,7 @@ export class SimProxy {
     this.pod = pod;
     this.control = control;
     this.credentials = options.credentials;
-    this.metrics = new StrictMetrics(world, name);
+    this.metrics = new StrictMetrics(world, name, options.paying ?? (() => Infinity));
     pod.hasProxy = true;
     this.path = startBytePath({
       settings: { ...settingsOf(pod), ...options.settings },

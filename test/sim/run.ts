@@ -3,9 +3,11 @@
 import { REPLAY_BYTES_MAX, STREAM_WINDOW_BYTES } from "../../lib/base/limits.ts";
 import { READ_AHEAD_BYTES } from "../../lib/proxy/context.ts";
 import { type Ask, describe } from "./ask.ts";
+import type { Nastiness } from "./dice.ts";
 import type { Network } from "./network.ts";
 import type { SimProxy } from "./proxy.ts";
 import { makeScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
+import { isServed } from "./service.ts";
 import { type Fault, Violation, type World } from "./world.ts";
 
 /** By then every request must have an end. */
@@ -35,6 +37,12 @@ export interface Result {
   readonly requests: number;
   readonly answered: number;
   readonly trace: readonly string[] | null;
+}
+
+/** The command that runs it again, and prints everything that happens. */
+export function replayOf(seed: number, nastiness?: Nastiness): string {
+  const more = nastiness === undefined ? "" : ` --nastiness ${nastiness}`;
+  return `npm run sim -- --seed ${seed}${more}`;
 }
 
 /** Runs one seed. */
@@ -76,6 +84,7 @@ async function play(scenario: Scenario): Promise<void> {
   world.runUntil(() => false, world.nowMs + IDLE_MS);
   for (const proxy of proxies) checkIdle(scenario.network, proxy);
   for (const ask of ledger.asks.values()) checkAsk(world, ask);
+  checkRetries(scenario);
   lookForRecovery(scenario);
   for (const proxy of proxies) {
     await drain(scenario, proxy);
@@ -135,13 +144,16 @@ function lookForRecovery(scenario: Scenario): void {
   world.note(() => "now all should be well");
   for (const service of services) {
     const { drained } = scenario;
-    const isServed = service.endpoints.some((_, i) => !drained.has(i) && !service.withdrawn.has(i));
-    if (!isServed) continue;
+    if (!isServed(service, (i) => drained.has(i))) continue;
     service.servers.forEach((server, index) => {
       if (server === null) service.servers[index] = service.start(index);
     });
     const ask = scenario.askOnce(service);
     const isOver = world.runUntil(() => ledger.pending === 0, world.nowMs + RECOVERY_MS);
+    for (const { server } of ask.attempts) {
+      const index = Number(/\d+$/.exec(server)?.[0]);
+      if (service.withdrawn.has(index)) throw new Violation(`${server} was withdrawn long ago`);
+    }
     if (isOver && ask.outcome === "answered") continue;
     const { http } = service.policy;
     if (http.timeouts === undefined && (http.retry?.tryTimeoutMs ?? 0) === 0) {
@@ -175,6 +187,17 @@ export function checkAsk(world: World, ask: Ask): void {
   if (explanation(world, ask) === null) {
     throw new Violation(`nothing explains why request ${describe(ask)} was ${outcome}: ${ask.why}`);
   }
+}
+
+/** What must not be sent twice by itself, was sent again by its route, which counts that. */
+function checkRetries({ ledger, outbound }: Scenario): void {
+  let resent = 0;
+  for (const { attempts, isIdempotent, plan } of ledger.asks.values()) {
+    if (isIdempotent || plan.tunnel !== null) continue;
+    resent += Math.max(0, attempts.filter((attempt) => !attempt.refused).length - 1);
+  }
+  const { length: counted } = outbound.metrics.retriesAtMs;
+  if (resent > counted) throw new Violation(`${resent} retries, ${counted} were counted`);
 }
 
 /** What may have been the reason for a request's failure. */

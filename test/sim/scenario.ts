@@ -15,6 +15,7 @@ import type {
   PortProtocol,
   ServerPolicy,
 } from "../../lib/mesh/policy.ts";
+import { DEFAULT_RETRY_BUDGET } from "../../lib/mesh/reliability.ts";
 import type { Credentials } from "../../lib/proxy/environment.ts";
 import { type Ask, Ledger, PLAIN_ASK } from "./ask.ts";
 import { NO_PAUSES } from "./reading.ts";
@@ -27,6 +28,7 @@ import { admits, type Control, DirectControl, Endpoints, RESOURCE, Target } from
 import { ControlPlane, WatchedControl } from "./control-plane.ts";
 import { SimProxy, tracingLogger } from "./proxy.ts";
 import { ServerHttp1 } from "./server-http1.ts";
+import { pathOf, type Server, type Service } from "./service.ts";
 import { ServerHttp2, type ServerHttp2Plan } from "./server-http2.ts";
 import { plotUpheavals } from "./upheaval.ts";
 import { World } from "./world.ts";
@@ -36,30 +38,9 @@ const SERVER_IDENTITY = "web.sim";
 
 const PORTS: Readonly<Record<Speech, number>> = { http1: 8_080, http2: 8_081, opaque: 9_090 };
 
-/** Something that listens. */
-export interface Server {
-  stop(reset: boolean): void;
-}
-
 /** Somebody who asks. */
 export interface Client {
   leave(): void;
-}
-
-/** A service of the simulated mesh. */
-export interface Service {
-  readonly speech: Speech;
-  readonly address: SocketAddress;
-  readonly policy: ClientPolicy;
-  /** All that it may have, and those that it has. */
-  readonly endpoints: readonly Endpoint[];
-  readonly announced: Endpoints;
-  readonly style: OpaqueStyle;
-  /** Servers by the index of their pod; what starts again is a new one. */
-  readonly servers: (Server | null)[];
-  readonly start: (pod: number) => Server;
-  /** Endpoints that the target does not know now. */
-  readonly withdrawn: Set<number>;
 }
 
 /** The whole cast. */
@@ -181,6 +162,7 @@ class Builder {
       name,
       credentials: this.credentials(identity),
       control: this.#control(name, policy),
+      paying: () => this.#ledger.asks.size,
       settings: { poolIdleTimeoutMs: this.#prng.pick([500, 3_000]) },
     });
   }
@@ -205,7 +187,11 @@ class Builder {
     const style = this.#style(speech);
     const protocol = this.#protocol(speech, style);
     const address = { ip: "10.43.0.1", port };
-    const policy = this.#clientPolicy(speech, protocol);
+    const announced = this.#pods.length > 1 && prng.chance(0.3)
+      ? [new Endpoints(), new Endpoints()]
+      : [new Endpoints()];
+    const paths = announced.map((_, backend) => pathOf({ speech, address }, backend));
+    const policy = this.#clientPolicy(protocol, paths);
     const hint = prng.chance(0.6) ? "h2" as const : "unknown" as const;
     // Only what is detected can do without: a port that is opaque is so for TLS as well.
     const hasTransport = speech === "opaque" || prng.chance(0.85);
@@ -218,12 +204,8 @@ class Builder {
       hint: isMeshed ? hint : "unknown",
       ...(isMeshed ? { ...identity, ...transportPort } : {}),
     }));
-    const announced = new Endpoints();
-    for (const endpoint of endpoints) announced.add(endpoint);
-    const { control } = outbound;
-    if (control instanceof DirectControl) {
-      control.add(new Target(this.#world, address, policy, announced));
-    } else this.#plane?.add(address, policy, pathOf(speech), announced);
+    endpoints.forEach((endpoint, i) => announced[i % announced.length]!.add(endpoint));
+    this.#announce(outbound, address, policy, paths, announced);
     const cells = prng.chance(0.3) || style.greets ? protocol : "detect";
     for (const proxy of this.#inbound) proxy?.control.cell(port).set(admits(match, cells));
     const plans = this.#pods.map((pod, index) => this.#serverPlan(speech, pod, index, port));
@@ -243,10 +225,33 @@ class Builder {
     };
   }
 
-  #clientPolicy(speech: Speech, protocol: PortProtocol): ClientPolicy {
+  /** Has the clients' proxy know of a service. */
+  #announce(
+    { control, metrics }: SimProxy,
+    address: SocketAddress,
+    policy: ClientPolicy,
+    paths: readonly string[],
+    announced: readonly Endpoints[],
+  ): void {
+    const requestMs = policy.http.timeouts?.requestMs ?? 0;
+    if (requestMs > 0) metrics.latenciesMaxMs.set(`${address.port}`, requestMs);
+    if (control instanceof DirectControl) {
+      const budget = this.#dice.retryBudget();
+      control.add(new Target(this.#world, address, policy, announced, budget));
+      metrics.budgets.push(budget);
+      return;
+    }
+    this.#plane?.add(address, policy, new Map(paths.map((path, i) => [path, announced[i]!])));
+    metrics.budgets.push(DEFAULT_RETRY_BUDGET);
+  }
+
+  #clientPolicy(protocol: PortProtocol, paths: readonly string[]): ClientPolicy {
     const measures = { defaultRttMs: 30, decayMs: 10_000 };
-    const target = { kind: "balancer", path: pathOf(speech), ...measures } as const;
-    const backends = [{ resource: RESOURCE, target, weight: 1 }];
+    const backends = paths.map((path) => ({
+      resource: RESOURCE,
+      target: { kind: "balancer" as const, path, ...measures },
+      weight: this.#prng.pick([1, 3]),
+    }));
     const route = { resource: RESOURCE, action: { kind: "backends", backends } as const };
     const parent = { ...RESOURCE, kind: this.#prng.pick(["Service", "default"]) };
     const http = { ...route, ...this.#dice.route() };
@@ -361,11 +366,6 @@ class Builder {
     if (!isStranger) return service.address;
     return this.#prng.pick(service.endpoints).address;
   }
-}
-
-/** Where a service's endpoints are found. */
-function pathOf(speech: Speech): string {
-  return `${speech}.default.svc.cluster.local:${PORTS[speech]}`;
 }
 
 /** Notes what the route may do to a request. */

@@ -15,7 +15,7 @@ import { HTTP2_HANDLER, Http2End, type Http2Program, Setting } from "./http2-end
 import { mismatch, payload } from "./payload.ts";
 import { ReadingHabits } from "./reading.ts";
 import { NOTICED_MS, type ServerPlan, type ServerSurroundings } from "./server-http1.ts";
-import { Violation } from "./world.ts";
+import { type Fault, Violation } from "./world.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -73,6 +73,7 @@ class Connection implements Http2Program, Http2Events<Answer> {
   #idle = 0;
   #isLeaving = false;
   #isFinal = false;
+  #goodbye: Fault | null = null;
   /** It has answered something, and its client surely knows. */
   #hasServed = false;
 
@@ -115,6 +116,7 @@ class Connection implements Http2Program, Http2Events<Answer> {
   }
 
   closed(): void {
+    if (this.#goodbye !== null) this.#goodbye.untilMs = this.server.around.world.nowMs;
     this.#end.closed();
     this.server.connections.delete(this);
   }
@@ -352,7 +354,8 @@ class Connection implements Http2Program, Http2Events<Answer> {
   #sayGoodbye(): void {
     const { world } = this.server.around;
     const { session } = this.#end;
-    world.fault(`${this.server.plan.name} says goodbye`, "unrepeatable");
+    // What waits on the connection is refused when that word has got through, however late.
+    this.#goodbye = world.fault(`${this.server.plan.name} says goodbye`, "unrepeatable", Infinity);
     this.#isLeaving = true;
     this.#isFinal = !this.server.plan.goawayGracefully;
     session.goaway(this.#isFinal);

@@ -5,6 +5,7 @@
 
 import type { Endpoint } from "../../lib/mesh/endpoint.ts";
 import type { ClientPolicy, PortProtocol, Route } from "../../lib/mesh/policy.ts";
+import { DEFAULT_RETRY_BUDGET } from "../../lib/mesh/reliability.ts";
 import type { Credentials } from "../../lib/proxy/environment.ts";
 import { type Ask, type AskPlan, Ledger, PLAIN_ASK } from "./ask.ts";
 import { ClientHttp1, type ClientPlan } from "./client-http1.ts";
@@ -97,7 +98,7 @@ export class Stage {
       ...(endpoint === "plain" ? {} : { identity: { name: WEB, serverName: WEB } }),
       ...(endpoint === "meshed" ? { transportPort: INBOUND_PORT } : {}),
     });
-    outbound.add(new Target(world, SERVICE, CLIENT_POLICY, endpoints));
+    outbound.add(new Target(world, SERVICE, CLIENT_POLICY, [endpoints], DEFAULT_RETRY_BUDGET));
     const plan = {
       name: "server",
       address: { ip: pod.ip, port: PORT },

@@ -4,10 +4,12 @@
  */
 
 import type { Prng } from "../../lib/base/prng.ts";
+import type { Route } from "../../lib/mesh/policy.ts";
 import type { Credentials } from "../../lib/proxy/environment.ts";
 import { admits, DirectControl } from "./control.ts";
 import { DRAIN_MS, type SimProxy } from "./proxy.ts";
-import type { Scenario, Service } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
+import { announce, isServed, type Service, withdraw } from "./service.ts";
 
 /** Less than it may take to find a protocol. */
 const STALL_MS_MAX = 8_000;
@@ -44,6 +46,8 @@ const UPHEAVALS: readonly ((upheaval: Upheaval) => void)[] = [
   forgetCertificate,
   moveEndpoint,
   moveEndpoint,
+  changePolicy,
+  changePolicy,
   loseEndpoints,
   restartServer,
   denyAll,
@@ -77,20 +81,37 @@ function forgetCertificate({ scenario, lastsMs }: Upheaval): void {
 function moveEndpoint({ scenario, prng, lastsMs }: Upheaval): void {
   const service = prng.pick(scenario.services);
   const index = prng.below(service.endpoints.length);
-  if (service.withdrawn.size + 1 >= service.endpoints.length || service.withdrawn.has(index)) {
-    return;
-  }
-  withdraw(scenario, service, index);
-  scenario.world.schedule(lastsMs, () => announce(scenario, service, index));
+  if (!maySpare(service, index)) return;
+  withdrawNoted(scenario, service, index);
+  scenario.world.schedule(lastsMs, () => {
+    if (service.withdrawn.has(index)) announceNoted(scenario, service, index);
+  });
 }
 
 function loseEndpoints({ scenario, prng, lastsMs }: Upheaval): void {
   const service = prng.pick(scenario.services);
   scenario.world.fault(`${service.speech} has no endpoints`, "all", lastsMs);
-  service.announced.none(prng.chance(0.5));
-  scenario.world.schedule(lastsMs, () => {
-    service.withdrawn.clear();
-    for (const endpoint of service.endpoints) service.announced.add(endpoint);
+  for (const backend of service.announced) backend.none(prng.chance(0.5));
+  scenario.world.schedule(lastsMs, () => service.endpoints.forEach((_, i) => announce(service, i)));
+}
+
+/** A service's backends have other shares, and are left alone for other reasons: nobody may notice. */
+function changePolicy({ scenario, prng }: Upheaval): void {
+  const { world, plane, dice } = scenario;
+  const { address, speech } = prng.pick(scenario.services);
+  const defaultRttMs = prng.pick([30, 31]);
+  const measured = (route: Route): Route => {
+    if (route.action.kind !== "backends") return route;
+    const backends = route.action.backends.map(({ target, ...backend }) => ({
+      ...backend,
+      weight: prng.pick([1, 3]),
+      target: target.kind === "balancer" ? { ...target, defaultRttMs } : target,
+    }));
+    return { ...route, action: { kind: "backends", backends } };
+  };
+  plane?.changePolicy(address, ({ accrual: _, http, opaque, ...policy }) => {
+    world.note(() => `the policy of ${speech} changes`);
+    return { ...policy, http: measured(http), opaque: measured(opaque), ...dice.accrual() };
   });
 }
 
@@ -151,11 +172,9 @@ function rollPod({ scenario, prng }: Upheaval): void {
   const index = prng.below(scenario.inbound.length);
   const proxy = scenario.inbound[index];
   if (proxy === null || proxy === undefined || scenario.hasStrangers) return;
-  for (const { withdrawn, endpoints } of services) {
-    if (withdrawn.size + 1 >= endpoints.length || withdrawn.has(index)) return;
-  }
+  if (!services.every((service) => maySpare(service, index))) return;
   world.fault(`${proxy.name} is going to be replaced`, "idle");
-  for (const service of services) withdraw(scenario, service, index);
+  for (const service of services) withdrawNoted(scenario, service, index);
   world.schedule(500 * prng.float(), () => {
     world.fault(`${proxy.name} drains in time`, "idle", 10_000);
     scenario.drained.add(index);
@@ -182,16 +201,19 @@ function startDraining({ world }: Scenario, proxy: SimProxy): void {
   world.schedule(DRAIN_MS, () => world.fault(`${proxy.name} cuts off what is left`));
 }
 
-function withdraw({ world }: Scenario, service: Service, index: number): void {
-  world.note(() => `endpoint ${index} of ${service.speech} is withdrawn`);
-  service.withdrawn.add(index);
-  service.announced.remove(service.endpoints[index]!.address);
+/** Whether an endpoint can go while nobody notices. */
+function maySpare(service: Service, index: number): boolean {
+  return !service.withdrawn.has(index) && isServed(service, (other) => other === index);
 }
 
-function announce({ world }: Scenario, service: Service, index: number): void {
-  if (!service.withdrawn.delete(index)) return;
+function withdrawNoted({ world }: Scenario, service: Service, index: number): void {
+  world.note(() => `endpoint ${index} of ${service.speech} is withdrawn`);
+  withdraw(service, index);
+}
+
+function announceNoted({ world }: Scenario, service: Service, index: number): void {
   world.note(() => `endpoint ${index} of ${service.speech} is announced`);
-  service.announced.add(service.endpoints[index]!);
+  announce(service, index);
 }
 
 function proxiesOf(scenario: Scenario): SimProxy[] {

@@ -61,6 +61,8 @@ export class World {
   readonly trace: string[] | null;
   /** For how long nothing happened, all times together. */
   stalledMs = 0;
+  /** The longest time between two calls of something that repeats, which is how late it may be. */
+  slowestTickMs = 0;
   /** One-shot timers that wait, of all clocks. */
   timers = 0;
   events = 0;
@@ -173,6 +175,7 @@ export class World {
     this.#now = Math.max(this.#now, first.dueMs);
     const gap = Number.isFinite(untilMs) ? (untilMs - this.#now) / TICKS_PER_GAP : 0;
     first.dueMs = this.#now + Math.max(first.periodMs, gap);
+    this.slowestTickMs = Math.max(this.slowestTickMs, gap);
     this.events++;
     first.call();
     return true;
