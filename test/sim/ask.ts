@@ -57,6 +57,8 @@ export interface AskPlan {
   readonly troubleOnce: boolean;
   /** The call's status, where it is one of gRPC (HTTP/2). */
   readonly grpcStatus: number | null;
+  /** How long the call may take, by its own head. */
+  readonly deadlineMs: number | null;
   /** The client gives up after this time. */
   readonly cancelMs: number | null;
   /** Before it, the client does something else. */
@@ -91,6 +93,7 @@ export const PLAIN_ASK: AskPlan = {
   garbage: null,
   paddingBytes: 0,
   grpcStatus: null,
+  deadlineMs: null,
   cancelMs: null,
   thinkMs: 0,
   tunnel: null,
@@ -146,6 +149,8 @@ export class Ask {
   /** Times that its route has it sent again, and whether the route limits its time. */
   retriesMax = 0;
   timeoutMs = Infinity;
+  /** What its route, or the call itself, gives it in all. */
+  deadlineMs = Infinity;
   /** The identity that the server must see; null: none. */
   expectedId: string | null = null;
   /** The request before it on the same connection, which may have taken the connection with it. */
@@ -245,6 +250,7 @@ export function describe({ plan }: Ask): string {
   if (plan.garbage !== null) parts.push(`garbage as ${plan.garbage}`);
   if (plan.paddingBytes > 0) parts.push(`${plan.paddingBytes} bytes in heads`);
   if (plan.grpcStatus !== null) parts.push(`gRPC ${plan.grpcStatus}`);
+  if (plan.deadlineMs !== null) parts.push(`within ${plan.deadlineMs} ms`);
   if (plan.trouble !== null) {
     parts.push(`server: ${plan.trouble}${plan.troubleOnce ? " once" : ""}`);
   }

@@ -284,6 +284,7 @@ class Connection implements Http2Program, Http2Events<Call> {
     if (plan.grpcStatus !== null) {
       add("content-type", "application/grpc");
       add("te", "trailers");
+      if (plan.deadlineMs !== null) add("grpc-timeout", `${plan.deadlineMs}m`);
     }
     if (!plan.requestChunked && plan.requestBytes > 0) {
       add("content-length", `${plan.requestBytes}`);

@@ -266,6 +266,9 @@ export class Dice {
       garbage,
       paddingBytes: speech !== "opaque" && prng.chance(0.04) ? this.#paddingBytes() : 0,
       grpcStatus: isCall ? prng.pick([0, 0, 0, 5, 14]) : null,
+      deadlineMs: isCall && this.nastiness > 0 && prng.chance(0.25)
+        ? prng.pick([50, 500, 3_000])
+        : null,
       cancelMs: this.#cancelMs(trouble === "hang", tunnel === null),
       thinkMs: prng.pick([0, 0, 0, 5, 100, 4_000]) * prng.float(),
       tunnel,

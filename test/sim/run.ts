@@ -22,6 +22,8 @@ const FAULT_LASTS_MS = 2_000;
 const HELD_BYTES_MAX = STREAM_WINDOW_BYTES + 3 * READ_AHEAD_BYTES;
 /** How long a proxy reads behind its answer. */
 const LINGER_MS = 2_000;
+/** A call's deadline goes on in whole microseconds. */
+const ROUNDED_MS = 0.01;
 /** Times that one proxy sends a request. */
 const TRIES_PER_PROXY = 3;
 /** The same for two, one behind the other. */
@@ -211,7 +213,8 @@ function explanation(world: World, ask: Ask): string | null {
   if (behind !== null && behind.outcome !== "answered" && behind.outcome !== "refused") {
     return "the request before it";
   }
-  if (ask.endedAtMs - ask.beganAtMs >= ask.timeoutMs) return "a timeout of its route";
+  const tookMs = ask.endedAtMs - ask.beganAtMs;
+  if (tookMs >= ask.timeoutMs - ROUNDED_MS) return "a timeout of its own or its route's";
   if (wasReadTooLate(ask)) return "its client was slow behind FIN";
   let refusals = 0;
   for (const fault of world.faults) {

@@ -322,6 +322,7 @@ class Builder {
     const asks = Array.from({ length: this.#dice.count() }, () => {
       const ask = this.#ledger.add(this.#dice.ask(speech));
       ask.expectedId = expectedId;
+      ask.timeoutMs = ask.deadlineMs = ask.plan.deadlineMs ?? Infinity;
       if (!isStranger) followRoute(ask, service.policy);
       return ask;
     });
@@ -372,6 +373,8 @@ class Builder {
 function followRoute(ask: Ask, { http }: ClientPolicy): void {
   const { retry, timeouts } = http;
   ask.retriesMax = retry?.retriesMax ?? 0;
+  const requestMs = timeouts?.requestMs ?? 0;
+  if (requestMs > 0) ask.deadlineMs = Math.min(ask.deadlineMs, requestMs);
   const times = [retry?.tryTimeoutMs, timeouts?.requestMs, timeouts?.responseMs, timeouts?.idleMs];
   for (const ms of times) {
     if (ms !== undefined && ms > 0) ask.timeoutMs = Math.min(ask.timeoutMs, ms);

@@ -15,6 +15,7 @@ import { HTTP2_HANDLER, Http2End, type Http2Program, Setting } from "./http2-end
 import { mismatch, payload } from "./payload.ts";
 import { ReadingHabits } from "./reading.ts";
 import { NOTICED_MS, type ServerPlan, type ServerSurroundings } from "./server-http1.ts";
+import { isCutHello } from "./tls.ts";
 import { type Fault, Violation } from "./world.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -100,6 +101,10 @@ class Connection implements Http2Program, Http2Events<Answer> {
   }
 
   received(chunk: Uint8Array): void {
+    if (this.#streams === 0 && isCutHello(this.server.around.world, chunk)) {
+      this.conn.destroy();
+      return;
+    }
     this.#end.received(chunk);
     const { failed } = this.#end.session;
     if (failed !== null) this.#violated(`the proxy broke HTTP/2: error ${failed}`);
@@ -393,6 +398,11 @@ class Connection implements Http2Program, Http2Events<Answer> {
     }
     if (fieldOf(head, "x-noise") !== `${plan.id * 13}`) this.#violated("another x-noise");
     if ((fieldOf(head, "x-pad") ?? "") !== paddingOf(plan)) this.#violated("another x-pad");
+    const timeout = timeoutOf(fieldOf(head, "grpc-timeout"));
+    const hasDeadline = plan.grpcStatus !== null && ask.deadlineMs < Infinity;
+    if (hasDeadline ? !(timeout !== null && timeout <= ask.deadlineMs) : timeout !== null) {
+      this.#violated(`request ${plan.id}: a timeout of ${timeout}, ${ask.deadlineMs} is left`);
+    }
     const wanted = this.server.plan.clientId(ask);
     if (fieldOf(head, "l5d-client-id") !== wanted) {
       this.#violated(`client id ${fieldOf(head, "l5d-client-id")}, wanted ${wanted}`);
@@ -402,6 +412,14 @@ class Connection implements Http2Program, Http2Events<Answer> {
   #violated(what: string): never {
     throw new Violation(`${this.server.plan.name}: ${what}`);
   }
+}
+
+/** Milliseconds; null without one, NaN when it is none. */
+function timeoutOf(value: string | null): number | null {
+  if (value === null) return null;
+  const [, digits, unit = ""] = /^(\d{1,8})([umS])$/.exec(value) ?? [];
+  const unitMs = { u: 0.001, m: 1, S: 1_000 }[unit] ?? NaN;
+  return Number(digits) * unitMs;
 }
 
 /** A call whose answer has no message. */

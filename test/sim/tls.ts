@@ -14,9 +14,12 @@ import {
   derOid,
   derSequence,
 } from "../../lib/pki/der.ts";
+import type { World } from "./world.ts";
 
 const SUBJECT_ALT_NAME = "2.5.29.17";
 const RECORD_HEAD_BYTES = 5;
+/** The kind of record that a handshake is in. */
+const HANDSHAKE = 0x16;
 /** Where the hello's random begins: record, handshake message, version. */
 const RANDOM_AT = RECORD_HEAD_BYTES + 4 + 2;
 
@@ -73,7 +76,7 @@ export function clientHello(options: TlsClientOptions, certificate: SimCertifica
     sized(concatBytes(extensions)),
   ]);
   const head = Uint8Array.of(1, 0, body.length >> 8, body.length & 0xff);
-  return record(0x16, concatBytes([head, body]));
+  return record(HANDSHAKE, concatBytes([head, body]));
 }
 
 /** What a server reads in a hello; null when it is none. */
@@ -93,7 +96,7 @@ export function serverHello(
   const chosen = options.alpn.find((protocol) => alpn.includes(protocol)) ?? null;
   const index = new Uint8Array(4);
   new DataView(index.buffer).setUint32(0, certificate === null ? 0 : certificate.index + 1);
-  return { bytes: record(0x16, concatBytes([index, text(chosen ?? "")])), alpn: chosen };
+  return { bytes: record(HANDSHAKE, concatBytes([index, text(chosen ?? "")])), alpn: chosen };
 }
 
 /** What a client reads in it. */
@@ -131,7 +134,7 @@ export class RecordReader {
   /** The first byte is no record's. */
   get isAlien(): boolean {
     const first = this.#bytes[0];
-    return first !== undefined && first !== 0x16 && first !== 0x14;
+    return first !== undefined && first !== HANDSHAKE && first !== 0x14;
   }
 }
 
@@ -157,4 +160,12 @@ function sized(content: Uint8Array): Uint8Array {
 
 function text(characters: string): Uint8Array {
   return new TextEncoder().encode(characters);
+}
+
+/**
+ * Whether an application gets the beginning of a handshake that never went on: when the time for
+ * detection is over, a proxy passes on what it has. Only where something has been broken.
+ */
+export function isCutHello({ faults }: World, chunk: Uint8Array): boolean {
+  return chunk[0] === HANDSHAKE && faults.some(({ scope }) => scope === "all");
 }
