@@ -38,6 +38,8 @@ export class Attempt implements PickWaiter {
   readonly beganAtMs: number;
   /** When it was given to its pool. */
   queuedAtMs = 0;
+  /** When its head was sent: what comes before is no latency of the endpoint's. */
+  sentAtMs = 0;
   /** Carries it, once there is a connection. */
   upstream: Upstream | null = null;
   /** Of its response; 0 without one. */
@@ -114,6 +116,7 @@ export class Attempt implements PickWaiter {
     this.#pool = null;
     this.upstream = upstream;
     this.isUnanswered = true;
+    this.sentAtMs = this.exchange.context.nowMs();
   }
 
   /** What is kept of the body follows the head. */

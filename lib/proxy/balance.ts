@@ -19,6 +19,14 @@ import type { Endpoint, EndpointUpdate } from "../mesh/endpoint.ts";
 const USUAL_WEIGHT = 10_000;
 /** How long an endpoint is left alone after its first failed connection; doubles with each further. */
 const BACKOFF_FIRST_MS = 500;
+/** How much one response says of whether the next one will be bad. */
+const BADNESS_WEIGHT = 1 / 16;
+/** Less is none; half of what one bad response leaves. */
+const BADNESS_LEAST = 1 / 32;
+/** More is not believed: an endpoint that only fails is still tried some time. */
+const BADNESS_MOST = 15 / 16;
+/** How fast it is forgotten where nothing comes: an endpoint may heal while nobody asks it. */
+const BADNESS_FADE_MS = 1_000;
 /** A replica that comes back is used again after at most this time. */
 const BACKOFF_LONGEST_MS = 10_000;
 /** How long a request waits for a first endpoint; the reference's failfast timeout. */
@@ -68,6 +76,9 @@ export class EndpointState {
   readonly #breaker: Breaker | null;
   readonly #penalty: LoadPenalty | null;
   #failures = 0;
+  /** The share of bad responses among the last ones; 0 for nearly all endpoints. */
+  #badness = 0;
+  #badnessAtMs = 0;
   #avoidUntilMs = 0;
 
   constructor(
@@ -105,12 +116,25 @@ export class EndpointState {
   }
 
   /**
+   * A bad response came after so long. Bad ones are often quick, and must not draw requests: the estimate
+   * stays what it is, or rises.
+   */
+  failedAfter(latencyMs: number, nowMs: number): void {
+    this.#failures = 0;
+    this.isMeasured = true;
+    this.#lastLatencyMs = latencyMs;
+    this.#latency.restart(Math.max(latencyMs, this.#latency.value(nowMs)), nowMs);
+  }
+
+  /**
    * The response to a request that began then was good or bad, or did not come; follows `began`, before
    * `ended`. Whoever is taken back begins with the latency of that response: what was measured before
    * is over.
    */
   judged(isGood: boolean, beganAtMs: number, nowMs: number): void {
+    if (!isGood || this.#badness > 0) this.#countBad(isGood ? 0 : 1, nowMs);
     if (this.#breaker?.judged(isGood, beganAtMs, nowMs) !== true) return;
+    this.#badness = 0;
     this.#latency.restart(this.#lastLatencyMs, nowMs);
   }
 
@@ -164,6 +188,18 @@ export class EndpointState {
     this.#breaker?.reprieve();
   }
 
+  #badnessOf(nowMs: number): number {
+    const badness = this.#badness * Math.exp(-(nowMs - this.#badnessAtMs) / BADNESS_FADE_MS);
+    return badness < BADNESS_LEAST ? 0 : badness;
+  }
+
+  #countBad(bad: number, nowMs: number): void {
+    const before = this.#badnessOf(nowMs);
+    const badness = before + (bad - before) * BADNESS_WEIGHT;
+    this.#badness = badness < BADNESS_LEAST ? 0 : Math.min(badness, BADNESS_MOST);
+    this.#badnessAtMs = nowMs;
+  }
+
   #weigh(delayMs: number, nowMs: number): void {
     if (delayMs <= 0) return;
     this.isMeasured = true;
@@ -172,7 +208,9 @@ export class EndpointState {
 
   /** Lower is better. The estimate fades, so that a slow endpoint is tried again some time. */
   load(nowMs: number): number {
-    return this.#latency.value(nowMs) * this.share();
+    // What a good response costs: a bad one is asked for once more, by the proxy or by somebody else.
+    const load = this.#latency.value(nowMs) * this.share();
+    return this.#badness === 0 ? load : load / (1 - this.#badnessOf(nowMs));
   }
 
   /** Lower is better: what is under way, by weight, whatever the latency. */

@@ -9,12 +9,14 @@ import { backendInstead, pickBackend } from "./backend.ts";
 import type { EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { OutboundTarget } from "./environment.ts";
+import { grpcStatusOf, isGrpcFailure } from "./grpc.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpRoute, HttpSide, Refusal } from "./http-parts.ts";
 import { OutboundEndpoint } from "./outbound-endpoint.ts";
 import { NO_ENDPOINT } from "./refusals.ts";
 import { retryAfterMs } from "./retry-after.ts";
 
+const SERVER_ERROR = 500;
 const TOO_MANY_REQUESTS = 429;
 const UNAVAILABLE = 503;
 const GRPC_RESOURCE_EXHAUSTED = 8;
@@ -102,12 +104,17 @@ export class OutboundHttp implements HttpSide {
   }
 
   answered(attempt: Attempt, head: ResponseHead): void {
-    const now = this.#context.nowMs();
     const { endpoint } = attempt;
-    endpoint?.measured(now - attempt.queuedAtMs, now);
+    if (endpoint === null) return;
+    const now = this.#context.nowMs();
+    const latencyMs = now - attempt.sentAtMs;
+    const isBad = head.status >= SERVER_ERROR || head.status === TOO_MANY_REQUESTS ||
+      (attempt.exchange.grpc && isGrpcFailure(grpcStatusOf(head)));
+    if (isBad) endpoint.failedAfter(latencyMs, now);
+    else endpoint.measured(latencyMs, now);
     if (head.status !== TOO_MANY_REQUESTS && head.status !== UNAVAILABLE) return;
     const delayMs = retryAfterMs(head);
-    if (delayMs > 0) endpoint?.askedToWait(delayMs, now);
+    if (delayMs > 0) endpoint.askedToWait(delayMs, now);
   }
 
   judged(attempt: Attempt, isGood: boolean): void {
@@ -126,7 +133,7 @@ export class OutboundHttp implements HttpSide {
     if (endpoint === null) return;
     if (attempt.isUnanswered) {
       const now = this.#context.nowMs();
-      endpoint.unanswered(now - queuedAtMs, now);
+      endpoint.unanswered(now - attempt.sentAtMs, now);
     }
     endpoint.ended(queuedAtMs);
   }

@@ -1,0 +1,204 @@
+/**
+ * Reliability outside the application, switched on by annotations: nginx behind, h2load and wrk in front,
+ * each shown with and without.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Laptop, whyNoMesh } from "../support/laptop.ts";
+import { until } from "../support/malla.ts";
+import {
+  COUNT_PORT,
+  nginxConfiguration,
+  nginxManifest,
+  type NginxPod,
+  requestsCounted,
+  serviceManifest,
+} from "../support/nginx-pods.ts";
+
+const LONG_MS = 180_000;
+/** nginx writes here what answers well. */
+const GOOD = 'location / { return 200 "good\\n"; }';
+/** Every other request is answered with 503. */
+const HALF_BAD = {
+  http: "split_clients $request_id $answer { 50% 503; * 200; }",
+  server: 'location / { if ($answer = 503) { return 503; } return 200 "good\\n"; }',
+};
+
+const reason = whyNoMesh("nginx", "h2load", "wrk", "curl");
+if (reason !== undefined) console.log(`skipping reliability: ${reason}`);
+
+/** Services of the chain in the order of a request. */
+const CHAIN = ["one", "two", "three", "four", "five"];
+
+describe.skipIf(reason !== undefined)("by annotations", () => {
+  const laptop = new Laptop("self");
+  let clients = 0;
+
+  beforeAll(async () => {
+    for (let i = 0; i < 3; i++) {
+      pod({ name: `flaky-${i}`, app: "flaky", ...i === 0 ? HALF_BAD : { server: GOOD } });
+      pod({ name: `steady-${i}`, app: "steady", server: GOOD });
+    }
+    service("flaky-plain", "flaky");
+    service("flaky", "flaky", { "retry.linkerd.io/http": "5xx" });
+    service("steady-plain", "steady");
+    service("steady", "steady", {
+      "retry.linkerd.io/http": "gateway-error",
+      "retry.linkerd.io/limit": "2",
+      "retry.linkerd.io/timeout": "250ms",
+      "timeout.linkerd.io/request": "1s",
+      "balancer.linkerd.io/failure-accrual": "consecutive",
+      "balancer.linkerd.io/failure-accrual-consecutive-max-failures": "2",
+      "balancer.linkerd.io/failure-accrual-consecutive-min-penalty": "500ms",
+    });
+    for (const [i, name] of CHAIN.entries()) {
+      const next = CHAIN[i + 1];
+      const answer = next === undefined
+        ? "location / { return 503; }"
+        : `location / { proxy_pass http://${next}; proxy_http_version 1.1; }`;
+      pod({ name, app: name, server: answer });
+      service(name, name, { "retry.linkerd.io/http": "503", "retry.linkerd.io/limit": "4" });
+    }
+    await laptop.up();
+  }, LONG_MS);
+
+  afterAll(() => laptop.clean());
+
+  function pod(spec: NginxPod): void {
+    laptop.write(`${spec.name}.conf`, nginxConfiguration(spec));
+    laptop.write(`${spec.name}.json`, nginxManifest(spec));
+  }
+
+  function service(name: string, app: string, annotations: Record<string, string> = {}): void {
+    laptop.write(`service-${name}.json`, serviceManifest(name, app, annotations));
+  }
+
+  /** Runs a shell command as a pod of its own to its end. */
+  async function client(script: string): Promise<string> {
+    const { out, err } = await laptop.run("run", `client-${++clients}`, "--", "sh", "-c", script);
+    return out + err;
+  }
+
+  /** How many requests nginx in these pods has counted while that ran. */
+  async function counted<T>(
+    pods: readonly string[],
+    run: () => Promise<T>,
+  ): Promise<[number, T]> {
+    const total = () => {
+      const pages = pods.map((name) =>
+        laptop.inside("curl", "-s", `http://${laptop.podIp(name)}:${COUNT_PORT}/`)
+      );
+      return pages.reduce((sum, page) => sum + requestsCounted(page), 0);
+    };
+    const before = total();
+    const result = await run();
+    // The questions themselves are counted as well.
+    return [total() - before - pods.length, result];
+  }
+
+  /** So many requests by 8 connections; how many were answered with 2xx and with 5xx. */
+  async function load(
+    url: string,
+    requests: number,
+    clients = 8,
+  ): Promise<{ good: number; bad: number }> {
+    const text = await client(`h2load --h1 -n ${requests} -c ${clients} -t 1 ${url}`);
+    const [, good, bad] = /status codes: (\d+) 2xx, \d+ 3xx, \d+ 4xx, (\d+) 5xx/.exec(text) ?? [];
+    if (good === undefined) throw new Error(text);
+    return { good: Number(good), bad: Number(bad) };
+  }
+
+  /** Requests that the proxy of a pod has sent to another one. */
+  function sent(from: string, to: string): number {
+    const text = laptop.inside("curl", "-s", `http://${laptop.podIp(from)}:4191/metrics`);
+    const lines = text.split("\n").filter((line) =>
+      line.startsWith("request_total{") && line.includes(`dst_pod="${to}"`)
+    );
+    return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  }
+
+  test("one of three replicas fails half of its requests: callers see none of it", async () => {
+    const REQUESTS = 3_000;
+    const pods = ["flaky-0", "flaky-1", "flaky-2"];
+    const [plainSent, plain] = await counted(pods, () => load("http://flaky-plain/", REQUESTS));
+    // Without retries what the replica fails, its callers see.
+    expect(plain.bad).toBeGreaterThan(0.002 * REQUESTS);
+    expect([plainSent, plain.good + plain.bad]).toEqual([REQUESTS, REQUESTS]);
+    const [retriedSent, retried] = await counted(pods, () => load("http://flaky/", REQUESTS));
+    console.log(`callers saw ${plain.bad} failures without retries, ${retried.bad} with`);
+    expect(retried.good).toBeGreaterThanOrEqual(0.999 * REQUESTS);
+    // A fifth of the requests, and 10 a second over 10 seconds.
+    const extra = retriedSent - REQUESTS;
+    expect(extra).toBeGreaterThan(retried.bad);
+    expect(extra).toBeLessThanOrEqual(0.2 * REQUESTS + 100);
+  }, LONG_MS);
+
+  /** The time of each of 300 requests by 12 curls at a time, in seconds, the longest first. */
+  async function times(service: string): Promise<number[]> {
+    const curl = `curl -s -m 5 -o /dev/null -w '%{time_total}\\n' http://${service}/`;
+    const text = await client(`seq 300 | xargs -P 12 -I{} ${curl}; true`);
+    const found = [...text.matchAll(/^(\d+\.\d+)$/gm)].map(([, seconds]) => Number(seconds));
+    expect(found.length).toBe(300);
+    return found.sort((a, b) => b - a);
+  }
+
+  test("one of three replicas hangs: callers wait no longer than they must", async () => {
+    const hanging = laptop.process(/ app\/steady-1\.conf /);
+    process.kill(hanging, "SIGSTOP");
+    try {
+      const [plain, bounded] = [await times("steady-plain"), await times("steady")];
+      const longest = [plain[0] ?? 0, bounded[0] ?? 0];
+      console.log(`the longest is ${longest[0]} s without annotations, ${longest[1]} s with`);
+      // Without annotations some wait until they give up, with them nobody above the request's timeout.
+      expect(longest[0]).toBeGreaterThan(4.9);
+      expect(longest[1]).toBeLessThan(1.5);
+    } finally {
+      process.kill(hanging, "SIGCONT");
+    }
+  }, LONG_MS);
+
+  test("it is left alone at once, and taken back when it heals", async () => {
+    const load = laptop.start([
+      "run",
+      "caller",
+      "--",
+      "wrk",
+      "-t1",
+      "-c8",
+      "-d90s",
+      "http://steady/",
+    ]);
+    const hanging = laptop.process(/ app\/steady-1\.conf /);
+    const others = () => sent("caller", "steady-0") + sent("caller", "steady-2");
+    await until(() => laptop.podIp("caller") !== undefined && sent("caller", "steady-1") > 100);
+    process.kill(hanging, "SIGSTOP");
+    try {
+      const stoppedAt = performance.now();
+      // Until others got two thousand while it got at most a probe.
+      let mark = { own: sent("caller", "steady-1"), others: others() };
+      await until(() => {
+        const now = { own: sent("caller", "steady-1"), others: others() };
+        if (now.own > mark.own + 1) mark = now;
+        return now.others > mark.others + 2_000;
+      });
+      console.log(`left alone ${(performance.now() - stoppedAt).toFixed(0)} ms after it hung`);
+    } finally {
+      process.kill(hanging, "SIGCONT");
+    }
+    const before = sent("caller", "steady-1");
+    await until(() => sent("caller", "steady-1") > before + 1_000);
+    load.child.kill("SIGINT");
+    await load.child.exited;
+  }, LONG_MS);
+
+  test("along five services that fail at the end, retries stay within one budget", async () => {
+    const REQUESTS = 3_000;
+    const [atEnd, { bad }] = await counted(["five"], () => load("http://one/", REQUESTS, 100));
+    console.log(`${REQUESTS} requests to the first service became ${atEnd} to the fifth`);
+    expect(bad).toBe(REQUESTS);
+    // One budget's fifth, and what each of the five may always do; each a fifth of its own made 2.5 of 1.
+    // The retries of others are known only when they come: that is the tenth.
+    expect(atEnd).toBeGreaterThan(REQUESTS);
+    expect(atEnd).toBeLessThanOrEqual((1 + 0.2 + 0.1) * REQUESTS + 5 * 100);
+  }, LONG_MS);
+});
