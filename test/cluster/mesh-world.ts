@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { runCommand } from "./command.ts";
 import { Cluster } from "./cluster.ts";
 import { installMalla } from "./control-plane.ts";
+import type { Entry } from "../../deploy/image/layer.ts";
 import { writeProgramImage } from "./images.ts";
 import { clusterObstacle } from "./requirements.ts";
 
@@ -26,31 +27,61 @@ export function meshObstacle(): string | null {
   return clusterObstacle();
 }
 
+/** What a world is made of, where it is not what most tests need. */
+export interface WorldOptions {
+  /** More programs in the image of applications, by their names or paths. */
+  readonly programs?: readonly string[];
+  /** More files in it. */
+  readonly entries?: readonly Entry[];
+  /** Another executable than the one under test. */
+  readonly executable?: string;
+}
+
 /** Starts a cluster and brings the images and the control plane into it; resolves when it is ready. */
-export async function startMeshWorld(name: string, nodes = 1): Promise<Cluster> {
+export async function startMeshWorld(
+  name: string,
+  nodes = 1,
+  options: WorldOptions = {},
+): Promise<Cluster> {
   const cluster = await Cluster.start(name, { nodes });
   const folder = mkdtempSync(join(tmpdir(), "malla-images-"));
   try {
-    const malla = join(folder, "malla.tar");
-    const made = await runCommand([
-      ...[process.execPath, `${TOP}deploy/image/main.ts`],
-      ...["--name", MALLA_IMAGE, "--output", malla],
-    ]);
-    if (made.code !== 0) throw new Error(`Cannot make the image: ${made.stderr}`);
+    await loadMalla(cluster, MALLA_IMAGE, options.executable);
     const apps = join(folder, "apps.tar");
     await writeProgramImage(apps, {
       name: APPS_IMAGE,
-      programs: PROGRAMS,
+      programs: [...PROGRAMS, ...options.programs ?? []],
+      entries: options.entries ?? [],
       entrypoint: ["sh"],
       // As nginx's own image has it: its other signal cuts requests that it has begun.
       stopSignal: "SIGQUIT",
     });
-    for (const archive of [malla, apps]) await cluster.loadImage(archive);
+    await cluster.loadImage(apps);
     await installMalla(cluster, MALLA_IMAGE);
     return cluster;
   } catch (cause) {
     await cluster.stop();
     throw cause;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Makes the image of an executable (default: the one under test) and brings it into the cluster. */
+export async function loadMalla(
+  cluster: Cluster,
+  image: string,
+  executable = `${TOP}dist/malla`,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "malla-image-"));
+  try {
+    const archive = join(folder, "malla.tar");
+    const made = await runCommand([
+      ...[process.execPath, `${TOP}deploy/image/main.ts`],
+      ...["--name", image, "--output", archive, "--executable", executable],
+    ]);
+    if (made.code !== 0) throw new Error(`Cannot make the image: ${made.stderr}`);
+    await cluster.loadImage(archive);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,0 +1,205 @@
+/**
+ * Nobody notices what happens to the mesh: under constant load of all kinds the mesh is upgraded from an
+ * earlier build, its parts are restarted and killed, the API server goes away and comes back, and
+ * applications are replaced. Not one request may fail.
+ */
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { COMPONENTS } from "../../lib/install/names.ts";
+import type { Cluster } from "./cluster.ts";
+import { CONTROL_NAMESPACE, malla } from "./control-plane.ts";
+import { buildFormer } from "./former.ts";
+import { Load, script, scriptEntries, scriptRuntime } from "./load.ts";
+import { APPS_IMAGE, loadMalla, MALLA_IMAGE, meshObstacle, startMeshWorld } from "./mesh-world.ts";
+import { testClusterName } from "./plan.ts";
+import { SHOP, shopObjects } from "./shop.ts";
+import { waitFor } from "./wait.ts";
+
+const obstacle = meshObstacle();
+if (obstacle !== null) console.warn(`skipped: an upgrade in a cluster: ${obstacle}`);
+
+/** Building Kubernetes included, on a machine that has never done it. */
+const START_MS = 2_400_000;
+const TEST_MS = 180_000;
+
+const NEW_VERSION = "2";
+const NEW_IMAGE = MALLA_IMAGE.replace(/:.*/, `:${NEW_VERSION}`);
+const NAME = "app.kubernetes.io/name";
+const LOAD = [
+  "get=get,http://web.shop/page,40",
+  "new=new,http://web.shop/page,10",
+  "post=post,http://echo.shop:9002/post,20",
+  "stream=h2,http://echo.shop:9001/stream,20",
+  "tcp=tcp,tcp://echo.shop:9000,10",
+];
+
+interface PodList {
+  readonly items: readonly {
+    readonly metadata: { readonly name: string; readonly uid: string };
+    readonly spec: {
+      readonly containers: readonly { readonly image: string }[];
+      readonly initContainers?: readonly { readonly image: string }[];
+    };
+    readonly status: {
+      readonly podIP: string;
+      readonly containerStatuses?: readonly { readonly restartCount: number }[];
+    };
+  }[];
+}
+
+/** An application that takes what nginx does not, in two versions of the proxy at once. */
+function echoObjects(): unknown[] {
+  const ports = [9000, 9001, 9002];
+  const deployment = (name: string, annotations: Record<string, string>) => ({
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name, namespace: SHOP },
+    spec: {
+      selector: { matchLabels: { app: "echo", name } },
+      template: {
+        metadata: { labels: { app: "echo", name }, annotations },
+        spec: {
+          containers: [{
+            name: "echo",
+            image: APPS_IMAGE,
+            command: script("echo"),
+            ports: ports.map((containerPort) => ({ containerPort })),
+            readinessProbe: { tcpSocket: { port: 9000 }, periodSeconds: 1 },
+            // As every application does that ends connections of its own accord.
+            lifecycle: { preStop: { sleep: { seconds: 3 } } },
+          }],
+        },
+      },
+    },
+  });
+  return [
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "echo", namespace: SHOP },
+      spec: {
+        selector: { app: "echo" },
+        ports: ports.map((port) => ({ name: `p${port}`, port })),
+      },
+    },
+    deployment("echo", {}),
+    deployment("echo-new", { "config.linkerd.io/proxy-version": NEW_VERSION }),
+  ];
+}
+
+describe.skipIf(obstacle !== null)("under load", () => {
+  let cluster: Cluster;
+  let load: Load;
+  const folder = mkdtempSync(join(tmpdir(), "malla-former-"));
+
+  beforeAll(async () => {
+    const former = await buildFormer(folder);
+    if (former === undefined) console.warn("no history here: the upgrade is one to the same build");
+    const programs = [scriptRuntime()];
+    const entries = scriptEntries();
+    const executable = former === undefined ? {} : { executable: former };
+    const options = { programs, entries, ...executable };
+    cluster = await startMeshWorld(testClusterName("upgrade"), 1, options);
+    await loadMalla(cluster, NEW_IMAGE);
+    await cluster.apply([...shopObjects(), ...echoObjects()]);
+    for (const name of ["web", "echo", "echo-new"]) {
+      await cluster.rollout(SHOP, `deployment/${name}`);
+    }
+    load = new Load(cluster, SHOP, "load");
+    await load.start(LOAD);
+  }, START_MS);
+
+  afterAll(async () => {
+    rmSync(folder, { recursive: true });
+    await cluster?.stop();
+  }, TEST_MS);
+
+  // Whatever a test did: the load goes on behind it, and nothing has failed.
+  afterEach(async () => await load.goesOn(), TEST_MS);
+
+  const pods = async (namespace: string, label: string) =>
+    (await cluster.get("pods", "-n", namespace, "-l", label) as PodList).items;
+
+  const restart = async (namespace: string, ...names: readonly string[]) => {
+    const workloads = names.map((name) => `deployment/${name}`);
+    await cluster.kubectl(["-n", namespace, "rollout", "restart", ...workloads]);
+    for (const workload of workloads) await cluster.rollout(namespace, workload);
+  };
+
+  /** The load's metrics of what it sends, as its proxy tells them. */
+  const outbound = async () => {
+    const target = { namespace: SHOP, pod: "deployment/load", container: "load" };
+    const url = "http://127.0.0.1:4191/metrics";
+    const { stdout } = await cluster.exec(target, ["curl", "-s", "-m", "10", url]);
+    return stdout.split("\n").filter((line) =>
+      line.startsWith("request_total{") && line.includes('direction="outbound"')
+    );
+  };
+
+  test("proxies of two builds carry it, on the earlier control plane", async () => {
+    await waitFor("requests to all workloads", async () => {
+      const lines = await outbound();
+      expect(lines.filter((line) => !line.includes('tls="true"'))).toEqual([]);
+      return ["web", "echo", "echo-new"].every((name) =>
+        lines.some((line) => line.includes(`dst_deployment="${name}"`))
+      );
+    });
+    const images = (await pods(SHOP, "app=echo")).flatMap(({ spec }) =>
+      (spec.initContainers ?? []).map(({ image }) => image)
+    );
+    expect(new Set(images)).toEqual(new Set([MALLA_IMAGE, NEW_IMAGE]));
+  }, TEST_MS);
+
+  test("the control plane is upgraded, and the earlier proxies go on", async () => {
+    const set = `image.version=${NEW_VERSION}`;
+    const { code, stdout, stderr } = await malla(cluster, ["upgrade", "--set", set]);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    await cluster.apply(stdout);
+    for (const part of COMPONENTS) await cluster.rollout(CONTROL_NAMESPACE, `deployment/${part}`);
+    const images = (await pods(CONTROL_NAMESPACE, NAME))
+      .flatMap(({ spec }) => spec.containers.map(({ image }) => image));
+    expect(new Set(images)).toContain(NEW_IMAGE);
+  }, TEST_MS);
+
+  test("applications are replaced, with the new proxy", async () => {
+    await restart(SHOP, "web", "echo", "echo-new");
+    const former = await pods(SHOP, "app=web");
+    expect(former.flatMap(({ spec }) => (spec.initContainers ?? []).map(({ image }) => image)))
+      .toContain(NEW_IMAGE);
+  }, TEST_MS);
+
+  test.each([...COMPONENTS])("%s is restarted", async (part) => {
+    await restart(CONTROL_NAMESPACE, part);
+  }, TEST_MS);
+
+  test(
+    "the controller and the identity service are killed, and a pod is replaced meanwhile",
+    async () => {
+      for (const part of ["malla-controller", "malla-identity"]) {
+        await cluster.kubectl([
+          ...["-n", CONTROL_NAMESPACE, "delete", "pod", "-l", `${NAME}=${part}`],
+          ...["--grace-period=0", "--force"],
+        ]);
+      }
+      await restart(SHOP, "web");
+      for (const part of ["malla-controller", "malla-identity"]) {
+        await cluster.rollout(CONTROL_NAMESPACE, `deployment/${part}`);
+      }
+    },
+    TEST_MS,
+  );
+
+  test("the API server is killed and comes back, and changes are followed again", async () => {
+    if (!cluster.isLocal) return;
+    await cluster.stopProgram("node1", "kube-apiserver", "SIGKILL");
+    await cluster.startProgram("node1", "kube-apiserver");
+    await waitFor("the API server", async () => {
+      const words = ["get", "pods", "--request-timeout=2s"];
+      return (await cluster.tryKubectl(words)).code === 0;
+    });
+    await restart(SHOP, "web", "echo");
+  }, TEST_MS);
+});
