@@ -4,6 +4,7 @@ import { COMPONENTS } from "../../lib/install/names.ts";
 import { MALLA } from "../support/malla.ts";
 import type { Cluster } from "./cluster.ts";
 import { type CommandOptions, type Outcome, runCommand } from "./command.ts";
+import { waitFor } from "./wait.ts";
 
 /** The namespace of the control plane. */
 export const CONTROL_NAMESPACE = "malla";
@@ -17,7 +18,7 @@ export async function malla(
   return await runCommand([...MALLA, ...args, "--kubeconfig", cluster.kubeconfig], options);
 }
 
-/** Installs the control plane of an image; resolves when all parts of it are ready. */
+/** Installs the control plane of an image; resolves when all parts are ready and pods are injected. */
 export async function installMalla(
   cluster: Cluster,
   image: string,
@@ -32,4 +33,22 @@ export async function installMalla(
   for (const component of COMPONENTS) {
     await cluster.rollout(namespace, `deployment/${component}`);
   }
+  // Ready is not yet reachable: the API server's node learns the webhook's endpoint a moment later.
+  await waitFor("the first injection", () => injects(cluster));
+}
+
+/** Whether a trial pod that asks for a proxy gets one; nothing is made. */
+async function injects(cluster: Cluster): Promise<boolean> {
+  const pod = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name: "trial",
+      namespace: "default",
+      annotations: { "malla.dev/inject": "enabled" },
+    },
+    spec: { containers: [{ name: "app", image: "malla.test/nothing:1" }] },
+  };
+  const words = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+  return (await cluster.kubectl(words, { input: JSON.stringify(pod) })).includes("linkerd-proxy");
 }
