@@ -110,6 +110,7 @@ export class ProxyCore {
       serverPolicies: this.policies,
       targets: this.#targets,
       metrics: this.metrics,
+      recorders: [],
       log: host.log,
     };
   }

@@ -13,6 +13,8 @@ import type { Labels } from "../telemetry/metric.ts";
 import type { FieldLines } from "../wire/http/mod.ts";
 import type { Balancer } from "./balance.ts";
 import type { RetryBudget } from "./retry-budget.ts";
+import type { RouteKind } from "./route-series.ts";
+import type { Recorder } from "./witness.ts";
 
 /** The settings that the byte path reads; durations in milliseconds. */
 export interface PathSettings {
@@ -126,6 +128,12 @@ export interface HttpMetrics {
   ): void;
 }
 
+/** Counts of how requests of a route ended. */
+export interface RouteFigures {
+  /** `grpcStatus` −1: no call; `error` empty: it ended as the application wanted. */
+  ended(status: number, grpcStatus: number, error: string, durationMs: number): void;
+}
+
 /** The proxy's own refusals and failures (`inbound_http_errors_total` and the like). */
 export type ErrorKind =
   | "loadshed"
@@ -150,6 +158,8 @@ export interface PathMetrics {
   authorized(protocol: "http" | "tcp", allowed: boolean, labels: Labels): void;
   failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void;
   retried(outcome: RetryOutcome, labels: Labels): void;
+  /** Figures of a route; costs a string: once per connection or endpoint. */
+  route(kind: RouteKind, labels: Labels): RouteFigures;
 }
 
 /** Everything that the byte path is given at start. */
@@ -163,5 +173,7 @@ export interface ProxyEnvironment {
   readonly serverPolicies: ServerPolicies;
   readonly targets: OutboundTargets;
   readonly metrics: PathMetrics;
+  /** Who writes down single exchanges; usually nobody. */
+  readonly recorders: readonly Recorder[];
   readonly log: Logger;
 }

@@ -23,7 +23,7 @@ import { ErrorCode } from "../wire/http2/mod.ts";
 import { Attempt } from "./attempt.ts";
 import type { PathContext } from "./context.ts";
 import { ExchangeTimers, type TimedExchange } from "./exchange-timers.ts";
-import { grpcStatusOf, isGrpc } from "./grpc.ts";
+import { grpcStatusOf } from "./grpc.ts";
 import { grpcTimeoutMs } from "./grpc-deadline.ts";
 import type { Downstream, HttpRoute, HttpSide, Loss, Refusal, Upstream } from "./http-parts.ts";
 import { closesPeer, isUnsent } from "./mesh-headers.ts";
@@ -32,6 +32,7 @@ import { RequestBody } from "./request-body.ts";
 import { retriesGrpcStatus, retriesStatus } from "./retry.ts";
 import { Retrying } from "./retrying.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
+import { Witness } from "./witness.ts";
 
 const ASKING = 0;
 const RESPONDING = 1;
@@ -60,7 +61,7 @@ export class Exchange implements TimedExchange {
   readonly beganAtMs: number;
   /** When a call must be over; told to its server. Infinity: some time. */
   deadlineAtMs = Infinity;
-  readonly #downstream: Downstream;
+  readonly #downstream: Witness;
   #state = ASKING;
   /** The present one, or the last. */
   #attempt: Attempt | null = null;
@@ -75,10 +76,10 @@ export class Exchange implements TimedExchange {
   constructor(context: PathContext, side: HttpSide, downstream: Downstream, head: RequestHead) {
     this.context = context;
     this.side = side;
-    this.#downstream = downstream;
     this.head = head;
-    this.grpc = isGrpc(head);
-    this.beganAtMs = context.nowMs();
+    this.#downstream = new Witness(context, side, downstream, head);
+    this.grpc = this.#downstream.isGrpc;
+    this.beganAtMs = this.#downstream.beganAtMs;
   }
 
   /** The client should bring no more of the request's body. */
@@ -104,6 +105,7 @@ export class Exchange implements TimedExchange {
 
   requestData(bytes: Uint8Array, start: number, end: number, last: boolean): void {
     if (this.#state === OVER) return;
+    this.#downstream.requestBytes += end - start;
     this.#timers?.touched();
     if (last) this.#requestComplete();
     this.body.keep(bytes, start, end);
@@ -133,6 +135,7 @@ export class Exchange implements TimedExchange {
   /** The client has gone, or has broken its own request. */
   abandoned(error: string): void {
     if (this.#state === OVER) return;
+    this.#downstream.abandoned();
     this.#end();
     this.#attempt?.giveUp(error);
     this.body.drop();

@@ -10,7 +10,7 @@ import type { RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
 import type { Labels } from "../telemetry/metric.ts";
 import type { Attempt } from "./attempt.ts";
 import type { EndpointState } from "./balance.ts";
-import type { ErrorKind } from "./environment.ts";
+import type { ErrorKind, RouteFigures } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
@@ -103,6 +103,16 @@ export interface HttpRoute {
   readonly labels: Labels;
 }
 
+/** Whose connection an exchange came by. */
+export interface SideFacts {
+  /** The client's address in text; empty where it is this pod's own application. */
+  readonly client: string;
+  /** The client's identity; empty without one. */
+  readonly clientId: string;
+  /** Where the connection leads: the Service's name, or an address, in text. */
+  readonly target: string;
+}
+
 /** One direction's part in the exchanges of one client connection. */
 export interface HttpSide {
   readonly direction: "inbound" | "outbound";
@@ -114,6 +124,10 @@ export interface HttpSide {
   readonly explains: boolean;
   /** What is configured for the requests; null: nothing is. */
   readonly route: HttpRoute | null;
+  /** Where to count how the client's requests, or its gRPC calls, ended. */
+  figures(isGrpc: boolean): RouteFigures;
+  /** For records of single requests: whose connection this is, and where it leads. */
+  describe(): SideFacts;
   /** Looks at the request's head; null when it may go on. */
   admit(exchange: Exchange): Refusal | null;
   /** Calls `attempt.assign` or `exchange.refuse`, now or later. */

@@ -8,14 +8,16 @@ import type { Labels } from "../telemetry/metric.ts";
 import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
 import type { PathContext } from "./context.ts";
 import type { Application } from "./application.ts";
-import type { HttpMetrics } from "./environment.ts";
+import type { HttpMetrics, RouteFigures } from "./environment.ts";
 import { applicationOf } from "./application.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Attempt } from "./attempt.ts";
 import { unreachableStatus } from "./http-error.ts";
-import type { HttpSide, Refusal } from "./http-parts.ts";
+import type { HttpSide, Refusal, SideFacts } from "./http-parts.ts";
 import type { InboundClient } from "./inbound-client.ts";
 import { isRetry } from "./mesh-headers.ts";
+import { inboundRouteLabels } from "./labels.ts";
+import { RouteFiguresOf } from "./route-figures.ts";
 
 const DENIED: Refusal = {
   status: 403,
@@ -42,16 +44,32 @@ export class InboundHttp implements HttpSide {
   #labels: Labels | null = null;
   #metrics: HttpMetrics | null = null;
   #probeLabels: Labels | null = null;
+  readonly #figures: RouteFiguresOf;
   #application: Application | null = null;
 
   constructor(context: PathContext, client: InboundClient) {
     this.#context = context;
     this.#client = client;
+    this.#figures = new RouteFiguresOf(context.env.metrics, "inbound_http", "inbound_grpc");
     const id = client.tls.peerId;
     this.added = id === null ? null : fieldLinesOf([["l5d-client-id", id]]);
     this.fromMesh = id !== null;
     this.explains = id !== null;
     this.#unsubscribe = client.cell.subscribe(() => this.#policyChanged());
+  }
+
+  figures(isGrpc: boolean): RouteFigures {
+    const { cell, target } = this.#client;
+    return this.#figures.of(cell.current, isGrpc, (policy) => inboundRouteLabels(policy, target));
+  }
+
+  describe(): SideFacts {
+    const { remote, tls, target } = this.#client;
+    return {
+      client: formatAddress(remote),
+      clientId: tls.peerId ?? "",
+      target: formatAddress(target),
+    };
   }
 
   admit(exchange: Exchange): Refusal | null {

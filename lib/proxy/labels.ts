@@ -90,3 +90,25 @@ export function routeLabels(parent: ResourceRef, route: ResourceRef): Labels {
     route_namespace: route.namespace,
   };
 }
+
+/** A route's labels with a blank `hostname`, which the contract shows only where it is asked for. */
+export function hostless(labels: Labels): Labels {
+  return { ...labels, hostname: "" };
+}
+
+/** `parent_*` and `route_*` of an inbound port: no route object configures any. */
+export function inboundRouteLabels(policy: ServerPolicy, target: SocketAddress): Labels {
+  const parent = { ...policy.resource, port: target.port };
+  const route = { group: "", kind: "default", name: "default", namespace: "", port: 0 };
+  return routeLabels(parent, route);
+}
+
+/** A route's labels with `backend_*`: the backend that an attempt went to. */
+export function backendLabels(route: Labels, backend: ResourceRef): Labels {
+  return {
+    ...route,
+    ...refLabels("backend", backend),
+    backend_namespace: backend.namespace,
+    backend_port: backend.port === 0 ? "" : String(backend.port),
+  };
+}

@@ -16,6 +16,7 @@ import type {
   HttpMetrics,
   PathMetrics,
   RetryOutcome,
+  RouteFigures,
   TransportMetrics,
 } from "./environment.ts";
 import { type CountName, type PathFamilies, pathFamilies } from "./path-families.ts";
@@ -26,6 +27,7 @@ import {
   type SeriesKeeper,
   TransportSeries,
 } from "./path-series.ts";
+import { type RouteFamilies, routeFamilies, type RouteKind, RouteSeries } from "./route-series.ts";
 
 /** How the metrics come to be. */
 export interface ProxyMetricsOptions {
@@ -45,6 +47,7 @@ interface Listed {
 export class ProxyMetrics implements PathMetrics, SeriesKeeper {
   readonly registry = new Registry();
   readonly families: PathFamilies;
+  readonly routes: ReadonlyMap<RouteKind, RouteFamilies>;
   readonly #options: ProxyMetricsOptions;
   readonly #listed = new Map<string, Listed>();
   /** Series that nobody has used (lately), for as long as somebody holds them. */
@@ -56,6 +59,7 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
   constructor(options: ProxyMetricsOptions) {
     this.#options = options;
     this.families = pathFamilies(this.registry);
+    this.routes = routeFamilies(this.registry);
   }
 
   transport(labels: Labels): TransportMetrics {
@@ -77,6 +81,15 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
 
   retried(outcome: RetryOutcome, labels: Labels): void {
     this.#countOf(`outbound_http_route_retry_${outcome}_total`, labels).add();
+  }
+
+  route(kind: RouteKind, labels: Labels): RouteFigures {
+    return this.#series(
+      RouteSeries,
+      kind,
+      labels,
+      (key, kept) => new RouteSeries(key, kind, kept, this),
+    );
   }
 
   failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void {

@@ -2,14 +2,16 @@
 /** What hangs on an endpoint of a balancer for HTTP: its connections and its counters. */
 
 import type { RequestHead } from "../wire/http/mod.ts";
-import type { EndpointResource, EndpointState } from "./balance.ts";
+import type { Labels } from "../telemetry/metric.ts";
+import type { Balancer, EndpointResource, EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
-import type { HttpMetrics } from "./environment.ts";
+import type { HttpMetrics, OutboundTarget, RouteFigures } from "./environment.ts";
 import { type HopSettings, hopTo } from "./hop.ts";
 import type { RequestPool } from "./http-parts.ts";
-import { endpointLabels } from "./labels.ts";
+import { backendLabels, endpointLabels } from "./labels.ts";
 import { PoolHttp1 } from "./pool-http1.ts";
 import { PoolHttp2 } from "./pool-http2.ts";
+import type { OutcomeError } from "./witness.ts";
 
 /** Pools and counters of one endpoint. */
 export class OutboundEndpoint implements EndpointResource {
@@ -18,9 +20,9 @@ export class OutboundEndpoint implements EndpointResource {
   readonly #settings: HopSettings;
   #http1: PoolHttp1 | null = null;
   #http2: PoolHttp2 | null = null;
-  /** Nearly always one: an endpoint belongs to one destination. */
-  readonly #metrics = new Map<string, HttpMetrics>();
-  #lastAuthority = "";
+  /** By the route; nearly always one: an endpoint belongs to one destination. */
+  readonly #metrics = new WeakMap<Labels, HttpMetrics>();
+  #lastRoute: Labels | null = null;
   #last: HttpMetrics | null = null;
 
   constructor(context: PathContext, state: EndpointState, authority: string) {
@@ -51,16 +53,13 @@ export class OutboundEndpoint implements EndpointResource {
     return this.#http1 ??= new PoolHttp1(this.#context, this.#hop("http1"), meshed);
   }
 
-  /** The counters of requests that were addressed to that authority. */
-  metrics(authority: string): HttpMetrics {
-    if (this.#last !== null && this.#lastAuthority === authority) return this.#last;
-    let found = this.#metrics.get(authority);
-    if (found === undefined) {
-      const labels = endpointLabels(this.#state);
-      found = this.#context.env.metrics.http({ ...labels, authority }); // cold: once
-      this.#metrics.set(authority, found);
-    }
-    this.#lastAuthority = authority;
+  /** The counters of requests that took the target's route to a backend. */
+  metrics(target: OutboundTarget, balancer: Balancer | null): HttpMetrics {
+    const { routeLabels } = target;
+    if (this.#last !== null && this.#lastRoute === routeLabels) return this.#last;
+    let found = this.#metrics.get(routeLabels);
+    if (found === undefined) this.#metrics.set(routeLabels, found = this.#made(target, balancer));
+    this.#lastRoute = routeLabels;
     this.#last = found;
     return found;
   }
@@ -70,7 +69,70 @@ export class OutboundEndpoint implements EndpointResource {
     this.#http2?.close();
   }
 
+  #made({ authority, policy, routeLabels, httpBackends }: OutboundTarget, of: Balancer | null) {
+    const { metrics } = this.#context.env;
+    const { action } = policy.http;
+    const index = httpBackends.findIndex(({ balancer }) => balancer === of);
+    const backend = action.kind === "backends" ? action.backends[index]?.resource : undefined;
+    const labels = backend === undefined ? routeLabels : backendLabels(routeLabels, backend);
+    return new AttemptMetrics(
+      metrics.http({ ...endpointLabels(this.#state), authority }), // cold: once per route
+      metrics.route("outbound_http_route_backend", labels),
+      metrics.route("outbound_grpc_route_backend", labels),
+    );
+  }
+
   #hop(protocol: "http1" | "http2") {
     return hopTo(this.#state.endpoint, protocol, this.#settings);
+  }
+}
+
+/** Counts attempts for their endpoint and for their route's backend. */
+class AttemptMetrics implements HttpMetrics {
+  readonly #endpoint: HttpMetrics;
+  readonly #http: RouteFigures;
+  readonly #grpc: RouteFigures;
+
+  constructor(endpoint: HttpMetrics, http: RouteFigures, grpc: RouteFigures) {
+    this.#endpoint = endpoint;
+    this.#http = http;
+    this.#grpc = grpc;
+  }
+
+  request(): void {
+    this.#endpoint.request();
+  }
+
+  response(
+    status: number,
+    success: boolean,
+    latencyMs: number,
+    error: string,
+    grpcStatus: number,
+  ): void {
+    this.#endpoint.response(status, success, latencyMs, error, grpcStatus);
+    const route = grpcStatus < 0 ? this.#http : this.#grpc;
+    route.ended(status, grpcStatus, error === "" ? "" : lossName(error), latencyMs);
+  }
+}
+
+/** The contract's word for why an attempt got no whole response. */
+function lossName(error: string): OutcomeError {
+  switch (error) {
+    case "canceled":
+    case "CANCEL":
+      return "CANCEL";
+    case "response timeout":
+    case "timeout":
+      return "REQUEST_TIMEOUT";
+    case "REFUSED_STREAM":
+      return "REFUSED";
+    case "ENHANCE_YOUR_CALM":
+      return "ENHANCE_YOUR_CALM";
+    case "connect":
+    case "reset":
+      return "IO";
+    default:
+      return "RESET";
   }
 }

@@ -8,12 +8,14 @@ import type { Attempt } from "./attempt.ts";
 import { backendInstead, pickBackend } from "./backend.ts";
 import type { EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
-import type { OutboundTarget } from "./environment.ts";
+import type { OutboundTarget, RouteFigures } from "./environment.ts";
 import { grpcStatusOf, isGrpcFailure } from "./grpc.ts";
 import { unreachableStatus } from "./http-error.ts";
-import type { HttpRoute, HttpSide, Refusal } from "./http-parts.ts";
+import type { HttpRoute, HttpSide, Refusal, SideFacts } from "./http-parts.ts";
+import { hostless } from "./labels.ts";
 import { OutboundEndpoint } from "./outbound-endpoint.ts";
 import { NO_ENDPOINT } from "./refusals.ts";
+import { RouteFiguresOf } from "./route-figures.ts";
 import { retryAfterMs } from "./retry-after.ts";
 
 const SERVER_ERROR = 500;
@@ -29,6 +31,7 @@ export class OutboundHttp implements HttpSide {
   readonly added: FieldLines | null;
   readonly #context: PathContext;
   readonly #target: OutboundTarget;
+  readonly #figures: RouteFiguresOf;
   /** The policy that `#route` is of. */
   #policy: ClientPolicy | null = null;
   #route: HttpRoute | null = null;
@@ -36,6 +39,8 @@ export class OutboundHttp implements HttpSide {
   constructor(context: PathContext, target: OutboundTarget) {
     this.#context = context;
     this.#target = target;
+    const { metrics } = context.env;
+    this.#figures = new RouteFiguresOf(metrics, "outbound_http_route", "outbound_grpc_route");
     this.added = target.added;
   }
 
@@ -47,6 +52,14 @@ export class OutboundHttp implements HttpSide {
       this.#route = routeOf(this.#target);
     }
     return this.#route;
+  }
+
+  figures(isGrpc: boolean): RouteFigures {
+    return this.#figures.of(this.#target.routeLabels, isGrpc, hostless);
+  }
+
+  describe(): SideFacts {
+    return { client: "", clientId: "", target: this.#target.authority };
   }
 
   admit(): Refusal | null {
@@ -81,8 +94,8 @@ export class OutboundHttp implements HttpSide {
     attempt.endpoint = state;
     state.began(this.#context.nowMs());
     const endpoint = this.#endpointOf(state);
-    const { authority } = this.#target;
-    attempt.assign(endpoint.poolFor(attempt.head), endpoint.metrics(authority));
+    const metrics = endpoint.metrics(this.#target, attempt.balancer);
+    attempt.assign(endpoint.poolFor(attempt.head), metrics);
   }
 
   unreachable(attempt: Attempt, reason: CloseReason): Refusal | null {

@@ -15,6 +15,7 @@ import {
   type PathFamilies,
   responseLabels,
 } from "./path-families.ts";
+import type { RouteFamilies, RouteKind } from "./route-series.ts";
 
 /** What the sweep sees of a series. */
 export interface PathSeries {
@@ -30,6 +31,7 @@ export interface PathSeries {
 /** Is told when a retired series is used again. */
 export interface SeriesKeeper {
   readonly families: PathFamilies;
+  readonly routes: ReadonlyMap<RouteKind, RouteFamilies>;
   keep(series: PathSeries): void;
 }
 

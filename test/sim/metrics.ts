@@ -8,6 +8,7 @@ import type {
   HttpMetrics,
   PathMetrics,
   RetryOutcome,
+  RouteFigures,
   TransportMetrics,
 } from "../../lib/proxy/environment.ts";
 import { type Labels, labelsKey } from "../../lib/telemetry/metric.ts";
@@ -116,6 +117,15 @@ export class StrictMetrics implements PathMetrics {
     if (limitMs === undefined) return Infinity;
     const { weather, stalledMs, slowestTickMs } = this.#world;
     return limitMs + weather.quantumMs + weather.timerLagMs + stalledMs + slowestTickMs + LATE_MS;
+  }
+
+  route(): RouteFigures {
+    return {
+      ended(status, _grpcStatus, error, durationMs) {
+        if (!(durationMs >= 0)) throw new Violation(`a duration of ${durationMs} ms`);
+        if (error === "" && status === 0) throw new Violation("no status and no error");
+      },
+    };
   }
 
   authorized(): void {}

@@ -54,6 +54,7 @@ export class SimProxy {
       serverPolicies: control.serverPolicies,
       targets: control.targets,
       metrics: this.metrics,
+      recorders: [],
       log: tracingLogger(world, name),
     });
   }

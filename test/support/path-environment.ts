@@ -4,6 +4,7 @@ import type { Clock, Timer } from "../../lib/host/clock.ts";
 import type { Net } from "../../lib/host/net.ts";
 import type { Credentials, ProxyEnvironment } from "../../lib/proxy/environment.ts";
 import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
+import type { Recorder } from "../../lib/proxy/witness.ts";
 import { silentLogger } from "../../lib/telemetry/logger.ts";
 
 /** Time stands still until `advance`; what is due then is called. */
@@ -41,6 +42,7 @@ export class TestEnvironment implements ProxyEnvironment {
   readonly clock = new HandClock();
   readonly random = () => 0.5;
   readonly metrics = new ProxyMetrics({ clock: this.clock, retainIdleMs: 600_000 });
+  readonly recorders: readonly Recorder[] = [];
   readonly log = silentLogger;
   readonly net: Net;
   credentials: Credentials | null = {

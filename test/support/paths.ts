@@ -171,6 +171,7 @@ export class TestProxy {
         release: (target) => void (target as TestTarget).users--,
       },
       metrics: this.metrics,
+      recorders: [],
       log: silentLogger,
     };
     this.path = startBytePath(environment);

@@ -1,0 +1,229 @@
+// hot
+/**
+ * Stands between an exchange and its client and sees what the client gets, whatever the attempts behind
+ * it did: status, bytes, times, and why an answer is not the application's. At the end it adds to the
+ * route's figures, and tells the recorders that were asked for (access log, trace). Without any it costs
+ * an object and some numbers per request.
+ */
+
+import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
+import { FieldName } from "../wire/http/mod.ts";
+import { ErrorCode } from "../wire/http2/mod.ts";
+import type { PathContext } from "./context.ts";
+import type { ErrorKind } from "./environment.ts";
+import { GRPC_UNKNOWN, grpcStatusFor, grpcStatusOf, isGrpc } from "./grpc.ts";
+import type { Downstream, HttpSide, Refusal } from "./http-parts.ts";
+import type { UpstreamHttp1 } from "./upstream-http1.ts";
+
+/** Why a client did not get a whole response of the application's, in the contract's words. */
+export type OutcomeError =
+  | ""
+  | "FAIL_FAST"
+  | "LOAD_SHED"
+  | "REQUEST_TIMEOUT"
+  | "CANCEL"
+  | "REFUSED"
+  | "ENHANCE_YOUR_CALM"
+  | "RESET"
+  | "IO"
+  | "UNKNOWN";
+
+/** What became of one exchange; durations in milliseconds. */
+export interface Outcome {
+  readonly isGrpc: boolean;
+  /** What the client was answered, by whomever; 0 without an answer. */
+  readonly status: number;
+  /** The same; −1 for what is no call. */
+  readonly grpcStatus: number;
+  readonly error: OutcomeError;
+  /** What the proxy answered in its own name; null when it did not. */
+  readonly refusal: Refusal | null;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  /** On the monotonic clock. */
+  readonly beganAtMs: number;
+  /** Until the response's head, or until the end when none came. */
+  readonly headMs: number;
+  readonly totalMs: number;
+}
+
+/** Writes down single exchanges. */
+export interface Recorder {
+  /**
+   * A request's head is here, and good during this call, in which it may be changed in place. Returns
+   * who is to learn of the end; null: nobody.
+   */
+  begin(side: HttpSide, head: RequestHead): Recording | null;
+}
+
+/** Waits for the end of one exchange. */
+export interface Recording {
+  ended(outcome: Outcome): void;
+}
+
+/** Sees one exchange. */
+export class Witness implements Downstream, Outcome {
+  readonly isGrpc: boolean;
+  status = 0;
+  grpcStatus = -1;
+  error: OutcomeError = "";
+  refusal: Refusal | null = null;
+  requestBytes = 0;
+  responseBytes = 0;
+  readonly beganAtMs: number;
+  headMs = -1;
+  totalMs = 0;
+  readonly #context: PathContext;
+  readonly #side: HttpSide;
+  readonly #client: Downstream;
+  readonly #recordings: Recording[] | null;
+  #isOver = false;
+
+  constructor(context: PathContext, side: HttpSide, client: Downstream, head: RequestHead) {
+    this.#context = context;
+    this.#side = side;
+    this.#client = client;
+    this.isGrpc = isGrpc(head);
+    this.beganAtMs = context.nowMs();
+    const { recorders } = context.env;
+    this.#recordings = recorders.length === 0 ? null : begin(recorders, side, head);
+  }
+
+  /** The client has gone, or has broken its own request. */
+  abandoned(): void {
+    this.#end("CANCEL");
+  }
+
+  // What the exchange tells its client.
+
+  get blocked(): boolean {
+    return this.#client.blocked;
+  }
+
+  get hasCodes(): boolean {
+    return this.#client.hasCodes;
+  }
+
+  interim(head: ResponseHead): void {
+    this.#client.interim(head);
+  }
+
+  respond(
+    head: ResponseHead,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    last: boolean,
+  ): void {
+    this.#answered(head);
+    this.responseBytes += end - start;
+    this.#client.respond(head, bytes, start, end, last);
+  }
+
+  data(bytes: Uint8Array, start: number, end: number, last: boolean): void {
+    this.responseBytes += end - start;
+    this.#client.data(bytes, start, end, last);
+  }
+
+  trailers(fields: FieldLines): void {
+    if (this.isGrpc) this.grpcStatus = grpcStatusOf(fields);
+    this.#client.trailers(fields);
+  }
+
+  refuse(refusal: Refusal): void {
+    this.refusal = refusal;
+    this.status = refusal.status;
+    if (this.isGrpc) this.grpcStatus = grpcStatusFor(refusal.status);
+    this.error = errorOfKind(refusal.kind);
+    this.#client.refuse(refusal);
+  }
+
+  cutOff(code: number): void {
+    this.#end(errorOfCode(code));
+    this.#client.cutOff(code);
+  }
+
+  /** The next request of the connection may begin before this returns. */
+  done(): void {
+    this.#end(this.error);
+    this.#client.done();
+  }
+
+  resumeRequest(): void {
+    this.#client.resumeRequest();
+  }
+
+  tunnel(head: ResponseHead, upstream: UpstreamHttp1): void {
+    this.#answered(head);
+    this.#end("");
+    this.#client.tunnel(head, upstream);
+  }
+
+  #answered(head: ResponseHead): void {
+    this.status = head.status;
+    this.headMs = this.#context.nowMs() - this.beganAtMs;
+    if (this.isGrpc && (head.seen & 1 << FieldName.GRPC_STATUS) !== 0) {
+      this.grpcStatus = grpcStatusOf(head);
+    }
+  }
+
+  #end(error: OutcomeError): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.error = error;
+    this.totalMs = this.#context.nowMs() - this.beganAtMs;
+    if (this.headMs < 0) this.headMs = this.totalMs;
+    // A call that ends without a status has failed: the reference counts it as unknown.
+    if (this.isGrpc && this.grpcStatus < 0) this.grpcStatus = GRPC_UNKNOWN;
+    const { status, grpcStatus, totalMs } = this;
+    this.#side.figures(this.isGrpc).ended(status, grpcStatus, error, totalMs);
+    const recordings = this.#recordings;
+    if (recordings === null) return;
+    for (let i = 0; i < recordings.length; i++) recordings[i]!.ended(this);
+  }
+}
+
+function begin(
+  recorders: readonly Recorder[],
+  side: HttpSide,
+  head: RequestHead,
+): Recording[] | null {
+  const found: Recording[] = [];
+  for (let i = 0; i < recorders.length; i++) {
+    const recording = recorders[i]!.begin(side, head);
+    if (recording !== null) found.push(recording);
+  }
+  return found.length === 0 ? null : found;
+}
+
+/** What the proxy's own answers count as. */
+function errorOfKind(kind: ErrorKind): OutcomeError {
+  switch (kind) {
+    case "failfast":
+      return "FAIL_FAST";
+    case "loadshed":
+      return "LOAD_SHED";
+    case "response timeout":
+      return "REQUEST_TIMEOUT";
+    case "i/o":
+      return "IO";
+    default:
+      return "UNKNOWN";
+  }
+}
+
+/** What a response counts as that was cut off with this code. */
+function errorOfCode(code: number): OutcomeError {
+  switch (code) {
+    case ErrorCode.INTERNAL_ERROR:
+      return "IO";
+    case ErrorCode.CANCEL:
+      return "CANCEL";
+    case ErrorCode.REFUSED_STREAM:
+      return "REFUSED";
+    case ErrorCode.ENHANCE_YOUR_CALM:
+      return "ENHANCE_YOUR_CALM";
+    default:
+      return "RESET";
+  }
+}
