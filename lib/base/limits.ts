@@ -290,3 +290,12 @@ export const EVENTS_PENDING_MAX = 64;
 
 /** Events that are remembered so that they are not said twice; one for each workload and reason. */
 export const EVENTS_REMEMBERED_MAX = 4_096;
+
+/**
+ * Text of access log lines that wait for whoever reads the log; more is dropped, and counted. A reader
+ * that lags by a second at 5,000 lines a second loses none.
+ */
+export const ACCESS_LOG_PENDING_CHARS_MAX = 1_048_576;
+
+/** Characters of a header or path in an access log line: a usual line stays below what a pipe takes whole. */
+export const ACCESS_LOG_FIELD_CHARS_MAX = 512;

@@ -6,10 +6,12 @@
 
 import type { Clock, Timer } from "../host/clock.ts";
 import type { ResolveHost } from "../host/dns.ts";
+import type { LineWriter } from "../host/line-writer.ts";
 import type { Net } from "../host/net.ts";
 import type { Asker } from "../mesh/discovery.ts";
 import { portsContain } from "../mesh/port-range.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { AccessLog } from "./access-log.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { defaultPolicy } from "./default-policy.ts";
 import type { IdentitySource, ProxyEnvironment } from "./environment.ts";
@@ -20,6 +22,7 @@ import { pathSettings, type ProxySettings } from "./settings.ts";
 import type { WatchHost } from "./steady-watch.ts";
 import { StreamHealth } from "./stream-health.ts";
 import { WatchedTargets } from "./targets.ts";
+import type { Recorder } from "./witness.ts";
 
 /** The machine as a core uses it. */
 export interface CoreHost {
@@ -29,6 +32,8 @@ export interface CoreHost {
   readonly random: () => number;
   readonly resolve: ResolveHost;
   readonly log: Logger;
+  /** Takes the lines of the access log; called once, and only where there is one. */
+  readonly openAccessLog: () => LineWriter;
 }
 
 /** What a core is made from. */
@@ -60,6 +65,7 @@ export class ProxyCore {
   readonly #targets: WatchedTargets;
   #path: Pick<BytePath, "drain"> | null = null;
   #sweeper: Timer | null = null;
+  #accessLines: LineWriter | null = null;
 
   constructor(options: CoreOptions) {
     const { settings, host, identity } = options;
@@ -89,6 +95,7 @@ export class ProxyCore {
   /** Takes no new connections and resolves when open ones have ended, within the grace period. */
   async drain(): Promise<void> {
     await this.#path?.drain();
+    await this.#accessLines?.flushed();
   }
 
   /** Ends the control side at once. A byte path that serves is to be drained before. */
@@ -110,9 +117,16 @@ export class ProxyCore {
       serverPolicies: this.policies,
       targets: this.#targets,
       metrics: this.metrics,
-      recorders: [],
+      recorders: this.#recorders(),
       log: host.log,
     };
+  }
+
+  #recorders(): readonly Recorder[] {
+    const { settings: { accessLog: format }, host } = this.#options;
+    if (format === undefined) return [];
+    const lines = this.#accessLines = host.openAccessLog();
+    return [new AccessLog({ format, lines, clock: host.clock, registry: this.metrics.registry })];
   }
 
   /** Of several cores each counts what it takes, since the kernel spreads connections by chance. */

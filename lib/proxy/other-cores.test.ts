@@ -45,6 +45,7 @@ function startCore(number: number, told: WorkerEvents<FromCore>): WorkerThread<T
         clock: systemClock,
         random: Math.random,
         resolve: resolveHost,
+        openAccessLog: () => ({ write: () => true, flushed: () => Promise.resolve() }),
         log: { ...silentLogger, setLevel: (level) => void levels.push(level) },
       },
       startPath(environment) {

@@ -133,6 +133,7 @@ function options(changes: Record<string, string> = {}): ProxyOptions {
       clock: systemClock,
       random: Math.random,
       resolve: resolveHost,
+      openAccessLog: () => ({ write: () => true, flushed: () => Promise.resolve() }),
       readToken: () => Promise.resolve(new TextEncoder().encode("token of n/web")),
       readProcess: readProcessStats,
       env,

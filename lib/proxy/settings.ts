@@ -34,6 +34,7 @@ import { coreSettings, sharedPortProblems } from "./cores.ts";
 import type { PathSettings } from "./environment.ts";
 import { logLevelOf } from "./log-filter.ts";
 import { acceptedSettings, ineffective } from "./settings-accepted.ts";
+import { recordSettings } from "./settings-records.ts";
 
 /** What may be set, by variable or flag. */
 export const proxySettings = defineSettings("proxy", {
@@ -315,6 +316,7 @@ export const proxySettings = defineSettings("proxy", {
     default: "plain",
     help: "Whether log lines are for people or for machines.",
   },
+  ...recordSettings,
 });
 
 /** The loaded settings. */

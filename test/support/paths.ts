@@ -27,6 +27,7 @@ import { DEFAULT_RETRY_BUDGET } from "../../lib/mesh/reliability.ts";
 import { RetryBudget } from "../../lib/proxy/retry-budget.ts";
 import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
 import { type BytePath, startBytePath } from "../../lib/proxy/path.ts";
+import type { Recorder } from "../../lib/proxy/witness.ts";
 import { silentLogger } from "../../lib/telemetry/logger.ts";
 import { makeMaterials, type TestMaterial } from "./certificates.ts";
 
@@ -135,6 +136,8 @@ export class TestProxy {
   inboundOriginal: SocketAddress | null = null;
   readonly path: BytePath;
   readonly ownPorts = new Set<number>();
+  /** May be added to at any time. */
+  readonly recorders: Recorder[] = [];
 
   constructor(credentials: Credentials | null, settings: Partial<PathSettings> = {}) {
     this.credentials = credentials;
@@ -171,7 +174,7 @@ export class TestProxy {
         release: (target) => void (target as TestTarget).users--,
       },
       metrics: this.metrics,
-      recorders: [],
+      recorders: this.recorders,
       log: silentLogger,
     };
     this.path = startBytePath(environment);
