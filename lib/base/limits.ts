@@ -299,3 +299,12 @@ export const ACCESS_LOG_PENDING_CHARS_MAX = 1_048_576;
 
 /** Characters of a header or path in an access log line: a usual line stays below what a pipe takes whole. */
 export const ACCESS_LOG_FIELD_CHARS_MAX = 512;
+
+/**
+ * Spans that wait for the collector; what comes above is dropped, and counted. Some 2 MB at most, or two
+ * seconds of a busy proxy whose every request is sampled.
+ */
+export const TRACE_SPANS_PENDING_MAX = 4_096;
+
+/** Spans of one call to the collector: some 200 KB, far below what collectors take at once (4 MB). */
+export const TRACE_SPANS_PER_EXPORT_MAX = 512;

@@ -50,7 +50,8 @@ export class ControlPlane {
   }
 }
 
-function channel(options: ControlPlaneOptions, address: HostPort, name?: string): Channel {
+/** A channel to a service of the mesh; without a name it is spoken to without TLS. */
+export function channel(options: ControlPlaneOptions, address: HostPort, name?: string): Channel {
   const { net, clock, resolve, settings } = options;
   return new Channel({
     net,

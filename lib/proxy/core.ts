@@ -11,18 +11,17 @@ import type { Net } from "../host/net.ts";
 import type { Asker } from "../mesh/discovery.ts";
 import { portsContain } from "../mesh/port-range.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { AccessLog } from "./access-log.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { defaultPolicy } from "./default-policy.ts";
 import type { IdentitySource, ProxyEnvironment } from "./environment.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import type { BytePath } from "./path.ts";
+import { Records } from "./records.ts";
 import { WatchedPolicies } from "./server-policies.ts";
 import { pathSettings, type ProxySettings } from "./settings.ts";
 import type { WatchHost } from "./steady-watch.ts";
 import { StreamHealth } from "./stream-health.ts";
 import { WatchedTargets } from "./targets.ts";
-import type { Recorder } from "./witness.ts";
 
 /** The machine as a core uses it. */
 export interface CoreHost {
@@ -65,7 +64,7 @@ export class ProxyCore {
   readonly #targets: WatchedTargets;
   #path: Pick<BytePath, "drain"> | null = null;
   #sweeper: Timer | null = null;
-  #accessLines: LineWriter | null = null;
+  readonly #records: Records;
 
   constructor(options: CoreOptions) {
     const { settings, host, identity } = options;
@@ -77,6 +76,13 @@ export class ProxyCore {
       net: host.net,
       clock,
       resolve: host.resolve,
+      credentials: () => identity.current(),
+    });
+    const { registry } = this.metrics;
+    this.#records = new Records({
+      settings,
+      host,
+      registry,
       credentials: () => identity.current(),
     });
     this.#policyHealth = new StreamHealth("policy", clock, host.log);
@@ -95,7 +101,7 @@ export class ProxyCore {
   /** Takes no new connections and resolves when open ones have ended, within the grace period. */
   async drain(): Promise<void> {
     await this.#path?.drain();
-    await this.#accessLines?.flushed();
+    await this.#records.flush();
   }
 
   /** Ends the control side at once. A byte path that serves is to be drained before. */
@@ -103,6 +109,7 @@ export class ProxyCore {
     this.#targets.stop();
     this.policies.stop();
     this.control.close();
+    this.#records.close();
     this.#sweeper?.cancel();
   }
 
@@ -117,16 +124,9 @@ export class ProxyCore {
       serverPolicies: this.policies,
       targets: this.#targets,
       metrics: this.metrics,
-      recorders: this.#recorders(),
+      recorders: this.#records.recorders,
       log: host.log,
     };
-  }
-
-  #recorders(): readonly Recorder[] {
-    const { settings: { accessLog: format }, host } = this.#options;
-    if (format === undefined) return [];
-    const lines = this.#accessLines = host.openAccessLog();
-    return [new AccessLog({ format, lines, clock: host.clock, registry: this.metrics.registry })];
   }
 
   /** Of several cores each counts what it takes, since the kernel spreads connections by chance. */

@@ -8,7 +8,6 @@ import {
   defineSettings,
   duration,
   type Environment,
-  hostPort,
   integer,
   type Schema,
   type SettingType,
@@ -53,9 +52,6 @@ const INTEGERS = [
 
 const TEXTS = [
   "DESTINATION_PROFILE_SUFFIXES",
-  "OTEL_RESOURCE_ATTRIBUTES",
-  "TRACE_ATTRIBUTES_PATH",
-  "TRACE_EXTRA_ATTRIBUTES",
 ] as const;
 
 /** What changes the proxy's behaviour where it is used: whoever sets it is told that it is not. */
@@ -63,9 +59,6 @@ const FEATURES: Readonly<Record<string, SettingType<unknown>>> = {
   INGRESS_MODE: boolean(),
   INBOUND_GATEWAY_SUFFIXES: string(),
   TAP_SVC_NAME: string(),
-  TRACE_COLLECTOR_SVC_ADDR: hostPort(),
-  TRACE_COLLECTOR_SVC_NAME: string(),
-  TRACE_SERVICE_NAME: string(),
   OUTBOUND_METRICS_HOSTNAME_LABELS: boolean(),
   INBOUND_METRICS_AUTHORITY_LABELS: string(),
   OUTBOUND_DISABLE_INFORMATIONAL_HEADERS: boolean(),

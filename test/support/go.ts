@@ -14,6 +14,8 @@ export interface GoPrograms {
   readonly h2c: string;
   /** gRPC, client and server. */
   readonly rpc: string;
+  /** Takes OpenTelemetry's traces, and writes them as JSON. */
+  readonly collector: string;
 }
 
 /** Why these programs cannot be built here, or undefined. */
@@ -24,13 +26,19 @@ export function whyNoGo(): string | undefined {
 /** Builds them; takes a minute the first time on a machine, then the compiler's cache answers. */
 export async function goPrograms(): Promise<GoPrograms> {
   mkdirSync(FOLDER, { recursive: true });
-  const packages = ["./h2c", "./rpc", "github.com/summerwind/h2spec/cmd/h2spec"];
+  const packages = ["./h2c", "./rpc", "./collector", "github.com/summerwind/h2spec/cmd/h2spec"];
   const words = ["go", "build", "-mod=readonly", "-trimpath", "-o", `${FOLDER}/`, ...packages];
   const env = { ...process.env, CGO_ENABLED: "0", GOWORK: "off", GOFLAGS: "" };
   const build = Bun.spawn(words, { cwd: SOURCES, env, stdout: "ignore", stderr: "pipe" });
   const errors = await new Response(build.stderr).text();
   if (await build.exited !== 0) throw new Error(`cannot build the Go programs:\n${errors}`);
-  return { h2spec: `${FOLDER}/h2spec`, h2c: `${FOLDER}/h2c`, rpc: `${FOLDER}/rpc` };
+  const path = (name: string) => `${FOLDER}/${name}`;
+  return {
+    h2spec: path("h2spec"),
+    h2c: path("h2c"),
+    rpc: path("rpc"),
+    collector: path("collector"),
+  };
 }
 
 /** The folder of the programs that this machine runs as `node`, or undefined without it. */
