@@ -44,6 +44,9 @@ export function runStat(words: readonly string[], terminal: Terminal): Promise<n
   });
 }
 
+/** What callers saw, and what the attempts did that were made for them. */
+const WIDE_RATES = ["EFFECTIVE_SUCCESS", "EFFECTIVE_RPS", "ACTUAL_SUCCESS", "ACTUAL_RPS"];
+
 /** The rows as a table; the namespace is a column when there is more than one. */
 export function statTable(rows: readonly StatRow[], isWide: boolean, style: Style): string {
   const hasNamespaces = new Set(rows.map(({ namespace }) => namespace)).size > 1;
@@ -52,7 +55,9 @@ export function statTable(rows: readonly StatRow[], isWide: boolean, style: Styl
   const columns = [
     ...hasNamespaces ? [left("NAMESPACE")] : [],
     left("NAME"),
-    ...["MESHED", "SUCCESS", "RPS", "LATENCY_P50", "LATENCY_P95", "LATENCY_P99"].map(right),
+    right("MESHED"),
+    ...(isWide ? WIDE_RATES : ["SUCCESS", "RPS"]).map(right),
+    ...["LATENCY_P50", "LATENCY_P95", "LATENCY_P99"].map(right),
     right("TCP_CONN"),
     ...isWide ? [right("READ_BYTES/SEC"), right("WRITE_BYTES/SEC")] : [],
   ];
@@ -62,6 +67,7 @@ export function statTable(rows: readonly StatRow[], isWide: boolean, style: Styl
       ...hasNamespaces ? [row.namespace] : [],
       row.name,
       `${row.meshedPods}/${row.runningPods}`,
+      ...isWide ? [paintRate(row.effectiveSuccessRate, style), formatRps(row.effectiveRps)] : [],
       paintRate(row.successRate, style),
       formatRps(row.rps),
       formatMs(row.p50Ms),
@@ -90,6 +96,10 @@ function statJson(row: StatRow): Readonly<Record<string, unknown>> {
     meshed: `${row.meshedPods}/${row.runningPods}`,
     success: row.successRate,
     rps: row.rps,
+    effective_success: row.effectiveSuccessRate,
+    effective_rps: row.effectiveRps,
+    actual_success: row.successRate,
+    actual_rps: row.rps,
     latency_ms_p50: row.p50Ms,
     latency_ms_p95: row.p95Ms,
     latency_ms_p99: row.p99Ms,

@@ -20,6 +20,8 @@ const coloured = createStyle(true);
 const QUIET: Traffic = {
   successRate: null,
   rps: null,
+  effectiveSuccessRate: null,
+  effectiveRps: null,
   p50Ms: null,
   p95Ms: null,
   p99Ms: null,
@@ -30,6 +32,8 @@ const QUIET: Traffic = {
 const BUSY: Traffic = {
   successRate: 0.93,
   rps: 12.34,
+  effectiveSuccessRate: 0.999,
+  effectiveRps: 11,
   p50Ms: 4.4,
   p95Ms: 81.6,
   p99Ms: 120,
@@ -64,7 +68,11 @@ describe("tables", () => {
   test("stat of several namespaces, wide, with colours", () => {
     const text = statTable([statRow("a", "x", BUSY), statRow("b", "y", QUIET)], true, coloured);
     expect(text.split("\n")[0]).toStartWith("NAMESPACE   NAME   MESHED");
-    expect(text).toContain("\u001b[31m93.00%\u001b[0m");
+    expect(text.split("\n")[0]).toContain(
+      "EFFECTIVE_SUCCESS   EFFECTIVE_RPS   ACTUAL_SUCCESS   ACTUAL_RPS",
+    );
+    expect(text).toContain("\u001b[32m99.90%\u001b[0m         11.0rps");
+    expect(text).toContain("\u001b[31m93.00%\u001b[0m      12.3rps");
     expect(text).toContain("1.5kB/s             20B/s\n");
   });
 

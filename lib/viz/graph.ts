@@ -146,6 +146,8 @@ function addBareNode(nodes: Map<string, GraphNode>, end: EdgeEnd, edge: Edge): v
     runningPods: 0,
     successRate: traffic.successRate,
     rps: traffic.rps,
+    effectiveSuccessRate: traffic.effectiveSuccessRate,
+    effectiveRps: traffic.effectiveRps,
     p50Ms: traffic.p50Ms,
     p95Ms: traffic.p95Ms,
     p99Ms: traffic.p99Ms,

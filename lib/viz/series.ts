@@ -11,6 +11,9 @@ import type { TrackKind } from "./track.ts";
 export type Measure =
   | "success"
   | "failure"
+  /** How requests ended for whoever asked, whatever the attempts behind them did. */
+  | "effective_success"
+  | "effective_failure"
   | "latency"
   | "tcp_open"
   | "tcp_connections"
@@ -43,7 +46,8 @@ export interface Target {
 /** What tells one kept series from another. */
 export interface SeriesLabels {
   readonly measure: Measure;
-  readonly direction: "inbound" | "outbound";
+  /** `route`: what clients of a route got, in which no attempt is seen. */
+  readonly direction: "inbound" | "outbound" | "route";
   /** `true` when the connection was mutual TLS of the mesh. */
   readonly tls: string;
   /** Why it was not. */
@@ -85,11 +89,21 @@ const MEASURES: Readonly<Record<string, Measure>> = {
   tcp_write_bytes_total: "tcp_write",
 };
 
+/** How the requests of routes ended, by the name of the status that they count. */
+const ROUTES: Readonly<Record<string, string>> = {
+  outbound_http_route_request_statuses_total: "http_status",
+  outbound_grpc_route_request_statuses_total: "grpc_status",
+};
+
+/** gRPC statuses by which a server says that it has failed, as proxies count them. */
+const GRPC_FAILURES = ["2", "4", "7", "13", "14", "15"];
+const SERVER_ERROR = 500;
+
 const START = "process_start_time_seconds";
 
 /** Whether a metric's name is one that the dashboard reads. */
 export function isWanted(name: string): boolean {
-  return name in MEASURES || name === START;
+  return name in MEASURES || name in ROUTES || name === START;
 }
 
 /** When the proxy started, in milliseconds since the epoch; NaN where it does not say. */
@@ -118,7 +132,9 @@ export function fold(samples: readonly Sample[], adminPort: number): Map<string,
   return readings;
 }
 
-function project({ name, labels }: Sample, ownPort: string): SeriesLabels | undefined {
+function project(sample: Sample, ownPort: string): SeriesLabels | undefined {
+  const { name, labels } = sample;
+  if (name in ROUTES) return projectRoute(sample);
   const measure = name === "response_total" && labels["classification"] !== "success"
     ? "failure"
     : MEASURES[name];
@@ -139,6 +155,26 @@ function project({ name, labels }: Sample, ownPort: string): SeriesLabels | unde
       (inbound && (labels["target_port"] === ownPort || labels["srv_port"] === ownPort)),
     target: inbound ? NO_TARGET : targetOf(labels),
     bound,
+  };
+}
+
+/** Of routes only those count that belong to a Service: others have no row. */
+function projectRoute({ name, labels }: Sample): SeriesLabels | undefined {
+  if (labels["parent_kind"] !== "Service") return;
+  const isGrpc = name.includes("grpc");
+  const status = labels[ROUTES[name] ?? ""] ?? "";
+  const failed = (labels["error"] ?? "") !== "" ||
+    (isGrpc ? GRPC_FAILURES.includes(status) : Number(status) >= SERVER_ERROR);
+  const service = labels["parent_name"] ?? "";
+  return {
+    measure: failed ? "effective_failure" : "effective_success",
+    direction: "route",
+    tls: "",
+    reason: "",
+    peerId: "",
+    probe: false,
+    target: { ...NO_TARGET, service, namespace: labels["parent_namespace"] ?? "" },
+    bound: 0,
   };
 }
 

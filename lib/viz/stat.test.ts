@@ -74,6 +74,34 @@ describe("figures", () => {
     expect([found?.meshedPods, found?.runningPods]).toEqual([1, 2]);
   });
 
+  test("what callers saw is told apart from what the attempts did", () => {
+    const parent = 'parent_kind="Service",parent_namespace="shop",parent_name="api"';
+    const http = `outbound_http_route_request_statuses_total{${parent}`;
+    const grpc = `outbound_grpc_route_request_statuses_total{${parent}`;
+    const scrape = (ok: number, failFast: number, unavailable: number) =>
+      world.scrape(
+        "web-1",
+        `${http},http_status="200",error=""} ${ok}\n` +
+          `${http},http_status="",error="FAIL_FAST"} ${failFast}\n` +
+          `${grpc},grpc_status="0",error=""} ${ok}\n` +
+          `${grpc},grpc_status="14",error=""} ${unavailable}\n` +
+          'outbound_http_route_request_statuses_total{parent_kind="EgressNetwork",' +
+          `parent_name="api",parent_namespace="shop",http_status="500",error=""} ${ok}\n`,
+      );
+    scrape(10, 0, 0);
+    world.nowMs += 10_000;
+    scrape(55, 3, 2);
+    for (const kind of ["service", "deployment", "namespace"] as const) {
+      const found = row({ kind }, kind === "namespace" ? "shop" : "api");
+      expect([kind, found?.effectiveSuccessRate]).toEqual([kind, 90 / 95]);
+      expect(found?.effectiveRps).toBeCloseTo(9.5, 9);
+      expect(found?.successRate).toBeNull();
+    }
+    expect(row({ kind: "deployment" }, "web")?.effectiveRps).toBeNull();
+    expect(edges(world.view, world.history, { kind: "workload", windowMs: 60_000 }, world.nowMs))
+      .toEqual([]);
+  });
+
   test("a service without a selector is shown when it is called or named", () => {
     const bare = serviceObject("bare", "x", "10.1.0.2");
     world.view.applied({ ...bare, spec: { ...bare.spec, selector: {} } });

@@ -1,6 +1,8 @@
 /**
  * Golden figures by resource. Workloads, pods and namespaces are seen from their own proxies (inbound);
  * a service is seen from its clients' proxies (outbound), because only they know the name they called.
+ * What those clients got in the end, retries included, is a workload's too where a service leads to it
+ * alone.
  */
 
 import { type ClusterView, type PodFacts, podsOf } from "./cluster.ts";
@@ -46,7 +48,9 @@ export function stat(
   nowMs: number,
 ): readonly StatRow[] {
   const groups = groupsOf(view, query);
+  const routed = servedBy(view, query.kind);
   for (const pod of history.pods()) {
+    addRoutes(groups, routed, pod, query.windowMs, nowMs);
     if (query.kind === "service") addOutbound(groups, pod, query.windowMs, nowMs);
     else addInbound(groups, query.kind, pod, query.windowMs, nowMs);
   }
@@ -135,5 +139,42 @@ function addOutbound(
     const { direction, target } = series.labels;
     if (direction !== "outbound" || target.service === "") continue;
     groups.get(`${target.namespace}/${target.service}`)?.sum.add(series, span, isGone);
+  }
+}
+
+/** Which row the routes of a service count for, by `namespace/service`. */
+function servedBy(view: ClusterView, kind: ResourceKind): ReadonlyMap<string, string> {
+  const rows = new Map<string, string>();
+  for (const service of view.services()) {
+    const key = `${service.namespace}/${service.name}`;
+    if (kind === "service") {
+      rows.set(key, key);
+      continue;
+    }
+    const owners = new Set(
+      podsOf(service, view.pods()).map((pod) => {
+        const owner = ownerIn(pod, kind);
+        return owner === undefined ? "" : `${owner.namespace}/${owner.name}`;
+      }),
+    );
+    const [only] = owners;
+    if (owners.size === 1 && only !== undefined && only !== "") rows.set(key, only);
+  }
+  return rows;
+}
+
+function addRoutes(
+  groups: ReadonlyMap<string, Group>,
+  routed: ReadonlyMap<string, string>,
+  history: PodHistory,
+  windowMs: number,
+  nowMs: number,
+): void {
+  const span = spanOf(history, windowMs, nowMs);
+  for (const series of history.series.values()) {
+    const { direction, target } = series.labels;
+    if (direction !== "route") continue;
+    const row = routed.get(`${target.namespace}/${target.service}`);
+    if (row !== undefined) groups.get(row)?.sum.add(series, span, false);
   }
 }

@@ -9,6 +9,9 @@ export interface Traffic {
   readonly successRate: number | null;
   /** Answers per second. */
   readonly rps: number | null;
+  /** The same as whoever asked saw it: a request that was sent again until it succeeded is a success. */
+  readonly effectiveSuccessRate: number | null;
+  readonly effectiveRps: number | null;
   /** Latency in milliseconds. */
   readonly p50Ms: number | null;
   readonly p95Ms: number | null;
@@ -40,6 +43,10 @@ export class TrafficSum {
   #successes = 0;
   #failures = 0;
   #perSecond = 0;
+  #effectiveSuccesses = 0;
+  #effectiveFailures = 0;
+  #effectivePerSecond = 0;
+  #sawRoutes = false;
   #sawHttp = false;
   #connections = 0;
   #opened = 0;
@@ -54,6 +61,7 @@ export class TrafficSum {
       return;
     }
     if (labels.measure === "success" || labels.measure === "failure") this.#sawHttp = true;
+    if (labels.direction === "route") this.#sawRoutes = true;
     const increase = track.increaseSince(fromMs);
     // A bucket that stood still counts too: it is the lower bound of the next one.
     if (labels.measure === "latency") this.#latency.add(labels.bound, increase);
@@ -67,6 +75,14 @@ export class TrafficSum {
       case "failure":
         this.#failures += increase;
         this.#perSecond += perSecond;
+        break;
+      case "effective_success":
+        this.#effectiveSuccesses += increase;
+        this.#effectivePerSecond += perSecond;
+        break;
+      case "effective_failure":
+        this.#effectiveFailures += increase;
+        this.#effectivePerSecond += perSecond;
         break;
       case "tcp_open":
         this.#opened += increase;
@@ -82,7 +98,8 @@ export class TrafficSum {
 
   /** Whether anything happened in the window, or is open now. */
   isActive(): boolean {
-    return this.hasRequests() || this.#opened > 0 || this.#connections > 0 ||
+    return this.hasRequests() || this.#effectivePerSecond > 0 || this.#opened > 0 ||
+      this.#connections > 0 ||
       this.#readPerSecond + this.#writePerSecond > 0;
   }
 
@@ -93,9 +110,12 @@ export class TrafficSum {
 
   result(): Traffic {
     const answers = this.#successes + this.#failures;
+    const outcomes = this.#effectiveSuccesses + this.#effectiveFailures;
     return {
       successRate: answers === 0 ? null : this.#successes / answers,
       rps: this.#sawHttp ? this.#perSecond : null,
+      effectiveSuccessRate: outcomes === 0 ? null : this.#effectiveSuccesses / outcomes,
+      effectiveRps: this.#sawRoutes ? this.#effectivePerSecond : null,
       p50Ms: this.#latency.quantile(0.5),
       p95Ms: this.#latency.quantile(0.95),
       p99Ms: this.#latency.quantile(0.99),
