@@ -38,16 +38,35 @@ export function spanOf(pod: PodHistory, windowMs: number, nowMs: number): Span {
   return { fromMs, seconds: (endMs - Math.max(fromMs, pod.firstMs)) / 1_000 };
 }
 
-/** Adds up series. */
-export class TrafficSum {
+/** Successes and failures, added up. */
+class Outcomes {
   #successes = 0;
   #failures = 0;
-  #perSecond = 0;
-  #effectiveSuccesses = 0;
-  #effectiveFailures = 0;
-  #effectivePerSecond = 0;
-  #sawRoutes = false;
-  #sawHttp = false;
+  /** Null while nothing was added, not even nothing: no HTTP was seen. */
+  perSecond: number | null = null;
+
+  add(successes: number, failures: number, perSecond: number): void {
+    this.#successes += successes;
+    this.#failures += failures;
+    this.perSecond = (this.perSecond ?? 0) + perSecond;
+  }
+
+  get total(): number {
+    return this.#successes + this.#failures;
+  }
+
+  /** The share of successes; null without any outcome. */
+  get rate(): number | null {
+    return this.total === 0 ? null : this.#successes / this.total;
+  }
+}
+
+/** Adds up series. */
+export class TrafficSum {
+  /** What backends answered. */
+  readonly #actual = new Outcomes();
+  /** What whoever asked got in the end. */
+  readonly #effective = new Outcomes();
   #connections = 0;
   #opened = 0;
   #readPerSecond = 0;
@@ -60,29 +79,22 @@ export class TrafficSum {
       if (!isGone) this.#connections += track.latest();
       return;
     }
-    if (labels.measure === "success" || labels.measure === "failure") this.#sawHttp = true;
-    if (labels.direction === "route") this.#sawRoutes = true;
     const increase = track.increaseSince(fromMs);
     // A bucket that stood still counts too: it is the lower bound of the next one.
     if (labels.measure === "latency") this.#latency.add(labels.bound, increase);
-    if (increase === 0) return;
     const perSecond = seconds > 0 ? increase / seconds : 0;
     switch (labels.measure) {
       case "success":
-        this.#successes += increase;
-        this.#perSecond += perSecond;
+        this.#actual.add(increase, 0, perSecond);
         break;
       case "failure":
-        this.#failures += increase;
-        this.#perSecond += perSecond;
+        this.#actual.add(0, increase, perSecond);
         break;
       case "effective_success":
-        this.#effectiveSuccesses += increase;
-        this.#effectivePerSecond += perSecond;
+        this.#effective.add(increase, 0, perSecond);
         break;
       case "effective_failure":
-        this.#effectiveFailures += increase;
-        this.#effectivePerSecond += perSecond;
+        this.#effective.add(0, increase, perSecond);
         break;
       case "tcp_open":
         this.#opened += increase;
@@ -98,24 +110,21 @@ export class TrafficSum {
 
   /** Whether anything happened in the window, or is open now. */
   isActive(): boolean {
-    return this.hasRequests() || this.#effectivePerSecond > 0 || this.#opened > 0 ||
-      this.#connections > 0 ||
-      this.#readPerSecond + this.#writePerSecond > 0;
+    return this.hasRequests() || (this.#effective.perSecond ?? 0) > 0 || this.#opened > 0 ||
+      this.#connections > 0 || this.#readPerSecond + this.#writePerSecond > 0;
   }
 
   /** Whether HTTP was answered in the window. */
   hasRequests(): boolean {
-    return this.#successes + this.#failures > 0;
+    return this.#actual.total > 0;
   }
 
   result(): Traffic {
-    const answers = this.#successes + this.#failures;
-    const outcomes = this.#effectiveSuccesses + this.#effectiveFailures;
     return {
-      successRate: answers === 0 ? null : this.#successes / answers,
-      rps: this.#sawHttp ? this.#perSecond : null,
-      effectiveSuccessRate: outcomes === 0 ? null : this.#effectiveSuccesses / outcomes,
-      effectiveRps: this.#sawRoutes ? this.#effectivePerSecond : null,
+      successRate: this.#actual.rate,
+      rps: this.#actual.perSecond,
+      effectiveSuccessRate: this.#effective.rate,
+      effectiveRps: this.#effective.perSecond,
       p50Ms: this.#latency.quantile(0.5),
       p95Ms: this.#latency.quantile(0.95),
       p99Ms: this.#latency.quantile(0.99),
