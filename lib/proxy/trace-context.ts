@@ -44,24 +44,25 @@ export function traceOf(head: RequestHead): TraceContext | null {
 
 /** Puts a span in the place of its caller's, in every form that the head has. */
 export function replaceSpan(head: RequestHead, spanId: Uint8Array, parentId: Uint8Array): void {
-  const w3c = valueAt(head, TRACEPARENT, W3C.end);
-  if (w3c >= 0) writeHex(head.bytes, w3c + W3C.span, spanId);
+  const w3c = valueOf(head, TRACEPARENT, W3C.end);
+  if (w3c !== null) writeHex(head.bytes, w3c.start + W3C.span, spanId);
   const b3 = b3At(head);
   if (b3 !== null) writeHex(head.bytes, b3.span, spanId);
-  const span = valueAt(head, B3_SPAN, SPAN_ID_BYTES * 2);
-  if (span < 0) return;
-  writeHex(head.bytes, span, spanId);
-  const parent = valueAt(head, B3_PARENT, SPAN_ID_BYTES * 2);
-  if (parent >= 0) writeHex(head.bytes, parent, parentId);
+  const span = valueOf(head, B3_SPAN, SPAN_ID_BYTES * 2);
+  if (span === null) return;
+  writeHex(head.bytes, span.start, spanId);
+  const parent = valueOf(head, B3_PARENT, SPAN_ID_BYTES * 2);
+  if (parent !== null) writeHex(head.bytes, parent.start, parentId);
 }
 
 function fromW3c(head: RequestHead): TraceContext | null {
-  const at = valueAt(head, TRACEPARENT, W3C.end);
-  if (at < 0) return null;
+  const value = valueOf(head, TRACEPARENT, W3C.end);
+  if (value === null) return null;
   const { bytes } = head;
+  const at = value.start;
   // Later versions may have more behind; 255 is none.
   const version = readHex(bytes, at, 1)?.[0] ?? 255;
-  const isLonger = lengthOf(head, TRACEPARENT) > W3C.end;
+  const isLonger = value.end - at > W3C.end;
   if (version === 255 || (isLonger && (version === 0 || bytes[at + W3C.end] !== DASH))) return null;
   const traceId = readHex(bytes, at + W3C.trace, TRACE_ID_BYTES);
   const parentId = readHex(bytes, at + W3C.span, SPAN_ID_BYTES);
@@ -87,28 +88,26 @@ function fromB3(head: RequestHead): TraceContext | null {
 }
 
 function fromB3Fields(head: RequestHead): TraceContext | null {
-  const i = head.find(B3_TRACE);
-  const span = valueAt(head, B3_SPAN, SPAN_ID_BYTES * 2);
-  if (i < 0 || span < 0) return null;
+  const trace = valueOf(head, B3_TRACE, 0);
+  const span = valueOf(head, B3_SPAN, SPAN_ID_BYTES * 2);
+  if (trace === null || span === null) return null;
   const sampled = head.find(B3_SAMPLED);
   const flags = head.find(B3_FLAGS);
   const isSampled = sampled >= 0 && ["1", "true"].includes(head.headerText(sampled));
   if (!isSampled && !(flags >= 0 && head.headerText(flags) === "1")) return null;
-  const at = i * RANGES_PER_HEADER;
-  const [start, end] = [head.ranges[at + 2] ?? 0, head.ranges[at + 3] ?? 0];
-  const traceId = readTraceId(head.bytes, start, end - start);
-  return contextOf(traceId, readHex(head.bytes, span, SPAN_ID_BYTES));
+  const traceId = readTraceId(head.bytes, trace.start, trace.end - trace.start);
+  return contextOf(traceId, readHex(head.bytes, span.start, SPAN_ID_BYTES));
 }
 
 /** Where the ids of a single B3 field begin: `<trace>-<span>` and perhaps more. */
 function b3At(head: RequestHead): { readonly trace: number; readonly span: number } | null {
-  const trace = valueAt(head, B3, 16 + 1 + SPAN_ID_BYTES * 2);
-  if (trace < 0) return null;
-  const { bytes } = head;
+  const value = valueOf(head, B3, 16 + 1 + SPAN_ID_BYTES * 2);
+  if (value === null) return null;
+  const trace = value.start;
   for (const length of [16, 32]) {
-    if (bytes[trace + length] !== DASH) continue;
+    if (head.bytes[trace + length] !== DASH) continue;
     const span = trace + length + 1;
-    return span + SPAN_ID_BYTES * 2 <= trace + lengthOf(head, B3) ? { trace, span } : null;
+    return span + SPAN_ID_BYTES * 2 <= value.end ? { trace, span } : null;
   }
   return null;
 }
@@ -130,16 +129,19 @@ function readTraceId(bytes: Uint8Array, start: number, length: number): Uint8Arr
   return whole;
 }
 
-/** Where a field's value begins; −1 without one, or when it is shorter than that. */
-function valueAt(head: RequestHead, name: Uint8Array, lengthMin: number): number {
-  const i = head.find(name);
-  if (i < 0 || lengthOf(head, name) < lengthMin) return -1;
-  return head.ranges[i * RANGES_PER_HEADER + 2] ?? -1;
+/** Where a field's value stands. */
+interface Value {
+  readonly start: number;
+  readonly end: number;
 }
 
-function lengthOf(head: RequestHead, name: Uint8Array): number {
-  const at = head.find(name) * RANGES_PER_HEADER;
-  return (head.ranges[at + 3] ?? 0) - (head.ranges[at + 2] ?? 0);
+/** The value of a field; null without one, or when it is shorter than that. */
+function valueOf(head: RequestHead, name: Uint8Array, lengthMin: number): Value | null {
+  const i = head.find(name);
+  if (i < 0) return null;
+  const at = i * RANGES_PER_HEADER;
+  const [start, end] = [head.ranges[at + 2] ?? 0, head.ranges[at + 3] ?? 0];
+  return end - start < lengthMin ? null : { start, end };
 }
 
 /** Bytes from twice as many digits; null when some are none. */
