@@ -15,6 +15,7 @@ import type { PathContext } from "./context.ts";
 import type { Hop } from "./hop.ts";
 import type { RequestPool } from "./http-parts.ts";
 import { UpstreamHttp1 } from "./upstream-http1.ts";
+import { failWaiting } from "./waiting.ts";
 
 /** Connections to one endpoint. */
 export class PoolHttp1 implements EndpointResource, RequestPool {
@@ -81,18 +82,10 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
     upstream.idleUntil(this.context.nowMs() + settings.poolIdleTimeoutMs);
   }
 
-  /** A connection could not be made. Who has waited for as long as it took waits no longer. */
+  /** A connection could not be made. */
   failed(upstream: UpstreamHttp1, reason: CloseReason): void {
     this.#connecting--;
-    const given: Attempt[] = [];
-    // The queue is in the order of arrival; what is told may queue anew, behind them.
-    for (;;) {
-      const attempt = this.#waiting.peek();
-      if (attempt === undefined || attempt.queuedAtMs > upstream.beganAtMs) break;
-      this.#waiting.take();
-      given.push(attempt);
-    }
-    for (let i = 0; i < given.length; i++) given[i]!.unreachable(reason);
+    failWaiting(this.#waiting, upstream.beganAtMs, reason);
     this.#connect();
   }
 

@@ -12,6 +12,7 @@ import type { PathContext } from "./context.ts";
 import type { Hop } from "./hop.ts";
 import type { RequestPool } from "./http-parts.ts";
 import { UpstreamHttp2 } from "./upstream-http2.ts";
+import { failWaiting } from "./waiting.ts";
 
 /** Connections to one endpoint. */
 export class PoolHttp2 implements EndpointResource, RequestPool {
@@ -70,17 +71,10 @@ export class PoolHttp2 implements EndpointResource, RequestPool {
     this.#connect();
   }
 
-  /** A connection could not be made. Who has waited for as long as it took waits no longer. */
+  /** A connection could not be made. */
   failed(upstream: UpstreamHttp2, reason: CloseReason): void {
     this.#isConnecting = false;
-    const given: Attempt[] = [];
-    for (;;) {
-      const attempt = this.#waiting.peek();
-      if (attempt === undefined || attempt.queuedAtMs > upstream.beganAtMs) break;
-      this.#waiting.take();
-      given.push(attempt);
-    }
-    for (let i = 0; i < given.length; i++) given[i]!.unreachable(reason);
+    failWaiting(this.#waiting, upstream.beganAtMs, reason);
     this.#connect();
   }
 
