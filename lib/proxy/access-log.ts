@@ -12,7 +12,7 @@ import type { Counter } from "../telemetry/metric.ts";
 import type { Registry } from "../telemetry/registry.ts";
 import type { RequestHead } from "../wire/http/mod.ts";
 import type { HttpSide, SideFacts } from "./http-parts.ts";
-import type { Outcome, Recorder, Recording } from "./witness.ts";
+import type { Outcome, Recorder, Recording } from "./outcome.ts";
 
 /** In which form lines are written. */
 export type AccessLogFormat = "apache" | "json";
@@ -143,12 +143,12 @@ function fieldText(head: RequestHead, name: Uint8Array): string {
   return i < 0 ? "" : bounded(head.headerText(i));
 }
 
-/** Bytes above ASCII and control characters may be in a head, but in no line for people. */
+/** A client chooses how long its fields are, but not how long a line is. */
 function bounded(text: string): string {
   return text.slice(0, ACCESS_LOG_FIELD_CHARS_MAX);
 }
 
-/** What stands in a line cannot end its quotes, nor the line. */
+/** What stands in a line ends neither its quotes nor the line, and shows no control characters. */
 function quoted(text: string): string {
   return text.replace(/[^\x20-\x7e]|["\\]/g, (char) => {
     const code = char.charCodeAt(0).toString(16).padStart(2, "0");

@@ -8,18 +8,17 @@
  */
 
 import type { CloseReason } from "../host/net.ts";
+import { isFailure } from "../mesh/failure.ts";
 import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
 import type { Balancer, EndpointState, PickWaiter } from "./balance.ts";
 import type { HttpMetrics } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
-import { GRPC_UNKNOWN, isGrpcFailure } from "./grpc.ts";
+import { GRPC_UNKNOWN } from "./grpc.ts";
 import { addGrpcTimeout } from "./grpc-deadline.ts";
 import type { Loss, RequestPool, Upstream } from "./http-parts.ts";
 import { addRetry } from "./mesh-headers.ts";
 import type { RequestBody } from "./request-body.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
-
-const SERVER_ERROR = 500;
 
 /** One try. */
 export class Attempt implements PickWaiter {
@@ -162,8 +161,9 @@ export class Attempt implements PickWaiter {
   }
 
   /**
-   * The final head, with body bytes that came with it; `last`: that is all, and `responseDone` follows. False: the response is not
-   * wanted, since the request goes elsewhere; the connection is not the attempt's any more.
+   * The final head, with body bytes that came with it; `last`: that is all, and `responseDone` follows.
+   * False: the response is not wanted, since the request goes elsewhere; the connection is not the
+   * attempt's any more.
    */
   responseHead(
     head: ResponseHead,
@@ -241,7 +241,7 @@ export class Attempt implements PickWaiter {
     // A gRPC response without a status is one that failed (the reference counts it as unknown).
     const isMissing = exchange.grpc && error === "" && this.grpcStatus < 0;
     const grpcStatus = isMissing ? GRPC_UNKNOWN : this.grpcStatus;
-    const isGood = error === "" && status < SERVER_ERROR && !isGrpcFailure(grpcStatus);
+    const isGood = error === "" && !isFailure(status, grpcStatus);
     const latencyMs = exchange.context.nowMs() - this.beganAtMs;
     metrics.response(status, isGood, latencyMs, error, grpcStatus);
     exchange.recorded(this, error, isGood);

@@ -14,7 +14,7 @@ import type { FieldLines } from "../wire/http/mod.ts";
 import type { Balancer } from "./balance.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { RouteKind } from "./route-series.ts";
-import type { Recorder } from "./witness.ts";
+import type { Recorder } from "./outcome.ts";
 
 /** The settings that the byte path reads; durations in milliseconds. */
 export interface PathSettings {

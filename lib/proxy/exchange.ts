@@ -245,10 +245,10 @@ export class Exchange implements TimedExchange {
     const code = this.#downstream.hasCodes ? loss.reset : 0;
     if (code === 0) this.context.env.metrics.failed(this.side.direction, "http", "i/o");
     if (this.#state === RESPONDING) this.#cutOff(code);
-    else {this.#failTry(
-        { status: 502, kind: "i/o", message: `upstream connection: ${error}` },
-        code,
-      );}
+    else {
+      const message = `upstream connection: ${error}`;
+      this.#failTry({ status: 502, kind: "i/o", message }, code);
+    }
   }
 
   broken(attempt: Attempt, cause: string): void {

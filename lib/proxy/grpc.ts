@@ -11,9 +11,6 @@ import {
 
 const APPLICATION_GRPC = asciiBytes("application/grpc");
 
-/** Statuses that say that the server has failed, as the reference counts them by default. */
-const FAILURES = new Set([2, 4, 7, 13, 14, 15]);
-
 /** Whether a request is a gRPC call. */
 export function isGrpc(head: RequestHead): boolean {
   if (!head.http2) return false;
@@ -35,11 +32,6 @@ export function grpcStatusOf(fields: FieldLines): number {
   const at = i * RANGES_PER_HEADER;
   const status = parseDecimal(fields.bytes, fields.ranges[at + 2]!, fields.ranges[at + 3]!);
   return status >= 0 && status <= STATUS_LAST ? status : GRPC_UNKNOWN;
-}
-
-/** Whether a status counts as a failure; −1, no status, does not. */
-export function isGrpcFailure(status: number): boolean {
-  return FAILURES.has(status);
 }
 
 /** The status that stands for an HTTP status, where a proxy answers a call. */

@@ -4,6 +4,7 @@
 import type { CloseReason } from "../host/net.ts";
 import { formatAddress } from "../mesh/address.ts";
 import { admitsProbe } from "../mesh/authorize.ts";
+import type { ServerPolicy } from "../mesh/policy.ts";
 import type { Labels } from "../telemetry/metric.ts";
 import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
 import type { PathContext } from "./context.ts";
@@ -44,13 +45,19 @@ export class InboundHttp implements HttpSide {
   #labels: Labels | null = null;
   #metrics: HttpMetrics | null = null;
   #probeLabels: Labels | null = null;
-  readonly #figures: RouteFiguresOf;
+  readonly #figures: RouteFiguresOf<ServerPolicy>;
   #application: Application | null = null;
 
   constructor(context: PathContext, client: InboundClient) {
     this.#context = context;
     this.#client = client;
-    this.#figures = new RouteFiguresOf(context.env.metrics, "inbound_http", "inbound_grpc");
+    const { metrics } = context.env;
+    this.#figures = new RouteFiguresOf(
+      metrics,
+      "inbound_http",
+      "inbound_grpc",
+      (policy) => inboundRouteLabels(policy, client.target), // cold: once per connection
+    );
     const id = client.tls.peerId;
     this.added = id === null ? null : fieldLinesOf([["l5d-client-id", id]]);
     this.fromMesh = id !== null;
@@ -59,8 +66,7 @@ export class InboundHttp implements HttpSide {
   }
 
   figures(isGrpc: boolean): RouteFigures {
-    const { cell, target } = this.#client;
-    return this.#figures.of(cell.current, isGrpc, (policy) => inboundRouteLabels(policy, target));
+    return this.#figures.of(this.#client.cell.current, isGrpc);
   }
 
   describe(): SideFacts {

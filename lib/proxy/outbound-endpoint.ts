@@ -9,9 +9,9 @@ import type { HttpMetrics, OutboundTarget, RouteFigures } from "./environment.ts
 import { type HopSettings, hopTo } from "./hop.ts";
 import type { RequestPool } from "./http-parts.ts";
 import { backendLabels, endpointLabels } from "./labels.ts";
+import { errorOfLoss } from "./outcome.ts";
 import { PoolHttp1 } from "./pool-http1.ts";
 import { PoolHttp2 } from "./pool-http2.ts";
-import type { OutcomeError } from "./witness.ts";
 
 /** Pools and counters of one endpoint. */
 export class OutboundEndpoint implements EndpointResource {
@@ -112,27 +112,6 @@ class AttemptMetrics implements HttpMetrics {
   ): void {
     this.#endpoint.response(status, success, latencyMs, error, grpcStatus);
     const route = grpcStatus < 0 ? this.#http : this.#grpc;
-    route.ended(status, grpcStatus, error === "" ? "" : lossName(error), latencyMs);
-  }
-}
-
-/** The contract's word for why an attempt got no whole response. */
-function lossName(error: string): OutcomeError {
-  switch (error) {
-    case "canceled":
-    case "CANCEL":
-      return "CANCEL";
-    case "response timeout":
-    case "timeout":
-      return "REQUEST_TIMEOUT";
-    case "REFUSED_STREAM":
-      return "REFUSED";
-    case "ENHANCE_YOUR_CALM":
-      return "ENHANCE_YOUR_CALM";
-    case "connect":
-    case "reset":
-      return "IO";
-    default:
-      return "RESET";
+    route.ended(status, grpcStatus, errorOfLoss(error), latencyMs);
   }
 }

@@ -2,14 +2,16 @@
 /** The outbound side of HTTP: an endpoint for each request, by measured latency. */
 
 import type { CloseReason } from "../host/net.ts";
+import { isFailure } from "../mesh/failure.ts";
 import type { ClientPolicy } from "../mesh/policy.ts";
+import type { Labels } from "../telemetry/metric.ts";
 import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
 import type { Attempt } from "./attempt.ts";
 import { backendInstead, pickBackend } from "./backend.ts";
 import type { EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { OutboundTarget, RouteFigures } from "./environment.ts";
-import { grpcStatusOf, isGrpcFailure } from "./grpc.ts";
+import { grpcStatusOf } from "./grpc.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpRoute, HttpSide, Refusal, SideFacts } from "./http-parts.ts";
 import { hostless } from "./labels.ts";
@@ -18,7 +20,6 @@ import { NO_ENDPOINT } from "./refusals.ts";
 import { RouteFiguresOf } from "./route-figures.ts";
 import { retryAfterMs } from "./retry-after.ts";
 
-const SERVER_ERROR = 500;
 const TOO_MANY_REQUESTS = 429;
 const UNAVAILABLE = 503;
 const GRPC_RESOURCE_EXHAUSTED = 8;
@@ -31,7 +32,7 @@ export class OutboundHttp implements HttpSide {
   readonly added: FieldLines | null;
   readonly #context: PathContext;
   readonly #target: OutboundTarget;
-  readonly #figures: RouteFiguresOf;
+  readonly #figures: RouteFiguresOf<Labels>;
   /** The policy that `#route` is of. */
   #policy: ClientPolicy | null = null;
   #route: HttpRoute | null = null;
@@ -40,7 +41,8 @@ export class OutboundHttp implements HttpSide {
     this.#context = context;
     this.#target = target;
     const { metrics } = context.env;
-    this.#figures = new RouteFiguresOf(metrics, "outbound_http_route", "outbound_grpc_route");
+    const kinds = ["outbound_http_route", "outbound_grpc_route"] as const;
+    this.#figures = new RouteFiguresOf(metrics, ...kinds, hostless);
     this.added = target.added;
   }
 
@@ -55,7 +57,7 @@ export class OutboundHttp implements HttpSide {
   }
 
   figures(isGrpc: boolean): RouteFigures {
-    return this.#figures.of(this.#target.routeLabels, isGrpc, hostless);
+    return this.#figures.of(this.#target.routeLabels, isGrpc);
   }
 
   describe(): SideFacts {
@@ -121,8 +123,8 @@ export class OutboundHttp implements HttpSide {
     if (endpoint === null) return;
     const now = this.#context.nowMs();
     const latencyMs = now - attempt.sentAtMs;
-    const isBad = head.status >= SERVER_ERROR || head.status === TOO_MANY_REQUESTS ||
-      (attempt.exchange.grpc && isGrpcFailure(grpcStatusOf(head)));
+    const grpcStatus = attempt.exchange.grpc ? grpcStatusOf(head) : -1;
+    const isBad = head.status === TOO_MANY_REQUESTS || isFailure(head.status, grpcStatus);
     if (isBad) endpoint.failedAfter(latencyMs, now);
     else endpoint.measured(latencyMs, now);
     if (head.status !== TOO_MANY_REQUESTS && head.status !== UNAVAILABLE) return;

@@ -17,7 +17,7 @@ import type { ProxySettings } from "./settings.ts";
 import { traceResource } from "./trace-resource.ts";
 import { TraceQueue } from "./trace-queue.ts";
 import { TraceRecorder } from "./trace-recorder.ts";
-import type { Recorder } from "./witness.ts";
+import type { Recorder } from "./outcome.ts";
 
 /** What records are made from. */
 export interface RecordsOptions {

@@ -6,8 +6,8 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { AddressInfo } from "node:net";
-import type { RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
-import { meshed, PathLab, type TestTarget, until } from "../../test/support/paths.ts";
+import type { RetryPolicy } from "../mesh/reliability.ts";
+import { meshed, PathLab, until } from "../../test/support/paths.ts";
 
 let lab: PathLab;
 const cleanups: (() => unknown)[] = [];
@@ -28,18 +28,6 @@ const UNAVAILABLE: RetryPolicy = {
   tryTimeoutMs: 0,
   backoff: { minMs: 1, maxMs: 4, jitter: 0 },
 };
-
-function configure(target: TestTarget, retry?: RetryPolicy, timeouts?: Partial<RouteTimeouts>) {
-  const none = { requestMs: 0, responseMs: 0, idleMs: 0 };
-  target.policy = {
-    ...target.policy,
-    http: {
-      ...target.policy.http,
-      ...(retry === undefined ? {} : { retry }),
-      ...(timeouts === undefined ? {} : { timeouts: { ...none, ...timeouts } }),
-    },
-  };
-}
 
 function pairOf(port: number) {
   const client = lab.proxy("shop");
@@ -101,7 +89,7 @@ describe("retries of calls", () => {
       } else answer(stream, "0", "yes");
     });
     const { client, target } = pairOf(port);
-    configure(target, UNAVAILABLE);
+    target.configure(UNAVAILABLE);
     const got = call(client.outbound);
     await until("answer", () => got.isOver);
     expect(got).toMatchObject({ body: "yes", trailers: { "grpc-status": "0" } });
@@ -111,7 +99,7 @@ describe("retries of calls", () => {
   test("once some of the body went down, the status is passed on", async () => {
     const port = await application((stream) => answer(stream, "14", "some"));
     const { client, target } = pairOf(port);
-    configure(target, UNAVAILABLE);
+    target.configure(UNAVAILABLE);
     const got = call(client.outbound);
     await until("answer", () => got.isOver);
     expect(got).toMatchObject({ body: "some", trailers: { "grpc-status": "14" } });
@@ -121,7 +109,7 @@ describe("retries of calls", () => {
   test("a head without anything behind it goes down all the same", async () => {
     const port = await application((stream) => void stream.respond({ ":status": 200 }));
     const { client, target } = pairOf(port);
-    configure(target, UNAVAILABLE);
+    target.configure(UNAVAILABLE);
     const done = call(client.outbound);
     await until("head", () => ":status" in done.headers);
     // Who has more to say may wait for the head.
@@ -169,7 +157,7 @@ describe("deadlines of calls", () => {
     };
     expect(await ask({})).toBeNaN();
     expect(await ask({ "grpc-timeout": "90S" })).toBeWithin(30_000, 90_000);
-    configure(target, undefined, { requestMs: 50_000 });
+    target.configure(undefined, { requestMs: 50_000 });
     expect(await ask({ "grpc-timeout": "90S" })).toBeWithin(10_000, 50_000);
     expect(await ask({})).toBeWithin(10_000, 50_000);
     expect(await ask({ "grpc-timeout": "40S" })).toBeWithin(10_000, 40_000);
@@ -186,7 +174,7 @@ describe("deadlines of calls", () => {
       else answer(stream, "0", "yes");
     });
     const { client, target } = pairOf(port);
-    configure(target, UNAVAILABLE);
+    target.configure(UNAVAILABLE);
     const got = call(client.outbound, { "grpc-timeout": "90S" });
     await until("answer", () => got.body === "yes");
     expect(told[1]).toBeLessThanOrEqual(told[0]! - 30);
@@ -195,7 +183,7 @@ describe("deadlines of calls", () => {
   test("the route's request timeout is DEADLINE_EXCEEDED", async () => {
     const port = await application(() => {});
     const { client, target } = pairOf(port);
-    configure(target, UNAVAILABLE, { requestMs: 40 });
+    target.configure(UNAVAILABLE, { requestMs: 40 });
     const got = call(client.outbound);
     await until("answer", () => got.isOver);
     expect(got.headers).toMatchObject({ ":status": 200, "grpc-status": "4" });

@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, describe, expect, test } from "bun:test";
-import type { RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
+import type { RetryPolicy } from "../mesh/reliability.ts";
 import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
-import { meshed, PathLab, type TestTarget, until } from "../../test/support/paths.ts";
+import { meshed, PathLab, until } from "../../test/support/paths.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
 let lab: PathLab;
@@ -23,18 +23,6 @@ const RETRY: RetryPolicy = {
   tryTimeoutMs: 0,
   backoff: { minMs: 1, maxMs: 4, jitter: 0 },
 };
-
-function configure(target: TestTarget, retry?: RetryPolicy, timeouts?: Partial<RouteTimeouts>) {
-  const none = { requestMs: 0, responseMs: 0, idleMs: 0 };
-  target.policy = {
-    ...target.policy,
-    http: {
-      ...target.policy.http,
-      ...(retry === undefined ? {} : { retry }),
-      ...(timeouts === undefined ? {} : { timeouts: { ...none, ...timeouts } }),
-    },
-  };
-}
 
 /** An application that answers request number `n`, from 1 on, as told. */
 async function application(answer: (n: number, text: string) => string): Promise<RawServer> {
@@ -71,7 +59,7 @@ for (const hint of ["h2", "unknown"] as const) {
     test("a response of the policy's is thrown away, and the next one passed on", async () => {
       const app = await application((n) => n < 3 ? failing : respond("yes"));
       const { client, target } = pairOf(app.port, hint);
-      configure(target, RETRY);
+      target.configure(RETRY);
       const shop = dial(client.outbound);
       shop.send(get);
       await until("answer", () => shop.text.length > 0);
@@ -87,7 +75,7 @@ for (const hint of ["h2", "unknown"] as const) {
       const good = await application(() => respond("yes"));
       const { client, server, target } = pairOf(bad.port, hint);
       target.endpoints({ ...meshed(server, good.port), hint });
-      configure(target, { ...RETRY, retriesMax: 1 });
+      target.configure({ ...RETRY, retriesMax: 1 });
       for (let i = 0; i < 20; i++) {
         const shop = dial(client.outbound);
         shop.send(get);
@@ -104,7 +92,7 @@ for (const hint of ["h2", "unknown"] as const) {
         text.startsWith("GET /other") ? respond("x", "HTTP/1.1 500 Oops") : failing
       );
       const { client, target } = pairOf(app.port, hint);
-      configure(target, RETRY);
+      target.configure(RETRY);
       const shop = dial(client.outbound);
       shop.send(get);
       await until("answer", () => shop.text.length > 0);
@@ -119,7 +107,7 @@ for (const hint of ["h2", "unknown"] as const) {
     test("a small body is sent again whole, a large one not at all", async () => {
       const app = await application((n) => n === 1 || n === 3 ? failing : respond("yes"));
       const { client, target } = pairOf(app.port, hint);
-      configure(target, RETRY);
+      target.configure(RETRY);
       const shop = dial(client.outbound);
       const post = (size: number) =>
         `POST / HTTP/1.1\r\nhost: web\r\ncontent-length: ${size}\r\n\r\n${"b".repeat(size)}`;
@@ -133,7 +121,7 @@ for (const hint of ["h2", "unknown"] as const) {
     test("a budget that is used up lets failures pass", async () => {
       const app = await application(() => failing);
       const { client, target } = pairOf(app.port, hint);
-      configure(target, { ...RETRY, retriesMax: 1 });
+      target.configure({ ...RETRY, retriesMax: 1 });
       Object.assign(target, {
         budget: new RetryBudget({ ratio: 0.5, minPerSecond: 0, ttlMs: 10_000 }, 0),
       });
@@ -149,7 +137,7 @@ for (const hint of ["h2", "unknown"] as const) {
     test("a try that takes too long is given up, and another one made", async () => {
       const app = await application((n) => n === 1 ? "" : respond("yes"));
       const { client, target } = pairOf(app.port, hint);
-      configure(target, { ...RETRY, tryTimeoutMs: 50 });
+      target.configure({ ...RETRY, tryTimeoutMs: 50 });
       const shop = dial(client.outbound);
       shop.send(get);
       await until("answer", () => shop.text.length > 0);
@@ -160,7 +148,7 @@ for (const hint of ["h2", "unknown"] as const) {
       const app = await application(() => failing);
       const { client, server, target } = pairOf(app.port, hint);
       const backoff = { minMs: 60_000, maxMs: 60_000, jitter: 0 };
-      configure(target, { ...RETRY, backoff });
+      target.configure({ ...RETRY, backoff });
       const shop = dial(client.outbound);
       shop.send(get);
       await until("tried", () => client.count("outbound_http_route_retry_requests_total") === 1);
@@ -177,7 +165,7 @@ for (const hint of ["h2", "unknown"] as const) {
       async (name) => {
         const app = await application(() => "");
         const { client, server, target } = pairOf(app.port, hint);
-        configure(target, undefined, { [name]: 40 });
+        target.configure(undefined, { [name]: 40 });
         const shop = dial(client.outbound);
         shop.send(get);
         await until("answer", () => shop.text.length > 0);
@@ -193,7 +181,7 @@ for (const hint of ["h2", "unknown"] as const) {
     test("a response that stops in the middle is cut off", async () => {
       const app = await application(() => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nsome");
       const { client, target } = pairOf(app.port, hint);
-      configure(target, undefined, { idleMs: 700 });
+      target.configure(undefined, { idleMs: 700 });
       const shop = dial(client.outbound);
       shop.send(get);
       await until("end", () => shop.over);
@@ -203,7 +191,7 @@ for (const hint of ["h2", "unknown"] as const) {
     test("a request in time is not touched", async () => {
       const app = await application(() => respond("yes"));
       const { client, target } = pairOf(app.port, hint);
-      configure(target, RETRY, { requestMs: 5_000, responseMs: 5_000, idleMs: 5_000 });
+      target.configure(RETRY, { requestMs: 5_000, responseMs: 5_000, idleMs: 5_000 });
       const shop = dial(client.outbound);
       for (let i = 1; i < 5; i++) {
         shop.send(get);

@@ -5,30 +5,37 @@ import type { Labels } from "../telemetry/metric.ts";
 import type { PathMetrics, RouteFigures } from "./environment.ts";
 import type { RouteKind } from "./route-series.ts";
 
-/** Of one connection. */
-export class RouteFiguresOf {
+/** Of one connection; `S` is what a route's labels are made from. */
+export class RouteFiguresOf<S extends object> {
   readonly #metrics: PathMetrics;
   readonly #http: RouteKind;
   readonly #grpc: RouteKind;
+  readonly #labels: (source: S) => Labels;
   /** What the two below were made for. */
-  #source: object | null = null;
+  #source: S | null = null;
   #ofHttp: RouteFigures | null = null;
   #ofGrpc: RouteFigures | null = null;
 
-  constructor(metrics: PathMetrics, http: RouteKind, grpc: RouteKind) {
+  constructor(
+    metrics: PathMetrics,
+    http: RouteKind,
+    grpc: RouteKind,
+    labels: (source: S) => Labels,
+  ) {
     this.#metrics = metrics;
     this.#http = http;
     this.#grpc = grpc;
+    this.#labels = labels;
   }
 
-  /** The figures while `source` is the same object; `labels` makes the label set from it. */
-  of<S extends object>(source: S, isGrpc: boolean, labels: (source: S) => Labels): RouteFigures {
+  /** The figures, the same ones while `source` is the same object. */
+  of(source: S, isGrpc: boolean): RouteFigures {
     if (this.#source !== source) {
       this.#source = source;
       this.#ofHttp = null;
       this.#ofGrpc = null;
     }
-    if (isGrpc) return this.#ofGrpc ??= this.#metrics.route(this.#grpc, labels(source));
-    return this.#ofHttp ??= this.#metrics.route(this.#http, labels(source));
+    if (isGrpc) return this.#ofGrpc ??= this.#metrics.route(this.#grpc, this.#labels(source));
+    return this.#ofHttp ??= this.#metrics.route(this.#http, this.#labels(source));
   }
 }

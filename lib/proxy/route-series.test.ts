@@ -7,7 +7,8 @@ import { HandClock } from "../../test/support/path-environment.ts";
 import type { PathContext } from "./context.ts";
 import type { Downstream, HttpSide, Refusal } from "./http-parts.ts";
 import { ProxyMetrics } from "./metrics.ts";
-import { type Outcome, type Recorder, Witness } from "./witness.ts";
+import type { Outcome, Recorder } from "./outcome.ts";
+import { Witness } from "./witness.ts";
 
 const ROUTE = { parent_name: "web", route_name: "http" };
 

@@ -5,12 +5,12 @@
  */
 
 import type { Clock } from "../host/clock.ts";
+import { isFailure } from "../mesh/failure.ts";
 import type { RequestHead } from "../wire/http/mod.ts";
 import type { Attributes, TraceSpan } from "../contract/trace-export.ts";
-import { isGrpcFailure } from "./grpc.ts";
 import type { HttpSide, SideFacts } from "./http-parts.ts";
 import { replaceSpan, SPAN_ID_BYTES, type TraceContext, traceOf } from "./trace-context.ts";
-import type { Outcome, Recorder, Recording } from "./witness.ts";
+import type { Outcome, Recorder, Recording } from "./outcome.ts";
 
 /** Takes finished spans, and never says no: what it cannot keep it counts. */
 export interface SpanSink {
@@ -25,7 +25,6 @@ export interface TraceRecorderOptions {
   readonly spans: SpanSink;
 }
 
-const SERVER_ERROR = 500;
 /** Longer paths say no more. */
 const PATH_CHARS_MAX = 256;
 
@@ -93,7 +92,7 @@ interface Parts {
 
 function spanOf({ context, spanId, startMs, request, outcome }: Parts): TraceSpan {
   const { status, grpcStatus, error, refusal, totalMs } = outcome;
-  const failed = error !== "" || status >= SERVER_ERROR || isGrpcFailure(grpcStatus);
+  const failed = error !== "" || isFailure(status, grpcStatus);
   const why = refusal?.message ?? error;
   return {
     traceId: context.traceId,

@@ -4,6 +4,7 @@
  * authorizations) are added up before they are kept.
  */
 
+import { isFailure } from "../mesh/failure.ts";
 import type { Sample } from "./prometheus-text.ts";
 import type { TrackKind } from "./track.ts";
 
@@ -95,10 +96,6 @@ const ROUTES: Readonly<Record<string, string>> = {
   outbound_grpc_route_request_statuses_total: "grpc_status",
 };
 
-/** gRPC statuses by which a server says that it has failed, as proxies count them. */
-const GRPC_FAILURES = ["2", "4", "7", "13", "14", "15"];
-const SERVER_ERROR = 500;
-
 const START = "process_start_time_seconds";
 
 /** Whether a metric's name is one that the dashboard reads. */
@@ -162,9 +159,9 @@ function project(sample: Sample, ownPort: string): SeriesLabels | undefined {
 function projectRoute({ name, labels }: Sample): SeriesLabels | undefined {
   if (labels["parent_kind"] !== "Service") return;
   const isGrpc = name.includes("grpc");
-  const status = labels[ROUTES[name] ?? ""] ?? "";
+  const status = Number(labels[ROUTES[name] ?? ""] ?? "");
   const failed = (labels["error"] ?? "") !== "" ||
-    (isGrpc ? GRPC_FAILURES.includes(status) : Number(status) >= SERVER_ERROR);
+    (isGrpc ? isFailure(0, status) : isFailure(status, -1));
   const service = labels["parent_name"] ?? "";
   return {
     measure: failed ? "effective_failure" : "effective_success",

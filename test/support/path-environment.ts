@@ -4,7 +4,7 @@ import type { Clock, Timer } from "../../lib/host/clock.ts";
 import type { Net } from "../../lib/host/net.ts";
 import type { Credentials, ProxyEnvironment } from "../../lib/proxy/environment.ts";
 import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
-import type { Recorder } from "../../lib/proxy/witness.ts";
+import type { Recorder } from "../../lib/proxy/outcome.ts";
 import { silentLogger } from "../../lib/telemetry/logger.ts";
 
 /** Time stands still until `advance`; what is due then is called. */

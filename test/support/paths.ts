@@ -23,11 +23,15 @@ import type {
   ProxyEnvironment,
   ServerPolicyCell,
 } from "../../lib/proxy/environment.ts";
-import { DEFAULT_RETRY_BUDGET } from "../../lib/mesh/reliability.ts";
+import {
+  DEFAULT_RETRY_BUDGET,
+  type RetryPolicy,
+  type RouteTimeouts,
+} from "../../lib/mesh/reliability.ts";
 import { RetryBudget } from "../../lib/proxy/retry-budget.ts";
 import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
 import { type BytePath, startBytePath } from "../../lib/proxy/path.ts";
-import type { Recorder } from "../../lib/proxy/witness.ts";
+import type { Recorder } from "../../lib/proxy/outcome.ts";
 import { silentLogger } from "../../lib/telemetry/logger.ts";
 import { makeMaterials, type TestMaterial } from "./certificates.ts";
 
@@ -122,6 +126,19 @@ export class TestTarget implements OutboundTarget {
     }));
     this.balancer.update({ kind: "add", endpoints: whole, labels: { service: "test" } });
     return this;
+  }
+
+  /** Sets what the route configures; what is left out stays as it is. */
+  configure(retry?: RetryPolicy, timeouts?: Partial<RouteTimeouts>): void {
+    const none = { requestMs: 0, responseMs: 0, idleMs: 0 };
+    this.policy = {
+      ...this.policy,
+      http: {
+        ...this.policy.http,
+        ...(retry === undefined ? {} : { retry }),
+        ...(timeouts === undefined ? {} : { timeouts: { ...none, ...timeouts } }),
+      },
+    };
   }
 }
 
