@@ -23,7 +23,9 @@ export function enterLab(script: string, args: readonly string[]): number {
   const home = mkdtempSync(`${tmpdir()}/malla-lab-`);
   try {
     const flags = "--user --map-root-user --net --mount --pid --fork --kill-child --mount-proc";
-    const done = spawnSync("unshare", [...flags.split(" "), process.execPath, script, ...args], {
+    // The laboratory ends with us, also when we are killed.
+    const words = ["--pdeathsig", "SIGTERM", "unshare", ...flags.split(" "), process.execPath];
+    const done = spawnSync("setpriv", [...words, script, ...args], {
       stdio: "inherit",
       env: { ...process.env, PATH: SYSTEM_PATH, [LAB_HOME]: home },
     });
