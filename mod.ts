@@ -65,6 +65,7 @@ export type {
   ClientMatch,
   ClientPolicy,
   PortProtocol,
+  ProbeRequest,
   Profile,
   ResourceRef,
   Route,

@@ -24,6 +24,7 @@ import { serveWeb, type WebHandler, type WebServer } from "../lib/host/web-serve
 import { recordAdmission } from "../lib/inject/injection-events.ts";
 import { type InjectNamespace, injectOptionsOf, injectSettings } from "../lib/inject/mod.ts";
 import { INJECTOR, WEBHOOK_AUTHORITY_SECRET, WEBHOOK_CONFIGURATION } from "../lib/inject/names.ts";
+import { Readiness } from "../lib/inject/readiness.ts";
 import { clusterSurroundings, type FindSurroundings } from "../lib/inject/surroundings.ts";
 import { type Admission, webhookApp } from "../lib/inject/webhook.ts";
 import { folderTls, OwnTls, type WebhookTls } from "../lib/inject/webhook-tls.ts";
@@ -130,7 +131,7 @@ async function serve(settings: InjectorSettings, log: Logger): Promise<void> {
     const handler = adminHandler({
       registry,
       waitingFor: () => [
-        ...world.synced() ? [] : ["the namespaces"],
+        ...world.waitingFor(),
         ...webhook.serves ? [] : ["a certificate"],
       ],
       refresh() {},
@@ -250,7 +251,8 @@ async function startCertificates(
 interface World {
   readonly surroundings: FindSurroundings;
   readonly client?: KubeClient;
-  synced(): boolean;
+  /** What must be known before pods can be decided on, as phrases for people. */
+  waitingFor(): readonly string[];
   tell(admission: Admission): void;
 }
 
@@ -266,15 +268,27 @@ async function openWorld(
   const recorder = new EventRecorder(client, systemClock, source, (thrown) => {
     log.warn("cannot write an event", { error: describeError(thrown) });
   });
+  const surroundings = clusterSurroundings({
+    client,
+    clock: systemClock,
+    takeOverLinkerd: settings.takeOverLinkerd,
+    acceptUnserved: settings.acceptUnservedPolicy,
+  });
+  const readiness = new Readiness({
+    surroundings,
+    namespace: settings.controlPlaneNamespace,
+    clock: systemClock,
+    changed(missing) {
+      if (missing === undefined) log.info("may look around pods again");
+      else log.error("cannot decide on any pod", { reason: missing });
+    },
+  });
+  readiness.start();
+  ends.push(() => readiness.stop());
   return {
     client,
-    surroundings: clusterSurroundings({
-      client,
-      clock: systemClock,
-      takeOverLinkerd: settings.takeOverLinkerd,
-      acceptUnserved: settings.acceptUnservedPolicy,
-    }),
-    synced: () => true,
+    surroundings,
+    waitingFor: () => readiness.waitingFor(),
     tell: (admission) => recordAdmission(admission, recorder, client),
   };
 }
@@ -297,7 +311,7 @@ async function filesWorld(path: string, log: Logger, ends: (() => unknown)[]): P
       const namespace = known.get(name) ?? { name, annotations: {} };
       return Promise.resolve({ namespace, obeyLinkerd: true });
     },
-    synced: () => synced,
+    waitingFor: () => synced ? [] : ["the namespaces"],
     tell() {},
   };
 }

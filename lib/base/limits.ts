@@ -144,8 +144,17 @@ export const KUBE_OBJECT_BYTES_MAX = 8_388_608;
 /** How long one watch lasts; the next goes on where it ended. Proxies in between give up at 5 min. */
 export const KUBE_WATCH_SECONDS = 280;
 
-/** The longest pause between attempts to reach the cluster. */
+/** The longest pause between questions to a cluster that refuses them. */
 export const KUBE_BACKOFF_MAX_MS = 30_000;
+
+/**
+ * The longest pause between attempts to reach a cluster that does not answer. An attempt costs next to
+ * nothing there, and for as long as it is put off after an outage the mesh follows no change.
+ */
+export const KUBE_UNREACHABLE_BACKOFF_MAX_MS = 1_000;
+
+/** How long the head of an answer may take: an API server that is alive gives one at once. */
+export const KUBE_HEAD_MS = 10_000;
 
 /**
  * Connections between a laptop mesh and its machine at a time; each has two sockets in either process,

@@ -272,7 +272,7 @@ describe("a reader that does not read", () => {
         detectTimeoutMs: 1,
         authorizations: [],
         resource: defaultResource(`${filler} state ${i}.`),
-        probePaths: [],
+        probes: [],
         probeNetworks: [],
       });
     }

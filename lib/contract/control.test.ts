@@ -21,7 +21,7 @@ const POLICY: ServerPolicy = {
   detectTimeoutMs: 10_000,
   authorizations: [],
   resource: defaultResource("deny"),
-  probePaths: [],
+  probes: [],
   probeNetworks: [],
 };
 

@@ -182,19 +182,25 @@ const serverPolicy: fc.Arbitrary<ServerPolicy> = fc.record({
   ),
   // The labels of a policy carry neither namespace nor port.
   resource: resource.map((known) => ({ ...known, namespace: "", port: 0 })),
-  probePaths: fc.uniqueArray(name.map((path) => `/${path}`), { maxLength: 3 }),
+  probes: fc.uniqueArray(
+    fc.record({
+      method: fc.constantFrom("GET", "POST"),
+      path: name.map((path) => `/${path}`),
+    }),
+    { maxLength: 3, selector: ({ method, path }) => `${method} ${path}` },
+  ),
   probeNetworks: fc.uniqueArray(network, { maxLength: 3, selector: ({ text }) => text }),
 }).map(canonical);
 
 /** What a protocol has no room for is not expected back. */
 function canonical(policy: ServerPolicy): ServerPolicy {
-  const { protocol, probePaths, probeNetworks } = policy;
-  const hasProbes = ["detect", "http1", "http2"].includes(protocol) && probePaths.length > 0 &&
+  const { protocol, probes, probeNetworks } = policy;
+  const hasProbes = ["detect", "http1", "http2"].includes(protocol) && probes.length > 0 &&
     probeNetworks.length > 0;
   return {
     ...policy,
     detectTimeoutMs: protocol === "detect" ? policy.detectTimeoutMs : 10_000,
-    probePaths: hasProbes ? probePaths : [],
+    probes: hasProbes ? probes : [],
     probeNetworks: hasProbes ? probeNetworks : [],
   };
 }
@@ -309,7 +315,7 @@ describe("for a stock proxy", () => {
         { networks: [], clients: { kind: "tls" }, resource: defaultResource("none") },
       ],
       resource: defaultResource("x"),
-      probePaths: [],
+      probes: [],
       probeNetworks: [],
     });
     expect(message.authorizations).toEqual([]);
@@ -481,7 +487,7 @@ describe("a foreign control plane's server policies fail closed", () => {
   test.each(cases)("%s", (_what, init) => {
     const policy = serverPolicyFromWire(create(ServerSchema, init));
     expect(policy.authorizations).toEqual([]);
-    expect(policy.probePaths).toEqual([]);
+    expect(policy.probes).toEqual([]);
     expect(policy.resource.name).toStartWith("unsupported policy: ");
   });
 

@@ -8,11 +8,17 @@
  */
 
 import type { Network } from "../mesh/address.ts";
-import type { Authorization, ClientMatch, PortProtocol, ServerPolicy } from "../mesh/policy.ts";
+import type {
+  Authorization,
+  ClientMatch,
+  PortProtocol,
+  ProbeRequest,
+  ServerPolicy,
+} from "../mesh/policy.ts";
 import { networkFromWire } from "./address.ts";
 import { durationFromWire } from "./duration.ts";
 import type { HttpRouteMatch } from "./gen/http_route_pb.ts";
-import { HttpMethod_Registered } from "./gen/http_types_pb.ts";
+import { type HttpMethod, HttpMethod_Registered } from "./gen/http_types_pb.ts";
 import type { Authn, Authz, HttpLocalRateLimit, HttpRoute, Server } from "./gen/inbound_pb.ts";
 import { defaultResource, resourceFromLabels, resourceFromWire } from "./resource.ts";
 import { PROBE } from "./server-policy.ts";
@@ -21,13 +27,13 @@ const DETECT_TIMEOUT_MS = 10_000;
 
 /** What the routes of a policy amount to. */
 interface Routes {
-  readonly probePaths: readonly string[];
+  readonly probes: readonly ProbeRequest[];
   readonly probeNetworks: readonly Network[];
   /** What cannot be followed; undefined when all is understood. */
   readonly unsupported?: string;
 }
 
-const NO_PROBES: Routes = { probePaths: [], probeNetworks: [] };
+const NO_PROBES: Routes = { probes: [], probeNetworks: [] };
 
 /** The policy in a message. Never throws: what is not understood admits nobody. */
 export function serverPolicyFromWire(message: Server): ServerPolicy {
@@ -66,7 +72,7 @@ function policyOf(
   routes: Routes,
   detectTimeoutMs = DETECT_TIMEOUT_MS,
 ): ServerPolicy {
-  const { probePaths, probeNetworks, unsupported } = routes;
+  const { probes, probeNetworks, unsupported } = routes;
   if (unsupported !== undefined) {
     const resource = defaultResource(`unsupported policy: ${unsupported}`);
     return {
@@ -74,7 +80,7 @@ function policyOf(
       detectTimeoutMs,
       authorizations: [],
       resource,
-      probePaths: [],
+      probes: [],
       probeNetworks: [],
     };
   }
@@ -85,7 +91,7 @@ function policyOf(
       .map(authorizationFromWire)
       .filter((authorization) => authorization !== undefined),
     resource: resourceFromLabels(message.labels),
-    probePaths,
+    probes,
     probeNetworks,
   };
 }
@@ -97,7 +103,7 @@ function routesOf(
   if (limit?.total !== undefined || limit?.identity !== undefined || limit?.overrides.length) {
     return { ...NO_PROBES, unsupported: "rate limit" };
   }
-  const probePaths = new Set<string>();
+  const probes = new Map<string, ProbeRequest>();
   const probeNetworks = new Map<string, Network>();
   // No route at all is how older control planes say that every request is served.
   let catchesAll = routes.length === 0;
@@ -108,11 +114,11 @@ function routesOf(
     }
     const probe = probeOf(route);
     if (probe === undefined) return { ...NO_PROBES, unsupported: `HTTP route ${nameOf(route)}` };
-    for (const path of probe.probePaths) probePaths.add(path);
+    for (const one of probe.probes) probes.set(`${one.method} ${one.path}`, one);
     for (const network of probe.probeNetworks) probeNetworks.set(network.text, network);
   }
   if (!catchesAll) return { ...NO_PROBES, unsupported: "no route for all requests" };
-  return { probePaths: [...probePaths], probeNetworks: [...probeNetworks.values()] };
+  return { probes: [...probes.values()], probeNetworks: [...probeNetworks.values()] };
 }
 
 function nameOf(route: HttpRoute): string {
@@ -131,19 +137,20 @@ function isCatchAll(route: HttpRoute): boolean {
     );
 }
 
-/** The paths and networks of a route that admits GET on exact paths to anybody there. */
+/** The requests and networks of a route that admits exact paths to anybody there. */
 function probeOf(route: HttpRoute): Routes | undefined {
   const { metadata, hosts, rules, authorizations } = route;
   if (metadata?.kind.case !== "default" || metadata.kind.value !== PROBE) return undefined;
   if (hosts.length > 0) return undefined;
-  const probePaths: string[] = [];
+  const probes: ProbeRequest[] = [];
   for (const { matches, filters } of rules) {
     if (filters.length > 0 || matches.length === 0) return undefined;
     for (const { path, method, ...match } of matches) {
-      const isGet = method?.type.case === "registered" &&
-        method.type.value === HttpMethod_Registered.GET;
-      if (!isGet || !hasNoCondition(match) || path?.kind.case !== "exact") return undefined;
-      probePaths.push(path.kind.value);
+      const name = methodOf(method);
+      if (name === undefined || !hasNoCondition(match) || path?.kind.case !== "exact") {
+        return undefined;
+      }
+      probes.push({ method: name, path: path.kind.value });
     }
   }
   const probeNetworks: Network[] = [];
@@ -155,7 +162,20 @@ function probeOf(route: HttpRoute): Routes | undefined {
       probeNetworks.push(network);
     }
   }
-  return { probePaths, probeNetworks };
+  return { probes, probeNetworks };
+}
+
+/** The method, if probes may have it. */
+function methodOf(method: HttpMethod | undefined): ProbeRequest["method"] | undefined {
+  if (method?.type.case !== "registered") return undefined;
+  switch (method.type.value) {
+    case HttpMethod_Registered.GET:
+      return "GET";
+    case HttpMethod_Registered.POST:
+      return "POST";
+    default:
+      return undefined;
+  }
 }
 
 function hasNoCondition(match: Partial<HttpRouteMatch>): boolean {

@@ -5,7 +5,7 @@
  */
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { Authorization, ClientMatch, ServerPolicy } from "../mesh/policy.ts";
+import type { Authorization, ClientMatch, ProbeRequest, ServerPolicy } from "../mesh/policy.ts";
 import type { Network } from "../mesh/address.ts";
 import { networkToWire } from "./address.ts";
 import { durationToWire } from "./duration.ts";
@@ -61,16 +61,16 @@ function protocolInit(policy: ServerPolicy): MessageInitShape<typeof ProxyProtoc
 }
 
 function httpRoutes(policy: ServerPolicy): RouteInit[] {
-  const { probePaths, probeNetworks } = policy;
+  const { probes, probeNetworks } = policy;
   const all: RouteInit = {
     metadata: resourceInit(defaultResource("default")),
     rules: [{ matches: [{ path: { kind: { case: "prefix", value: "/" } } }] }],
   };
-  if (probePaths.length === 0 || probeNetworks.length === 0) return [all];
-  return [all, probeRoute(probePaths, probeNetworks)];
+  if (probes.length === 0 || probeNetworks.length === 0) return [all];
+  return [all, probeRoute(probes, probeNetworks)];
 }
 
-function probeRoute(paths: readonly string[], networks: readonly Network[]): RouteInit {
+function probeRoute(probes: readonly ProbeRequest[], networks: readonly Network[]): RouteInit {
   return {
     metadata: resourceInit(defaultResource(PROBE)),
     authorizations: [authorizationInit({
@@ -79,9 +79,9 @@ function probeRoute(paths: readonly string[], networks: readonly Network[]): Rou
       resource: defaultResource(PROBE),
     })],
     rules: [{
-      matches: paths.map((path) => ({
+      matches: probes.map(({ method, path }) => ({
         path: { kind: { case: "exact", value: path } },
-        method: { type: { case: "registered", value: HttpMethod_Registered.GET } },
+        method: { type: { case: "registered", value: HttpMethod_Registered[method] } },
       })),
     }],
   };

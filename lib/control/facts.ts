@@ -15,7 +15,7 @@ import {
   type StringMap,
 } from "../source/objects.ts";
 import { knownPortRanges, type PortRange } from "../mesh/port-range.ts";
-import { type InboundPolicy, inboundPolicy } from "../mesh/policy.ts";
+import { type InboundPolicy, inboundPolicy, type ProbeRequest } from "../mesh/policy.ts";
 import { type ServiceReliability, serviceReliability } from "./reliability.ts";
 
 const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
@@ -26,11 +26,13 @@ const CONTROL_PLANE_LABEL = "linkerd.io/control-plane-ns";
 const TEMPLATE_HASH_LABEL = "pod-template-hash";
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 
-/** A path that the kubelet asks for, and the port where it does. */
-export interface ProbeFact {
+/** What the kubelet asks for, and the port where it does. */
+export interface ProbeFact extends ProbeRequest {
   readonly port: number;
-  readonly path: string;
 }
+
+/** The method by which the kubelet asks an application that speaks gRPC. */
+const GRPC_CHECK = "/grpc.health.v1.Health/Check";
 
 /** A pod. */
 export interface PodFacts {
@@ -275,7 +277,7 @@ function probeFacts(pod: Pod, named: ReadonlyMap<string, number>): readonly Prob
     const { livenessProbe, readinessProbe, startupProbe } = container;
     for (const probe of [livenessProbe, readinessProbe, startupProbe]) {
       const fact = probeFact(probe, named);
-      if (fact !== undefined) facts.set(`${fact.port} ${fact.path}`, fact);
+      if (fact !== undefined) facts.set(`${fact.port} ${fact.path} ${fact.method}`, fact);
     }
   }
   return [...facts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, fact]) => fact);
@@ -285,11 +287,14 @@ function probeFact(
   probe: Probe | undefined,
   named: ReadonlyMap<string, number>,
 ): ProbeFact | undefined {
+  if (probe?.grpc !== undefined) {
+    return { port: probe.grpc.port, method: "POST", path: GRPC_CHECK };
+  }
   if (probe?.httpGet === undefined) return undefined;
   const { port, path = "/" } = probe.httpGet;
   const number = typeof port === "number" ? port : named.get(port);
   if (number === undefined) return undefined;
   // Policies match paths without the query, and the kubelet adds the slash that a manifest forgot.
   const bare = path.split("?")[0] ?? "";
-  return { port: number, path: bare.startsWith("/") ? bare : `/${bare}` };
+  return { port: number, method: "GET", path: bare.startsWith("/") ? bare : `/${bare}` };
 }

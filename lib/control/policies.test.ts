@@ -374,12 +374,16 @@ describe("a server policy", () => {
     const other = container("other", {
       livenessProbe: { httpGet: { port: 9090, httpHeaders: [] } },
       readinessProbe: { tcpSocket: { port: 8080 } },
+      startupProbe: { grpc: { port: 9091 } },
     });
     const objects = [pod("shop/web-1", { containers: [app, other] })];
     const policy = policyFor(objects);
-    expect(policy?.probePaths).toEqual(["/live", "/ready"]);
+    const get = (path: string) => ({ method: "GET" as const, path });
+    expect(policy?.probes).toEqual([get("/live"), get("/ready")]);
     expect(policy?.probeNetworks.map(({ text }) => text)).toEqual(["0.0.0.0/0", "::/0"]);
-    expect(policyFor(objects, 9090)?.probePaths).toEqual(["/"]);
+    expect(policyFor(objects, 9090)?.probes).toEqual([get("/")]);
+    expect(policyFor(objects, 9091)?.probes)
+      .toEqual([{ method: "POST", path: "/grpc.health.v1.Health/Check" }]);
   });
 
   test.each<[number, ServerPolicy["protocol"]]>([[6379, "opaque"], [8080, "detect"]])(

@@ -61,13 +61,14 @@ function portPolicy(
       settings.defaultInboundPolicy;
   const chosen = portsContain(pod.identityPorts, port) ? authenticated(named) : named;
   const opaque = portsContain(podOpaquePorts(pod, view, settings), port);
-  const probePaths = pod.probes.filter((probe) => probe.port === port).map(({ path }) => path);
+  const probes = pod.probes.filter((probe) => probe.port === port)
+    .map(({ method, path }) => ({ method, path }));
   return {
     protocol: opaque ? "opaque" : "detect",
     detectTimeoutMs: DETECT_TIMEOUT_MS,
     authorizations: authorizations(chosen, settings.clusterNetworks),
     resource: defaultResource(chosen),
-    probePaths,
+    probes,
     probeNetworks: ALL_NETWORKS,
   };
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import { makeMaterials, type TestMaterial } from "../../test/support/certificates.ts";
+import { FullBacklog } from "../../test/support/full-backlog.ts";
 import { createBunNet } from "./bun-net.ts";
 import { readSockaddr, writeSockaddr } from "./sockaddr.ts";
 import type { CloseReason, Conn, ConnHandler, Listener, TlsPeer } from "./net.ts";
@@ -169,6 +170,31 @@ describe("plain", () => {
     await until("the server saw it go", () => probes.every((probe) => probe.reason !== null));
     expect(client.events).toEqual(["close"]);
   });
+
+  test.each(["plain", "tls"])(
+    "a connection that is made after its time is closed: %s",
+    async (kind) => {
+      const server = new FullBacklog();
+      open.push(server);
+      const address = { ip: "127.0.0.1", port: server.port };
+      const first = new Probe();
+      net.connect({ address, timeoutMs: 10_000 }, handler, first);
+      await until("the queue is full", () => first.events.includes("open"));
+      const late = new Probe();
+      const tls = { ...material(CLIENT), serverName: SERVER, peerName: SERVER, alpn: ALPN };
+      const options = { address, timeoutMs: 50, ...(kind === "tls" ? { tls } : {}) };
+      net.connect(options, handler, late);
+      await until("the end of its time", () => late.reason !== null);
+      expect(late.reason).toBe("timeout");
+      expect(server.accept()).toBe(true);
+      // The kernel has not given up: it asks again, a second after it first did.
+      await until("the connection", () => server.accept());
+      await until("its end", () => server.closedByPeer(1));
+      expect(server.closedByPeer(0)).toBe(false);
+      expect(late.events).toEqual(["close"]);
+      first.conn?.destroy();
+    },
+  );
 
   test("an address that is taken is named", () => {
     const { listener } = serve(() => {});

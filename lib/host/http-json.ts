@@ -18,7 +18,9 @@ export interface HttpTarget {
 
 /** Bounds of one request. */
 export interface HttpBounds {
-  /** How long nothing may come; also for the answer's head. */
+  /** How long the answer's head may take; default: `idleMs`. */
+  readonly headMs?: number;
+  /** How long nothing may come. */
   readonly idleMs: number;
   readonly bytesMax: number;
   /** Ends it from outside. */
@@ -120,7 +122,8 @@ async function pump(
   request?: JsonRequest,
 ): Promise<void> {
   const idle = new AbortController();
-  let timer = setTimeout(() => idle.abort(), bounds.idleMs);
+  let waitedMs = bounds.headMs ?? bounds.idleMs;
+  let timer = setTimeout(() => idle.abort(), waitedMs);
   try {
     const response = await fetch(target.url, {
       ...(request === undefined
@@ -139,6 +142,9 @@ async function pump(
     if (!response.ok) throw await refusalOf(target, response);
     const decoder = new TextDecoder();
     let bytes = 0;
+    clearTimeout(timer);
+    waitedMs = bounds.idleMs;
+    timer = setTimeout(() => idle.abort(), waitedMs);
     for await (const chunk of response.body ?? []) {
       clearTimeout(timer);
       timer = setTimeout(() => idle.abort(), bounds.idleMs);
@@ -155,7 +161,7 @@ async function pump(
   } catch (thrown) {
     if (bounds.signal?.aborted) return;
     if (thrown instanceof Fault) throw thrown;
-    const why = idle.signal.aborted ? `nothing came for ${bounds.idleMs} ms` : reasonOf(thrown);
+    const why = idle.signal.aborted ? `nothing came for ${waitedMs} ms` : reasonOf(thrown);
     throw new Fault("unavailable", `Cannot ask ${placeOf(target)}${why ? `: ${why}` : ""}`, {
       source: "upstream",
       ...(why === undefined ? { cause: thrown } : {}),

@@ -23,7 +23,7 @@ function policy(
       resource,
     }],
     resource,
-    probePaths: ["/healthz"],
+    probes: [{ method: "GET", path: "/healthz" }],
     probeNetworks: [parseNetwork("10.42.0.1/32")],
   };
 }
@@ -112,10 +112,18 @@ describe("probes", () => {
     expect(admitsProbe(denying, agent, "GET", "/")).toBe(false);
   });
 
-  test("only GET, only from the probes' networks, only where there are probes", () => {
+  test("by gRPC", () => {
+    const path = "/grpc.health.v1.Health/Check";
+    const asking = { ...denying, probes: [{ method: "POST", path } as const] };
+    expect(admitsProbe(asking, agent, "POST", path)).toBe(true);
+    expect(admitsProbe(asking, agent, "GET", path)).toBe(false);
+    expect(admitsProbe(asking, agent, "POST", "/grpc.health.v1.Health/Watch")).toBe(false);
+  });
+
+  test("only its method, only from the probes' networks, only where there are probes", () => {
     expect(admitsProbe(denying, agent, "POST", "/healthz")).toBe(false);
     expect(admitsProbe(denying, client(), "GET", "/healthz")).toBe(false);
-    const none = { ...denying, probePaths: [] };
+    const none = { ...denying, probes: [] };
     expect(admitsProbe(none, agent, "GET", "/healthz")).toBe(false);
   });
 });

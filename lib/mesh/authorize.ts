@@ -26,8 +26,8 @@ export function authorize(policy: ServerPolicy, client: ClientFacts): Authorizat
 }
 
 /**
- * Whether a request is one of the probes of the node's agent, which has no identity: `GET` on exactly
- * a probe's path, from the probes' networks. `target` is the request target with its query.
+ * Whether a request is one of the probes of the node's agent, which has no identity: by a probe's method
+ * on exactly its path, from the probes' networks. `target` is the request target with its query.
  */
 export function admitsProbe(
   policy: ServerPolicy,
@@ -35,10 +35,10 @@ export function admitsProbe(
   method: string,
   target: string,
 ): boolean {
-  if (method !== "GET" || policy.probePaths.length === 0) return false;
+  if (policy.probes.length === 0) return false;
   const query = target.indexOf("?");
   const path = query < 0 ? target : target.slice(0, query);
-  return policy.probePaths.includes(path) &&
+  return policy.probes.some((probe) => probe.method === method && probe.path === path) &&
     policy.probeNetworks.some((network) => networkContains(network, client.ip));
 }
 

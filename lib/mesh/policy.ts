@@ -64,6 +64,14 @@ export interface Authorization {
   readonly resource: ResourceRef;
 }
 
+/** A request by which a node's agent asks how an application is: on exactly this path. */
+export interface ProbeRequest {
+  /** How it asks: `POST` is gRPC's health check. */
+  readonly method: "GET" | "POST";
+  /** Without its query. */
+  readonly path: string;
+}
+
 /** The inbound policy of one port. No authorization: everything is denied. */
 export interface ServerPolicy {
   /** What the port speaks. */
@@ -74,8 +82,8 @@ export interface ServerPolicy {
   readonly authorizations: readonly Authorization[];
   /** The object that this comes from. */
   readonly resource: ResourceRef;
-  /** `GET` on exactly these paths is admitted from `probeNetworks` without authentication. */
-  readonly probePaths: readonly string[];
+  /** These requests are admitted from `probeNetworks` without authentication. */
+  readonly probes: readonly ProbeRequest[];
   /** Where probes come from. */
   readonly probeNetworks: readonly Network[];
 }

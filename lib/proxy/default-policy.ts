@@ -30,7 +30,7 @@ export function defaultPolicy(options: DefaultPolicyOptions): ServerPolicy {
     detectTimeoutMs: options.detectTimeoutMs,
     authorizations: name === "deny" ? [] : [authorization(options, resource)],
     resource,
-    probePaths: [],
+    probes: [],
     probeNetworks: [],
   };
 }

@@ -646,7 +646,7 @@ describe("inbound policy", () => {
     const server = lab.proxy("web");
     const onlyShop = { kind: "identities", names: [identityOf("shop")], suffixes: [] } as const;
     server.cell(app.port).set(serverPolicy(onlyShop, {
-      probePaths: ["/ready"],
+      probes: [{ method: "GET", path: "/ready" }],
       probeNetworks: [parseNetwork("127.0.0.0/8")],
     }));
     server.inboundOriginal = { ip: "127.0.0.1", port: app.port };

@@ -139,7 +139,7 @@ export class InboundHttp implements HttpSide {
 
   #isProbe({ head }: Exchange): boolean {
     const policy = this.#client.cell.current;
-    if (policy.probePaths.length === 0) return false;
+    if (policy.probes.length === 0) return false;
     return admitsProbe(policy, this.#client.facts, head.methodText(), head.targetText());
   }
 

@@ -41,7 +41,7 @@ export function admits(clients: ClientMatch | null, protocol: PortProtocol): Ser
     detectTimeoutMs: 10_000,
     authorizations: clients === null ? [] : [{ networks: EVERYWHERE, clients, resource: RESOURCE }],
     resource: RESOURCE,
-    probePaths: [],
+    probes: [],
     probeNetworks: [],
   };
 }

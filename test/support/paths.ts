@@ -56,7 +56,7 @@ export function serverPolicy(
     detectTimeoutMs: 300,
     authorizations: clients === null ? [] : [{ networks, clients, resource }],
     resource,
-    probePaths: [],
+    probes: [],
     probeNetworks: [],
     ...more,
   };

@@ -208,6 +208,38 @@ describe("trouble", () => {
     expect(follower.found).toEqual([]);
   });
 
+  test("pauses grow while we are refused, and stay short while nobody answers", async () => {
+    const pauses: number[] = [];
+    const clock: Clock = {
+      ...hasty,
+      after(delayMs, call) {
+        pauses.push(delayMs);
+        return systemClock.after(0, call);
+      },
+    };
+    // A port where nobody listens any more.
+    const gone = new FakeApi();
+    const { port } = gone;
+    await gone.stop();
+    let at = port;
+    const access: KubeAccess = {
+      server: "x",
+      target: (path) => Promise.resolve({ url: `http://127.0.0.1:${at}${path}`, headers: {} }),
+    };
+    api.refusal = 403;
+    const follower = new Follower();
+    const watch = await kubeSource(access, clock, () => 0).watch(new Set(["Pod"]), follower);
+    ends.push(() => watch.stop());
+    while (pauses.length < 20) await turn();
+    at = api.port;
+    const refused = pauses.length + 1;
+    while (pauses.length < refused + 20) await turn();
+    expect(Math.max(...pauses.slice(0, 20))).toBe(1_000);
+    expect(pauses).toContain(30_000);
+    // What was waited for before it answered does not count.
+    expect(pauses[pauses.indexOf(2_000) - 3]).toBe(250);
+  });
+
   test("with an object is told by its field; what it was stays", async () => {
     api.put(PODS, pod("a"));
     const follower = await follow();

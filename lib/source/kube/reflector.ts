@@ -4,16 +4,19 @@
  *
  *     listing ──all pages──▶ watching ──end of stream──▶ watching, from the last version seen
  *        ▲                      └──version too old (410)──▶ listing
- *        └──back-off──  any failure; watching goes on from where it was
+ *        └──back-off──  any failure; watching goes on from where it was. It is short while nobody
+ *                       answers, and longer the more often we are refused
  */
 
 import { Backoff } from "../../base/backoff.ts";
 import { describeError, Fault } from "../../base/fault.ts";
 import {
   KUBE_BACKOFF_MAX_MS,
+  KUBE_HEAD_MS,
   KUBE_LIST_BYTES_MAX,
   KUBE_LIST_PAGE,
   KUBE_OBJECT_BYTES_MAX,
+  KUBE_UNREACHABLE_BACKOFF_MAX_MS,
   KUBE_WATCH_SECONDS,
 } from "../../base/limits.ts";
 import { type Clock, sleep } from "../../host/clock.ts";
@@ -68,7 +71,7 @@ const UNKNOWN_MS = 10_000;
 
 const GONE = 410;
 const NOT_FOUND = 404;
-const BACKOFF_MIN_MS = 500;
+const BACKOFF_MIN_MS = 250;
 /** A dead connection is noticed when neither an event nor the end that we asked for has come. */
 const WATCH_IDLE_MS = (KUBE_WATCH_SECONDS + 30) * 1_000;
 const LIST_IDLE_MS = 30_000;
@@ -81,6 +84,7 @@ export class Reflector {
   #path = "";
   readonly #stop = new AbortController();
   readonly #backoff: Backoff;
+  readonly #unreachable: Backoff;
   #known = new Map<string, ObjectRef>();
   /** Where the next watch begins; undefined: list first. */
   #version: string | undefined;
@@ -90,6 +94,10 @@ export class Reflector {
     this.#options = options;
     this.#backoff = new Backoff(
       { minMs: BACKOFF_MIN_MS, maxMs: KUBE_BACKOFF_MAX_MS, jitter: 0.5 },
+      options.random,
+    );
+    this.#unreachable = new Backoff(
+      { minMs: BACKOFF_MIN_MS, maxMs: KUBE_UNREACHABLE_BACKOFF_MAX_MS, jitter: 0.5 },
       options.random,
     );
     this.#paths = versionsOf(options.kind).map((api) =>
@@ -119,9 +127,19 @@ export class Reflector {
         this.#options.events.trouble(
           `Cannot follow ${PLURALS[this.#options.kind]}: ${describeError(thrown)}`,
         );
-        await sleep(this.#options.clock, this.#backoff.next());
+        await sleep(this.#options.clock, this.#pauseAfter(thrown));
       }
     }
+  }
+
+  /** A server that comes back refuses for a moment; what was waited before it counts for nothing. */
+  #pauseAfter(fault: Fault): number {
+    const isUnreachable = fault.code === "unavailable" && !(fault instanceof HttpRefusal);
+    const [backoff, other] = isUnreachable
+      ? [this.#unreachable, this.#backoff]
+      : [this.#backoff, this.#unreachable];
+    other.reset();
+    return backoff.next();
   }
 
   get #isOptional(): boolean {
@@ -185,7 +203,12 @@ export class Reflector {
     let events = 0;
     await getLines(
       target,
-      { idleMs: WATCH_IDLE_MS, bytesMax: KUBE_OBJECT_BYTES_MAX, signal: this.#stop.signal },
+      {
+        headMs: KUBE_HEAD_MS,
+        idleMs: WATCH_IDLE_MS,
+        bytesMax: KUBE_OBJECT_BYTES_MAX,
+        signal: this.#stop.signal,
+      },
       (line) => {
         if (this.#stop.signal.aborted) return;
         this.#event(parseEvent(line, target.url));
@@ -250,6 +273,7 @@ export class Reflector {
 
   #healthy(): void {
     this.#backoff.reset();
+    this.#unreachable.reset();
     this.#options.events.trouble(undefined);
   }
 }
