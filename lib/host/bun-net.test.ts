@@ -196,6 +196,28 @@ describe("plain", () => {
     },
   );
 
+  test("a connection that was made while this process stood still has not timed out", async () => {
+    const server = new FullBacklog();
+    open.push(server);
+    const address = { ip: "127.0.0.1", port: server.port };
+    const events: string[] = [];
+    for (let round = 0; round < 20; round++) {
+      const { promise, resolve } = Promise.withResolvers<string>();
+      const told: ConnHandler<Probe> = {
+        ...handler,
+        open: () => resolve("open"),
+        close: (_, reason) => resolve(reason),
+      };
+      const conn = net.connect({ address, timeoutMs: 20 }, told, new Probe());
+      // As on a machine with too few cores: the kernel answers meanwhile.
+      queueMicrotask(() => Bun.sleepSync(40));
+      events.push(await promise);
+      conn.destroy();
+      expect(server.accept()).toBe(true);
+    }
+    expect(new Set(events)).toEqual(new Set(["open"]));
+  });
+
   test("an address that is taken is named", () => {
     const { listener } = serve(() => {});
     expect(() => net.listen(listener.address, handler, () => new Probe()))

@@ -26,6 +26,11 @@ import type {
 
 /** For peers that open a connection and then say nothing; the reference waits as long. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/**
+ * A process that was not run for a while finds its timers over first, and only then what came meanwhile.
+ * So long a wait lets the event loop look at its sockets once more before a connection is given up.
+ */
+const LATE_EVENTS_MS = 1;
 /** A peer that vanished without a word is noticed after some 20 s, as `setKeepAlive` sets it. */
 const KEEP_ALIVE_DELAY_MS = 10_000;
 /** A port opened but taken: Linux queues this many times more than we ever accept in one turn. */
@@ -194,9 +199,12 @@ class BunConn implements Conn<unknown> {
 
   startTimer(delayMs: number): void {
     this.timer?.cancel();
-    this.timer = this.#host.clock.after(delayMs, () => { // cold: once per connection
-      this.reason = this.opened && this.securing ? "tls" : "timeout";
-      this.destroy(true);
+    const { clock } = this.#host;
+    this.timer = clock.after(delayMs, () => { // cold: once per connection
+      this.timer = clock.after(LATE_EVENTS_MS, () => { // cold: as above
+        this.reason = this.opened && this.securing ? "tls" : "timeout";
+        this.destroy(true);
+      });
     });
   }
 
