@@ -5,8 +5,11 @@ import { runCommand } from "./command.ts";
 
 const TOP = new URL("../..", import.meta.url).pathname;
 
-/** The commit that is upgraded from: the last release once there is one. */
-const COMMIT = "94f4d79a1cc8cd9db3dcc552f21cb15fdfc1f808";
+/**
+ * The commit that is upgraded from: the last release once there is one. Those before it gave up
+ * connections that had been made, where a machine was busy.
+ */
+const COMMIT = "de3cc81573f0e11a0562e8f99b84ff8f28f32735";
 
 /**
  * Builds the earlier version in an empty folder; resolves to its executable, or to undefined where the

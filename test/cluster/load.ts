@@ -94,10 +94,27 @@ export class Load {
       if (found === undefined) return false;
       figures = found;
       const failed = figures.filter((kind) => kind.failed > 0);
-      if (failed.length > 0) throw new Error(`requests failed: ${JSON.stringify(failed, null, 1)}`);
+      if (failed.length > 0) {
+        const told = JSON.stringify(failed, null, 1);
+        throw new Error(`requests failed: ${told}\n${await this.#proxyLog()}`);
+      }
       goals ??= new Map(figures.map(({ name, done }) => [name, done + requests]));
       return figures.every(({ name, done }) => done >= (goals?.get(name) ?? 0));
     });
     return figures;
+  }
+
+  /** What the load's proxy has to say, for whoever must find out why a request failed. */
+  async #proxyLog(): Promise<string> {
+    const words = [
+      "-n",
+      this.#namespace,
+      "logs",
+      `deployment/${this.#name}`,
+      "-c",
+      "linkerd-proxy",
+    ];
+    const { stdout, stderr } = await this.#cluster.tryKubectl([...words, "--tail=40"]);
+    return stdout + stderr;
   }
 }

@@ -1,6 +1,7 @@
 /** An application of foreign programs: nginx behind a service, a client in the mesh, one outside of it. */
 
 import { APPS_IMAGE } from "./mesh-world.ts";
+import { deployment, job, namespace as namespaceOf } from "./workloads.ts";
 
 /** The namespace of the application; its pods are injected. */
 export const SHOP = "shop";
@@ -21,6 +22,8 @@ http {
   scgi_temp_path /tmp/scgi;
   server {
     listen 8080;
+    listen 8081;
+    location = /ready { if (-f /tmp/broken) { return 503; } return 200; }
     location / { return 200 "hello $http_l5d_client_id\\n"; }
   }
 }
@@ -37,17 +40,8 @@ const SECURITY = {
 /** All objects of the application. */
 export function shopObjects(): unknown[] {
   return [
-    {
-      apiVersion: "v1",
-      kind: "Namespace",
-      metadata: { name: SHOP, annotations: { "linkerd.io/inject": "enabled" } },
-    },
-    {
-      apiVersion: "v1",
-      kind: "ConfigMap",
-      metadata: { name: "nginx", namespace: SHOP },
-      data: { "nginx.conf": NGINX },
-    },
+    namespaceOf(SHOP, { "linkerd.io/inject": "enabled" }),
+    nginxConfiguration(SHOP),
     {
       apiVersion: "v1",
       kind: "Service",
@@ -62,29 +56,23 @@ export function shopObjects(): unknown[] {
   ];
 }
 
+/** The ConfigMap with nginx's configuration: it answers who the mesh says that its client is. */
+export function nginxConfiguration(namespace: string) {
+  return {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: "nginx", namespace },
+    data: { "nginx.conf": NGINX },
+  };
+}
+
 /** A Job that asks the application once, from within the mesh. */
 export function shopJob(name: string) {
-  return {
-    apiVersion: "batch/v1",
-    kind: "Job",
-    metadata: { name, namespace: SHOP },
-    spec: {
-      backoffLimit: 0,
-      template: {
-        spec: {
-          restartPolicy: "Never",
-          serviceAccountName: "client",
-          containers: [
-            {
-              name: "client",
-              image: APPS_IMAGE,
-              command: ["curl", "-s", "-m", "10", SHOP_URL],
-            },
-          ],
-        },
-      },
-    },
-  };
+  const command = ["curl", "-s", "-m", "10", SHOP_URL];
+  return job(name, SHOP, {
+    serviceAccountName: "client",
+    containers: [{ name: "client", image: APPS_IMAGE, command }],
+  });
 }
 
 function webDeployment() {
@@ -103,16 +91,18 @@ function webDeployment() {
     whenUnsatisfiable: "ScheduleAnyway",
     labelSelector: { matchLabels: { app: "web" } },
   };
-  return deployment("web", SHOP, 2, {
+  const spec = {
     serviceAccountName: "web",
     topologySpreadConstraints: [spread],
     containers: [container],
     volumes: [{ name: "configuration", configMap: { name: "nginx" } }],
-  });
+  };
+  return deployment("web", SHOP, spec, { replicas: 2 });
 }
 
-function clientDeployment(name: string, namespace: string) {
-  return deployment(name, namespace, 1, {
+/** A pod that waits for commands; outside of the shop it has the namespace's usual account. */
+export function clientDeployment(name: string, namespace: string) {
+  return deployment(name, namespace, {
     ...(namespace === SHOP ? { serviceAccountName: name } : {}),
     terminationGracePeriodSeconds: 1,
     containers: [
@@ -124,18 +114,4 @@ function clientDeployment(name: string, namespace: string) {
       },
     ],
   });
-}
-
-function deployment(name: string, namespace: string, replicas: number, spec: unknown) {
-  const labels = { app: name };
-  return {
-    apiVersion: "apps/v1",
-    kind: "Deployment",
-    metadata: { name, namespace },
-    spec: {
-      replicas,
-      selector: { matchLabels: labels },
-      template: { metadata: { labels }, spec },
-    },
-  };
 }

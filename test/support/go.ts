@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 
 const SOURCES = new URL("../fixtures/go", import.meta.url).pathname;
+const EXAMPLES = "google.golang.org/grpc/examples/helloworld";
 const FOLDER = new URL("../../dist/fixtures", import.meta.url).pathname;
 
 /** The executables. */
@@ -14,6 +15,9 @@ export interface GoPrograms {
   readonly h2c: string;
   /** gRPC, client and server. */
   readonly rpc: string;
+  /** The example of gRPC's library for Go, as its authors wrote it: a server and its client. */
+  readonly greeterServer: string;
+  readonly greeterClient: string;
   /** Takes OpenTelemetry's traces, and writes them as JSON. */
   readonly collector: string;
 }
@@ -26,7 +30,10 @@ export function whyNoGo(): string | undefined {
 /** Builds them; takes a minute the first time on a machine, then the compiler's cache answers. */
 export async function goPrograms(): Promise<GoPrograms> {
   mkdirSync(FOLDER, { recursive: true });
-  const packages = ["./h2c", "./rpc", "./collector", "github.com/summerwind/h2spec/cmd/h2spec"];
+  const packages = [
+    ...["./h2c", "./rpc", "./collector", "github.com/summerwind/h2spec/cmd/h2spec"],
+    ...["server", "client"].map((end) => `${EXAMPLES}/greeter_${end}`),
+  ];
   const words = ["go", "build", "-mod=readonly", "-trimpath", "-o", `${FOLDER}/`, ...packages];
   const env = { ...process.env, CGO_ENABLED: "0", GOWORK: "off", GOFLAGS: "" };
   const build = Bun.spawn(words, { cwd: SOURCES, env, stdout: "ignore", stderr: "pipe" });
@@ -37,6 +44,8 @@ export async function goPrograms(): Promise<GoPrograms> {
     h2spec: path("h2spec"),
     h2c: path("h2c"),
     rpc: path("rpc"),
+    greeterServer: path("greeter_server"),
+    greeterClient: path("greeter_client"),
     collector: path("collector"),
   };
 }
