@@ -25,6 +25,8 @@ export interface HttpBounds {
   readonly bytesMax: number;
   /** Ends it from outside. */
   readonly signal?: AbortSignal;
+  /** Called when the head of a good answer has come, however long its body takes. */
+  readonly opened?: () => void;
 }
 
 /** A request with a body. */
@@ -140,6 +142,7 @@ async function pump(
       tls: tlsOf(target),
     });
     if (!response.ok) throw await refusalOf(target, response);
+    bounds.opened?.();
     const decoder = new TextDecoder();
     let bytes = 0;
     clearTimeout(timer);

@@ -286,6 +286,23 @@ describe.skipIf(obstacle !== null)("an installation", () => {
     await cluster.kubectl(["delete", "deployment", "plain", "--wait=false"]);
   }, TEST_MS);
 
+  test("is not ready without a right, and says which", async () => {
+    await cluster.kubectl(["delete", "clusterrolebinding", "malla-injector"]);
+    await cluster.kubectl([
+      ...["-n", CONTROL_NAMESPACE, "wait", "--for=condition=Ready=false", "pod", "--timeout=60s"],
+      ...["-l", "app.kubernetes.io/name=malla-injector"],
+    ]);
+    const words = ["-n", CONTROL_NAMESPACE, "logs", "deployment/malla-injector"];
+    const log = await cluster.kubectl(words);
+    expect(log).toMatch(/cannot decide on any pod .*cannot (?:get|list) resource/);
+    await apply("upgrade");
+    await cluster.kubectl([
+      ...["-n", CONTROL_NAMESPACE, "wait", "--for=condition=Ready", "pod", "--timeout=60s"],
+      ...["-l", "app.kubernetes.io/name=malla-injector"],
+    ]);
+    expect((await run("check", "-o", "short")).code).toBe(0);
+  }, TEST_MS);
+
   test("is refused to go while it is needed, and goes without a trace", async () => {
     const refused = await run("uninstall");
     expect(refused.code).toBe(1);

@@ -240,6 +240,18 @@ describe("trouble", () => {
     expect(pauses[pauses.indexOf(2_000) - 3]).toBe(250);
   });
 
+  test("is over when the cluster answers, though nothing happens in it", async () => {
+    api.put(PODS, pod("a"));
+    const follower = await follow();
+    await watched();
+    api.refusal = 503;
+    api.endWatches();
+    await follower.until(() => follower.found.length > 0);
+    api.refusal = undefined;
+    await follower.until(() => follower.found.length === 0);
+    expect(api.requests.filter(({ path }) => path.includes("limit="))).toHaveLength(1);
+  });
+
   test("with an object is told by its field; what it was stays", async () => {
     api.put(PODS, pod("a"));
     const follower = await follow();

@@ -208,6 +208,7 @@ export class Reflector {
         idleMs: WATCH_IDLE_MS,
         bytesMax: KUBE_OBJECT_BYTES_MAX,
         signal: this.#stop.signal,
+        opened: () => this.#reached(),
       },
       (line) => {
         if (this.#stop.signal.aborted) return;
@@ -273,8 +274,13 @@ export class Reflector {
 
   #healthy(): void {
     this.#backoff.reset();
+    this.#reached();
+  }
+
+  /** The cluster answers, though perhaps nothing has happened in it for long. */
+  #reached(): void {
     this.#unreachable.reset();
-    this.#options.events.trouble(undefined);
+    if (!this.#stop.signal.aborted) this.#options.events.trouble(undefined);
   }
 }
 
