@@ -101,6 +101,7 @@ async function serve(settings: IdentitySettings, log: Logger): Promise<void> {
     issuerFolder: settings.issuerFolder,
     reviewer: await reviewerOf(settings),
     trustAnchors: readTrustAnchors("identity", settings, readSettingsText),
+    readTrustAnchors: () => readTrustAnchors("identity", settings, readSettingsText),
     controlPlaneNamespace: settings.controlPlaneNamespace,
     trustDomain: settings.trustDomain,
     lifetimeMs: settings.lifetime,

@@ -15,7 +15,14 @@ import { systemClock } from "../host/clock.ts";
 import { readCertificate } from "../host/x509.ts";
 import type { CertificateRequest } from "../mesh/certifier.ts";
 import { createCsr } from "../pki/csr.ts";
-import { type Authority, authorityPem, issueLeaf, makeAuthorities } from "../pki/issuer.ts";
+import {
+  type Authority,
+  authorityPem,
+  issueLeaf,
+  makeAuthorities,
+  makeIssuer,
+  makeRoot,
+} from "../pki/issuer.ts";
 import { generateKey, type KeyPair } from "../pki/key.ts";
 import { fromPem, toPem } from "../pki/pem.ts";
 import { silentLogger } from "../telemetry/logger.ts";
@@ -368,6 +375,55 @@ describe("issuers from a folder", () => {
 });
 
 describe("the service", () => {
+  test("goes on with its issuer when it is given one that ended or that nobody believes", async () => {
+    const issuerFolder = join(folder, "issuer");
+    mkdirSync(issuerFolder);
+    const write = (authority: Authority) => {
+      const pem = authorityPem(authority);
+      writeFileSync(join(issuerFolder, "tls.key"), pem.key);
+      writeFileSync(join(issuerFolder, "tls.crt"), pem.certificate);
+    };
+    const nowMs = Date.now();
+    const root = await makeRoot({ name: "r", nowMs: nowMs - HOUR_MS, lifetimeMs: 3 * HOUR_MS });
+    const below = (name: string, lifetimeMs: number) =>
+      makeIssuer(root, { name, nowMs: nowMs - HOUR_MS, lifetimeMs });
+    const stranger = await makeAuthorities({ mesh: "stranger", nowMs, lifetimeMs: HOUR_MS });
+    let trustAnchors = authorityPem(root).certificate;
+    write(await below("good", 2 * HOUR_MS));
+    const lines: string[] = [];
+    const registry = new Registry();
+    const service = await startIdentityService({
+      ...MESH,
+      address: { ip: "127.0.0.1", port: 0 },
+      issuerFolder,
+      reviewer: await createLocalReviewer((await generateTokenKeys()).publicPem, systemClock),
+      trustAnchors,
+      readTrustAnchors: () => trustAnchors,
+      lifetimeMs: HOUR_MS,
+      clock: systemClock,
+      log: { ...silentLogger, error: (_, fields) => void lines.push(String(fields?.["error"])) },
+      registry,
+    });
+    cleanups.push(() => service.stop());
+    await service.serving;
+    write(await below("old", 1_000));
+    await until(() => lines.some((line) => line.includes('"CN=old": its certificate chain ended')));
+    write(stranger.issuer);
+    await until(() => lines.some((line) => line.includes("below none of the trust anchors")));
+    expect(service.waitingFor()).toEqual([]);
+    expect(prometheusText(registry)).toContain(
+      'malla_identity_issuer_loads_total{result="loaded"} 1',
+    );
+    // Somebody else writes both, in whatever order.
+    trustAnchors += stranger.trustAnchors;
+    const { issuer: next } = await makeAuthorities({ mesh: "x", nowMs, lifetimeMs: HOUR_MS });
+    write(next);
+    write(stranger.issuer);
+    await until(() =>
+      prometheusText(registry).includes('malla_identity_issuer_loads_total{result="loaded"} 2')
+    );
+  });
+
   test("waits for its issuer, certifies itself and others, and follows a new issuer", async () => {
     const issuerFolder = join(folder, "issuer");
     mkdirSync(issuerFolder);

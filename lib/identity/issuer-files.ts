@@ -31,13 +31,17 @@ export interface IssuerFolder {
   stop(): void;
 }
 
-/** Reads the folder now and whenever it changes. The first reading is over when this resolves. */
+/**
+ * Reads the folder now and whenever it changes. The first reading is over when this resolves. What `judge`
+ * has something against is not used, and is judged again at each look: that may change by itself.
+ */
 export async function watchIssuer(
   folder: string,
   clock: Clock,
   events: IssuerEvents,
+  judge: (issuer: Authority) => Fault | undefined = () => undefined,
 ): Promise<IssuerFolder> {
-  const watcher = new IssuerWatcher(folder, clock, events);
+  const watcher = new IssuerWatcher(folder, clock, events, judge);
   await watcher.start();
   return watcher;
 }
@@ -46,16 +50,25 @@ class IssuerWatcher implements IssuerFolder {
   readonly #folder: string;
   readonly #clock: Clock;
   readonly #events: IssuerEvents;
+  readonly #judge: (issuer: Authority) => Fault | undefined;
   #current: Authority | null = null;
-  /** What was read last, good or bad, so that only changes are acted on. */
+  /** What is in use, so that only changes are acted on. */
   #text = "";
+  /** What was told of the last reading: the same is not told at each look. */
+  #told = "";
   #stops: (() => void)[] = [];
   #settling: (() => void) | undefined;
 
-  constructor(folder: string, clock: Clock, events: IssuerEvents) {
+  constructor(
+    folder: string,
+    clock: Clock,
+    events: IssuerEvents,
+    judge: (issuer: Authority) => Fault | undefined,
+  ) {
     this.#folder = folder;
     this.#clock = clock;
     this.#events = events;
+    this.#judge = judge;
   }
 
   async start(): Promise<void> {
@@ -90,17 +103,22 @@ class IssuerWatcher implements IssuerFolder {
       const [chain, key] = await readPair(this.#folder);
       const text = `${chain}\n${key}`;
       if (text === this.#text) return;
+      const issuer = authorityOf(chain, await importKeyPem(key));
+      const fault = this.#judge(issuer);
+      if (fault !== undefined) throw fault;
       this.#text = text;
-      this.#current = authorityOf(chain, await importKeyPem(key));
-      this.#events.loaded(this.#current);
+      this.#told = "";
+      this.#current = issuer;
+      this.#events.loaded(issuer);
     } catch (thrown) {
-      this.#events.failed(
-        thrown instanceof Fault
-          ? thrown
-          : new Fault("invalid_argument", `Cannot use the issuer in "${this.#folder}"`, {
-            cause: thrown,
-          }),
-      );
+      const fault = thrown instanceof Fault
+        ? thrown
+        : new Fault("invalid_argument", `Cannot use the issuer in "${this.#folder}"`, {
+          cause: thrown,
+        });
+      if (fault.message === this.#told) return;
+      this.#told = fault.message;
+      this.#events.failed(fault);
     }
   }
 }

@@ -3,14 +3,15 @@
  * server. It serves as soon as there is an issuer, and shows each connection the newest certificate.
  */
 
-import { describeError, type Fault } from "../base/fault.ts";
+import { describeError, Fault } from "../base/fault.ts";
 import { type ControlServer, serveControl } from "../contract/server.ts";
 import type { Clock } from "../host/clock.ts";
 import type { SocketAddress } from "../mesh/address.ts";
 import { identityName } from "../mesh/identity.ts";
 import { type CertificateLoop, startCertificateLoop } from "../pki/certificate-loop.ts";
-import { authorityNotAfterMs } from "../pki/issuer.ts";
+import { type Authority, authorityNotAfterMs, authorityPem } from "../pki/issuer.ts";
 import { readCsr } from "../pki/read-csr.ts";
+import { chains } from "../pki/verify.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Registry } from "../telemetry/registry.ts";
 import { createAuthority, issueFor } from "./authority.ts";
@@ -27,6 +28,8 @@ export interface IdentityServiceOptions {
   readonly reviewer: TokenReviewer;
   /** PEM; the issuer must chain to one of them. */
   readonly trustAnchors: string;
+  /** Those of this moment, where somebody changes them while the service runs. */
+  readonly readTrustAnchors?: () => string;
   readonly controlPlaneNamespace: string;
   readonly trustDomain: string;
   readonly lifetimeMs: number;
@@ -91,7 +94,7 @@ class Service implements IdentityService {
         log.error("cannot load the issuer", { error: describeError(fault) });
         this.#metrics.loads.with({ result: fault.code }).add(1);
       },
-    });
+    }, (issuer) => this.#faultOf(issuer));
     this.#loop = this.#certifyItself();
   }
 
@@ -116,6 +119,23 @@ class Service implements IdentityService {
     this.#loop?.stop();
     this.#folder?.stop();
     await this.#server?.close();
+  }
+
+  /** An issuer that nobody would believe must not take the place of one that all believe. */
+  #faultOf(issuer: Authority): Fault | undefined {
+    const { clock, trustAnchors, readTrustAnchors = () => trustAnchors } = this.#options;
+    const nowMs = clock.nowMs();
+    const endMs = authorityNotAfterMs(issuer);
+    const what = `Cannot use the issuer "${issuer.certificate.subject}"`;
+    if (endMs <= nowMs) {
+      const ended = new Date(endMs).toISOString();
+      return new Fault("failed_precondition", `${what}: its certificate chain ended at ${ended}`);
+    }
+    if (chains(authorityPem(issuer).certificate, readTrustAnchors(), nowMs)) return undefined;
+    return new Fault(
+      "failed_precondition",
+      `${what}: it is below none of the trust anchors, so that no proxy would believe its certificates`,
+    );
   }
 
   /** The service's own certificate comes from itself, without a token. */

@@ -16,7 +16,7 @@ import {
 } from "../pki/issuer.ts";
 import { importKeyPem } from "../pki/key.ts";
 import { fromPem } from "../pki/pem.ts";
-import { readTrustAnchors } from "../pki/verify.ts";
+import { chains } from "../pki/verify.ts";
 
 /** What an installation needs of certificates; all in PEM. */
 export interface IdentityMaterial {
@@ -104,19 +104,6 @@ export async function identityProblems(
     problems.push(describeError(thrown));
   }
   return problems;
-}
-
-function chains(chainPem: string, trustAnchors: string, nowMs: number): boolean {
-  const anchors = readTrustAnchors(trustAnchors).filter(({ notAfterMs }) => notAfterMs > nowMs);
-  const links = fromPem("CERTIFICATE", chainPem).map(readCertificate);
-  let [current] = links;
-  // As many steps as there are links: a circle of issuers ends as well.
-  for (let step = 0; current !== undefined && step <= links.length; step++) {
-    const link = current;
-    if (anchors.some((anchor) => link.isIssuedBy(anchor))) return true;
-    current = links.find((other) => other !== link && link.isIssuedBy(other));
-  }
-  return false;
 }
 
 async function issuerBelow(

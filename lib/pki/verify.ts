@@ -44,6 +44,23 @@ export function verifyLeaf(expected: LeafExpectation): Certificate {
   return leaf;
 }
 
+/**
+ * Whether a certificate, in PEM with those between, chains to one of the anchors, in PEM, that are valid.
+ * Throws `invalid_argument` for anchors that cannot be read.
+ */
+export function chains(chainPem: string, trustAnchors: string, nowMs: number): boolean {
+  const anchors = readTrustAnchors(trustAnchors).filter(({ notAfterMs }) => notAfterMs > nowMs);
+  const links = fromPem("CERTIFICATE", chainPem).map(readCertificate);
+  let [current] = links;
+  // As many steps as there are links: a circle of issuers ends as well.
+  for (let step = 0; current !== undefined && step <= links.length; step++) {
+    const link = current;
+    if (anchors.some((anchor) => link.isIssuedBy(anchor))) return true;
+    current = links.find((other) => other !== link && link.isIssuedBy(other));
+  }
+  return false;
+}
+
 function issuedBy(certificate: Certificate, issuer: Certificate, nowMs: number): boolean {
   return issuer.isAuthority && nowMs >= issuer.notBeforeMs && nowMs <= issuer.notAfterMs &&
     certificate.isIssuedBy(issuer);
