@@ -40,6 +40,7 @@ export class FakeApi {
   #version = 100;
   /** Answers of this status to everything, until it is undefined again. */
   refusal: number | undefined;
+  readonly #forbidden = new Map<string, string>();
   /** Watches from versions below are refused with 410. */
   oldest = 0;
 
@@ -73,6 +74,11 @@ export class FakeApi {
       "clusters": [{ name: "c", cluster }],
       "users": [{ name: "u", user }],
     });
+  }
+
+  /** Refuses everything at and below a path, with a message as API servers write it. */
+  forbid(path: string, message: string): void {
+    this.#forbidden.set(path, message);
   }
 
   get watches(): number {
@@ -135,6 +141,9 @@ export class FakeApi {
     const { method, headers } = request;
     this.requests.push({ method, path: url.pathname + url.search, headers, body });
     if (this.refusal !== undefined) return new Response("refused", { status: this.refusal });
+    for (const [path, message] of this.#forbidden) {
+      if (url.pathname.startsWith(path)) return status(403, message);
+    }
     if (method !== "GET") return this.#write(method, url, body);
     const document = this.documents.get(url.pathname);
     if (document !== undefined) return Response.json(document);

@@ -296,6 +296,16 @@ test("a kind that the cluster does not know has no objects, until it does", asyn
   });
 });
 
+test("a kind in a version that nobody here knows is followed all the same", async () => {
+  api.strict = true;
+  const versions = [{ version: "v1beta3" }, { version: "v2" }];
+  api.documents.set("/apis/policy.linkerd.io", { versions });
+  const spec = { podSelector: { matchLabels: { app: "web" } }, port: 80 };
+  api.put("/apis/policy.linkerd.io/v2/servers", { metadata: { name: "a", namespace: "s" }, spec });
+  const follower = await follow(["Server"]);
+  await follower.until(() => follower.objects.has("a"));
+});
+
 test("after the end nothing is told, and nothing is asked", async () => {
   const follower = new Follower();
   const watch = await kubeSource(plainAccess(), hasty, () => 0).watch(new Set(["Pod"]), follower);

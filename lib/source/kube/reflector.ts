@@ -25,6 +25,7 @@ import { type Kind, type MeshObject, type ObjectRef, refKey, refOf } from "../ob
 import { describeIssue, formatPath, isRecord, readShape } from "../shape.ts";
 import { shapeOf, versionsOf } from "../shapes.ts";
 import type { KubeAccess } from "./access.ts";
+import { unknownVersions } from "./unserved.ts";
 
 /** What a reflector tells. */
 export interface ReflectorEvents {
@@ -148,15 +149,42 @@ export class Reflector {
 
   /** Lists in the first version that the cluster knows; when it knows none there are no objects. */
   async #listKnown(): Promise<void> {
-    for (const path of this.#paths) {
-      this.#path = path;
-      try {
-        return await this.#list();
-      } catch (thrown) {
-        if (!this.#isOptional || statusOf(thrown) !== NOT_FOUND) throw thrown;
-      }
-    }
+    for (const path of this.#paths) if (await this.#listIn(path)) return;
+    for (const path of await this.#otherPaths()) if (await this.#listIn(path)) return;
     this.#replace(new Map(), undefined);
+  }
+
+  /** Whether the cluster knows this path; a kind that is not optional is known. */
+  async #listIn(path: string): Promise<boolean> {
+    this.#path = path;
+    try {
+      await this.#list();
+      return true;
+    } catch (thrown) {
+      if (!this.#isOptional || statusOf(thrown) !== NOT_FOUND) throw thrown;
+      return false;
+    }
+  }
+
+  /** The collection in versions that nobody here has heard of: what is read of it may still be there. */
+  async #otherPaths(): Promise<readonly string[]> {
+    const { kind, access } = this.#options;
+    const apis = versionsOf(kind).map((api) => api.split("/"));
+    const group = apis[0]?.[0] ?? "";
+    const known = apis.map(([, version = ""]) => version);
+    try {
+      const target = await access.target(`/apis/${group}`);
+      const answer = await getJson(target, {
+        idleMs: LIST_IDLE_MS,
+        bytesMax: KUBE_OBJECT_BYTES_MAX,
+        signal: this.#stop.signal,
+      });
+      return unknownVersions(answer, known)
+        .map((version) => `/apis/${group}/${version}/${PLURALS[kind]}`);
+    } catch (thrown) {
+      if (statusOf(thrown) === NOT_FOUND) return [];
+      throw thrown;
+    }
   }
 
   async #list(): Promise<void> {

@@ -61,16 +61,48 @@ export async function findUnserved(
   kinds: readonly UnservedKind[] = UNSERVED_KINDS,
 ): Promise<readonly UnservedObject[]> {
   const found = await Promise.all(kinds.map(async (kind) => {
-    for (const version of kind.versions) {
-      const apiVersion = `${kind.group}/${version}`;
-      const objects = await client.list(`/apis/${apiVersion}/${kind.plural}`);
-      if (objects === undefined) continue;
-      return objects.filter((object) => concernsMesh(kind, object))
-        .map((object) => ({ kind, apiVersion, object }));
-    }
-    return [];
+    const served = await listServed(client, kind, "");
+    return (served?.objects ?? []).filter((object) => concernsMesh(kind, object))
+      .map((object) => ({ kind, apiVersion: `${kind.group}/${served?.version}`, object }));
   }));
   return found.flat();
+}
+
+/**
+ * The objects of a kind in the first version that the cluster has, of one namespace or ("") of all. A
+ * version that nobody here has heard of counts, too: what it says may not be known, but that it says
+ * something is. Undefined when the cluster has none.
+ */
+export async function listServed(
+  client: KubeClient,
+  kind: UnservedKind,
+  namespace: string,
+): Promise<{ readonly version: string; readonly objects: readonly KubeObject[] } | undefined> {
+  const place = namespace === "" ? "" : `namespaces/${encodeURIComponent(namespace)}/`;
+  const listIn = async (version: string) => {
+    const path = `/apis/${kind.group}/${version}/${place}${kind.plural}`;
+    const objects = await client.list(path);
+    return objects === undefined ? undefined : { version, objects };
+  };
+  for (const version of kind.versions) {
+    const found = await listIn(version);
+    if (found !== undefined) return found;
+  }
+  const group = await client.ask(`/apis/${kind.group}`);
+  for (const version of unknownVersions(group, kind.versions)) {
+    const found = await listIn(version);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The versions of an API group, as its discovery document tells, that are not among the known ones. */
+export function unknownVersions(group: unknown, known: readonly string[]): readonly string[] {
+  const versions = isRecord(group) ? group["versions"] : undefined;
+  return (Array.isArray(versions) ? versions : []).flatMap((one: unknown) => {
+    const version = isRecord(one) ? one["version"] : undefined;
+    return typeof version === "string" && !known.includes(version) ? [version] : [];
+  });
 }
 
 /** `Server shop/web`, for messages. */
