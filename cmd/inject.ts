@@ -28,6 +28,7 @@ import {
   wantsHelp,
 } from "../lib/config/mod.ts";
 import { environment } from "../lib/host/process.ts";
+import { processTerminal } from "../lib/host/terminal.ts";
 import { GIVEN_OPTIONS, givenAnnotations, givenConfig } from "../lib/inject/given-options.ts";
 import {
   annotateWorkload,
@@ -150,9 +151,10 @@ async function runManifestMode<S extends Schema & typeof MANIFEST_SETTINGS>(
   changeOf: (settings: Settings<S>) => Change,
 ): Promise<number> {
   const { mode } = definition;
+  const terminal = processTerminal();
   if (wantsHelp(args)) {
-    process.stdout.write(`Usage: malla ${mode} FILE|DIR|- … [--flag value …]\n\n${usage}\n\n`);
-    process.stdout.write(helpText(definition).split("\n").slice(2).join("\n"));
+    terminal.write(`Usage: malla ${mode} FILE|DIR|- … [--flag value …]\n\n${usage}\n\n`);
+    terminal.write(helpText(definition).split("\n").slice(2).join("\n"));
     return 0;
   }
   try {
@@ -166,10 +168,10 @@ async function runManifestMode<S extends Schema & typeof MANIFEST_SETTINGS>(
     const changed = changeAll(manifests, change, namespacesOf(manifests, namespace));
     for (const { reports } of changed) reports.forEach(report);
     const objects = changed.map(({ object }) => object);
-    process.stdout.write(output === "yaml" ? formatManifests(objects) : asList(objects));
+    terminal.write(output === "yaml" ? formatManifests(objects) : asList(objects));
     return 0;
   } catch (cause) {
-    process.stderr.write(`malla ${mode}: ${describeError(cause)}\n`);
+    terminal.writeError(`malla ${mode}: ${describeError(cause)}\n`);
     return exitCodeOf(cause);
   }
 }
@@ -250,7 +252,8 @@ function namespacesOf(manifests: readonly Manifest[], unnamed: string): Namespac
     if (raw["kind"] !== "Namespace") continue;
     checkMetadata(metadata, "metadata");
     const name = metadata?.name ?? "";
-    known.set(name, { name, annotations: metadata?.annotations ?? {} });
+    const { annotations = {}, labels = {} } = metadata ?? {};
+    known.set(name, { name, annotations, labels });
   }
   return (name) => {
     const wanted = name ?? unnamed;

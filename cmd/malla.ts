@@ -5,6 +5,7 @@
 
 import { nearest } from "../lib/base/nearest.ts";
 import { EXIT_USAGE } from "../lib/config/fault.ts";
+import { processTerminal } from "../lib/host/terminal.ts";
 
 /** Runs a mode with the words after its name; resolves to the exit code. */
 type Mode = (args: readonly string[]) => Promise<number>;
@@ -130,7 +131,7 @@ export async function main(words: readonly string[]): Promise<void> {
     ? [rest.find(isWord), ["--help"]]
     : [ALIASES.get(first) ?? first, rest];
   if (name === undefined) {
-    process.stdout.write(usage());
+    processTerminal().write(usage());
     return;
   }
   const entry = Object.hasOwn(MODES, name) ? MODES[name] : undefined;

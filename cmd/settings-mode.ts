@@ -17,6 +17,7 @@ import {
 } from "../lib/config/mod.ts";
 import { environment } from "../lib/host/process.ts";
 import { createLogger, type Logger, type LoggerOptions } from "../lib/telemetry/logger.ts";
+import { processTerminal } from "../lib/host/terminal.ts";
 
 /** Settings of a mode that logs. */
 interface LogSettings {
@@ -37,7 +38,7 @@ export async function runMode<S extends Schema>(
     process.stderr.write(`malla ${definition.mode}: ${text}\n`);
   };
   if (wantsHelp(args)) {
-    process.stdout.write(helpText(definition));
+    processTerminal().write(helpText(definition));
     return 0;
   }
   try {

@@ -90,6 +90,18 @@ describe("surroundings", () => {
     ]);
   });
 
+  test("hold servers of a version that nobody here knows", async () => {
+    const versions = [{ version: "v1" }];
+    api.documents.set("/apis/policy.linkerd.io", { versions });
+    const selector = { matchLabels: { app: "web" } };
+    api.put("/apis/policy.linkerd.io/v1/namespaces/shop/servers", {
+      ...{ metadata: { name: "web" } },
+      ...{ spec: { podSelector: selector } },
+    });
+    const { namespace } = await find()("shop");
+    expect(namespace.unserved?.map(({ title }) => title)).toEqual(['Server "web"']);
+  });
+
   test("reject when the cluster does not answer, and ask anew", async () => {
     const look = find();
     api.refusal = 500;

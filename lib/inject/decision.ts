@@ -5,6 +5,7 @@
 
 import { Fault } from "../base/fault.ts";
 import { INIT_CONTAINER, PROXY_CONTAINER } from "./containers.ts";
+import { foreignMesh } from "./foreign.ts";
 import type { InjectNamespace } from "./inject.ts";
 import type { Pod } from "./object.ts";
 import type { InjectOptions } from "./options.ts";
@@ -28,16 +29,6 @@ export const LINKERD_INJECT_ANNOTATION = "linkerd.io/inject";
 
 const WORDS: ReadonlySet<string> = new Set(["enabled", "disabled", "ingress"]);
 
-/** Containers by which other meshes are known; two of them in one pod would redirect in circles. */
-const FOREIGN: Readonly<Record<string, string>> = {
-  "istio-proxy": "Istio",
-  "istio-init": "Istio",
-  "kuma-sidecar": "Kuma",
-  "kuma-init": "Kuma",
-  "consul-dataplane": "Consul",
-  "consul-connect-inject-init": "Consul",
-};
-
 /** Whose words count. */
 export type DecidingOptions = Pick<InjectOptions, "obeyLinkerd" | "injectByDefault">;
 
@@ -58,7 +49,7 @@ export function decide(
     const skipped = `neither pod nor namespace has ${INJECT_ANNOTATION}: enabled`;
     return { ingress, asked, skipped };
   }
-  const obstacle = obstacleOf(pod);
+  const obstacle = obstacleOf(pod, namespace);
   return { ingress, asked, ...(obstacle === undefined ? {} : { skipped: obstacle }) };
 }
 
@@ -93,12 +84,10 @@ function decidingWord(
   return undefined;
 }
 
-function obstacleOf(pod: Pod): string | undefined {
+function obstacleOf(pod: Pod, namespace: InjectNamespace): string | undefined {
   if (pod.spec.hostNetwork === true) return "hostNetwork is on: there is no pod network";
   const names = allContainers(pod).map(({ name }) => name);
   const own = names.find((name) => name === PROXY_CONTAINER || name === INIT_CONTAINER);
   if (own !== undefined) return `it already has a container ${own}`;
-  const foreign = names.find((name) => Object.hasOwn(FOREIGN, name));
-  if (foreign === undefined) return undefined;
-  return `it already has a container ${foreign}, of the mesh ${FOREIGN[foreign]}`;
+  return foreignMesh(pod, namespace);
 }

@@ -148,6 +148,29 @@ describe("who decides", () => {
     expect(injectPod(subject, place(), OPTIONS)).toMatchObject({ skipped: reason, asked: true });
   });
 
+  const foreign: [string, Record<string, string>, Record<string, string>, string | undefined][] = [
+    ["a namespace of Istio's", {}, { "istio-injection": "enabled" }, "istio-injection: enabled on"],
+    ["a revision of Istio's", {}, { "istio.io/rev": "canary" }, "istio.io/rev: canary on the name"],
+    ["Istio without sidecars", {}, { "istio.io/dataplane-mode": "ambient" }, "a proxy of Istio"],
+    ["a pod of Istio's", { "sidecar.istio.io/inject": "true" }, {}, "on the pod p asks for"],
+    [
+      "a pod that refuses Istio",
+      { "sidecar.istio.io/inject": "false" },
+      { "istio-injection": "enabled" },
+      undefined,
+    ],
+    ["a namespace without Istio", {}, { "istio-injection": "disabled" }, undefined],
+    ["Kuma", {}, { "kuma.io/sidecar-injection": "enabled" }, "a proxy of Kuma"],
+    ["Consul", { "consul.hashicorp.com/connect-inject": "true" }, {}, "a proxy of Consul"],
+  ];
+  test.each(foreign)("%s", (_title, ofPod, labels, reason) => {
+    const subject = pod({ "malla.dev/inject": "enabled" });
+    const metadata = { ...subject.metadata, labels: ofPod };
+    const { skipped } = injectPod({ ...subject, metadata }, { ...place(), labels }, OPTIONS);
+    if (reason === undefined) expect(skipped).toBe(undefined);
+    else expect(skipped).toContain(reason);
+  });
+
   test("what stays outside of the mesh, and what clashes with the proxy, is told", () => {
     const { warnings } = injectPod(
       pod({}, {

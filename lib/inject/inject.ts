@@ -19,6 +19,8 @@ import type { ProxyConfig } from "./proxy-config.ts";
 export interface InjectNamespace {
   readonly name: string;
   readonly annotations: StringMap;
+  /** Other meshes are asked for by labels. */
+  readonly labels?: StringMap;
   /** Objects that say who may reach pods, in a way that the mesh does not serve yet. */
   readonly unserved?: readonly UnservedPolicy[];
 }

@@ -6,7 +6,7 @@
 
 import type { Clock } from "../host/clock.ts";
 import type { KubeClient, KubeObject } from "../source/kube/client.ts";
-import { SERVER_KIND } from "../source/kube/unserved.ts";
+import { listServed, SERVER_KIND } from "../source/kube/unserved.ts";
 import type { LabelSelector } from "../source/objects.ts";
 import type { InjectNamespace, UnservedPolicy } from "./inject.ts";
 import { checkMetadata, isObject } from "./object.ts";
@@ -49,7 +49,9 @@ export function clusterSurroundings(options: SurroundingsOptions): FindSurroundi
   const linkerd = new Memory(clock, KEPT_MS, async (name) => {
     return await client.get(`${WEBHOOKS}/${name}`) !== undefined;
   });
-  const versions = new Memory(clock, VERSION_KEPT_MS, (name) => askVersion(client, name));
+  const versions = new Memory(clock, VERSION_KEPT_MS, async (name) => {
+    return (await listServed(client, SERVER_KIND, name))?.version;
+  });
   const servers = new Memory(clock, KEPT_MS, async (name) => {
     const version = await versions.get(name);
     return version === undefined ? [] : await askServers(client, version, name);
@@ -93,14 +95,8 @@ async function askNamespace(client: KubeClient, name: string): Promise<InjectNam
   const object = await client.get(`/api/v1/namespaces/${encodeURIComponent(name)}`);
   const metadata: unknown = object?.metadata;
   checkMetadata(metadata, "metadata");
-  return { name, annotations: metadata?.annotations ?? {} };
-}
-
-async function askVersion(client: KubeClient, namespace: string): Promise<string | undefined> {
-  for (const version of SERVER_KIND.versions) {
-    if (await client.list(serversPath(version, namespace)) !== undefined) return version;
-  }
-  return undefined;
+  const { annotations = {}, labels } = metadata ?? {};
+  return { name, annotations, ...labels === undefined ? {} : { labels } };
 }
 
 async function askServers(
@@ -108,16 +104,12 @@ async function askServers(
   version: string,
   namespace: string,
 ): Promise<readonly UnservedPolicy[]> {
-  const objects = await client.list(serversPath(version, namespace)) ?? [];
+  const kind = { ...SERVER_KIND, versions: [version] };
+  const { objects = [] } = await listServed(client, kind, namespace) ?? {};
   return objects.flatMap((object) => {
     const pods = podSelector(object);
     return pods === undefined ? [] : [{ title: `Server "${object.metadata.name}"`, pods }];
   });
-}
-
-function serversPath(version: string, namespace: string): string {
-  const { group, plural } = SERVER_KIND;
-  return `/apis/${group}/${version}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
 }
 
 /** Undefined for a server of workloads outside of the cluster. */

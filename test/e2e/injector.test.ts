@@ -119,6 +119,14 @@ describe("malla inject", () => {
     expect(inject([`${folder}/none`, ...flags.slice(1)]).stderr).toContain("Cannot read");
   });
 
+  test("ends quietly when its reader has had enough", () => {
+    const words = [...MALLA, "inject", "--help"].map((word) => `'${word}'`).join(" ");
+    const script = `set -o pipefail; { ${words}; echo "code $?" >&2; } | exec true`;
+    const { stderr } = Bun.spawnSync(["bash", "-c", script]);
+    // As one that SIGPIPE ended; or it was faster than its reader's end.
+    expect(stderr.toString()).toMatch(/^code (?:0|141)\n$/);
+  });
+
   test("wrong flags exit with 64", () => {
     expect(inject(["-", "--manual"], WEB)).toMatchObject({ code: 64, stdout: "" });
     expect(inject(["-", "--proxy-cpu-request", "much"], WEB).stderr).toContain(
