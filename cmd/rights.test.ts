@@ -16,13 +16,8 @@ import { FakeApi } from "../test/support/fake-api.ts";
 import { putManifest } from "../test/support/fake-installation.ts";
 import { valuesOf } from "../test/support/install.ts";
 import { freePorts, Mode, SOURCE, until } from "../test/support/malla.ts";
-import {
-  covers,
-  describeRight,
-  grantedRights,
-  type Right,
-  rightOf,
-} from "../test/support/rights.ts";
+import { describeRight, grantedRights, type Right } from "../lib/install/rights.ts";
+import { covers, rightOf } from "../test/support/rights.ts";
 
 const OBJECTS = installObjects(valuesOf("default"), "malla");
 const WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";

@@ -3,6 +3,8 @@
  * say; without them the mesh that runs here counts, else the cluster that a kubeconfig leads to.
  */
 
+import { Fault } from "../base/fault.ts";
+import { type Component, COMPONENTS } from "../install/names.ts";
 import { duration, oneOf } from "../config/mod.ts";
 import { systemClock } from "../host/clock.ts";
 import { environment } from "../host/process.ts";
@@ -30,6 +32,9 @@ import { ClusterView } from "./cluster/view.ts";
 import { meshRunsHere } from "./mesh-note.ts";
 import { createStyle } from "./style.ts";
 import { createVerb, runVerb, valueOf } from "./verb.ts";
+
+/** As people call them. */
+const PARTS = COMPONENTS.map((component) => component.replace("malla-", ""));
 
 type Output = "table" | "short" | "json";
 
@@ -60,6 +65,7 @@ export function runCheck(words: readonly string[], terminal: Terminal): Promise<
     "Whether a cluster and the mesh in it are well, or this machine and the mesh that runs here.",
     terminal,
   )
+    .argument("[part]", `one part of the control plane alone: ${PARTS.join(", ")}`)
     .option("--pre", "whether Malla can be installed into the cluster")
     .option("--crds", "only what must be so before the rest")
     .option("--proxy", "the pods of the mesh as well")
@@ -76,7 +82,9 @@ export function runCheck(words: readonly string[], terminal: Terminal): Promise<
     );
   return runVerb(addClusterOptions(verb), words, terminal, async () => {
     const flags = verb.opts<CheckFlags>();
-    const checked = await isOfMachine(flags) ? await checkedHere() : await checkedCluster(flags);
+    const part = partOf(verb.args[0], flags);
+    const isHere = part === undefined && await isOfMachine(flags);
+    const checked = isHere ? await checkedHere() : await checkedCluster(flags, part);
     const style = createStyle(terminal.colours);
     const { output } = flags;
     const results = await runChecks(checked.categories, (result) => {
@@ -105,7 +113,22 @@ async function checkedHere(): Promise<Checked> {
   return { categories, ...note === undefined ? {} : { note } };
 }
 
-async function checkedCluster(flags: CheckFlags): Promise<Checked> {
+/** Throws `invalid_argument` for another word, and for flags that are about something else. */
+function partOf(word: string | undefined, flags: CheckFlags): Component | undefined {
+  if (word === undefined) return undefined;
+  const part = COMPONENTS.find((component) => component === `malla-${word.replace(/^malla-/, "")}`);
+  if (part === undefined) {
+    throw new Fault(
+      "invalid_argument",
+      `Cannot check "${word}": expected one of ${PARTS.join(", ")}`,
+    );
+  }
+  const others = (["pre", "crds", "proxy", "machine"] as const).filter((flag) => flags[flag]);
+  if (others.length === 0) return part;
+  throw new Fault("invalid_argument", `Cannot check ${word} with --${others[0]}: give one of both`);
+}
+
+async function checkedCluster(flags: CheckFlags, part?: Component): Promise<Checked> {
   const client = await openClient(flags);
   const view = new ClusterView(client, flags.mallaNamespace ?? CONTROL_NAMESPACE);
   const { namespace, expectedVersion } = flags;
@@ -114,6 +137,7 @@ async function checkedCluster(flags: CheckFlags): Promise<Checked> {
     withProxies: flags.proxy === true,
     ...namespace === undefined ? {} : { namespace },
     ...expectedVersion === undefined ? {} : { expectedVersion },
+    ...part === undefined ? {} : { part },
     acceptUnserved: flags.acceptUnservedPolicy === true,
   }, systemClock);
   return {

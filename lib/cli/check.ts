@@ -5,6 +5,7 @@
 
 import { describeError, Fault } from "../base/fault.ts";
 import { type Clock, sleep } from "../host/clock.ts";
+import { grantingCommands } from "../source/kube/grant.ts";
 import { type Style, SYMBOLS } from "./style.ts";
 
 /** How a check ended. */
@@ -56,10 +57,12 @@ export interface Patience {
 }
 
 const PERIOD_MS = 1_000;
+/** What is no obstacle is not waited for as long: figures that come now and then come in this time. */
+const WARNING_WAIT_MS = 30_000;
 
 const FORBIDDEN =
   "kubectl auth can-i --list shows what this user may; an administrator can grant " +
-  "what the message names with kubectl create clusterrole and clusterrolebinding";
+  "what is missing with kubectl create clusterrole and clusterrolebinding";
 
 /** Runs all checks; what a check throws is a failure. Calls back after each category. */
 export async function runChecks(
@@ -92,14 +95,15 @@ async function outcomeOf(check: Check, patience: Patience | undefined): Promise<
       return {
         status: "fail",
         message: describeError(error),
-        ...isForbidden ? { hint: FORBIDDEN } : {},
+        ...isForbidden ? { hint: grantingCommands(error) ?? FORBIDDEN } : {},
       };
     });
   let outcome = await once();
   if (patience === undefined || check.retries !== true) return outcome;
   const { clock, waitMs, again } = patience;
-  const endMs = clock.monotonicMs() + waitMs;
-  while (outcome.status === "fail" && clock.monotonicMs() < endMs) {
+  const beganMs = clock.monotonicMs();
+  const limits = { ok: 0, warn: Math.min(waitMs, WARNING_WAIT_MS), fail: waitMs };
+  while (clock.monotonicMs() - beganMs < limits[outcome.status]) {
     await sleep(clock, PERIOD_MS);
     again();
     outcome = await once();

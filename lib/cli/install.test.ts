@@ -5,10 +5,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
-import { FakeApi } from "../../test/support/fake-api.ts";
-import { fakeInstallation } from "../../test/support/fake-installation.ts";
+import { FakeApi, type FakeObject } from "../../test/support/fake-api.ts";
+import { fakeInstallation, putManifest } from "../../test/support/fake-installation.ts";
 import { textTerminal } from "../../test/support/terminal.ts";
+import { sha256Hex } from "../host/digest.ts";
 import type { Terminal } from "../host/terminal.ts";
+import { makeIdentity } from "../install/identity-material.ts";
+import type { KubeManifest } from "../install/objects.ts";
 import { authorityPem, makeAuthorities, makeIssuer, makeRoot } from "../pki/issuer.ts";
 import { runInstall, runUpgrade } from "./install.ts";
 import { runUninstall } from "./uninstall.ts";
@@ -195,9 +198,54 @@ describe("install", () => {
 
   test("without a cluster it says how to go on", async () => {
     await api.stop();
-    const { code, err } = await run(runInstall, ...here);
-    expect(code).toBe(1);
+    const { code, out, err } = await run(runInstall, ...here);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain("--ignore-cluster prints the objects without a look");
     expect(err).toContain("Cannot ask http://127.0.0.1");
+  });
+
+  test("a Kubernetes that is too old is refused, unless the values allow for it", async () => {
+    api.documents.set("/version", { gitVersion: "v1.27.3" });
+    const { code, out, err } = await run(runInstall, ...here);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toBe(
+      "Cannot install: Kubernetes must be 1.29 or later, it is v1.27.3: proxies cannot be native " +
+        "sidecars there; upgrade the cluster, or install with --native-sidecar=false\n",
+    );
+    expect((await run(runInstall, ...here, "--native-sidecar=false")).code).toBe(0);
+    api.documents.set("/version", { gitVersion: "v1.19.0" });
+    const older = await run(runInstall, ...here, "--native-sidecar=false");
+    expect([older.code, older.err]).toEqual([
+      1,
+      "Cannot install: Kubernetes must be 1.25 or later, it is v1.19.0; upgrade the cluster to " +
+      "1.29 or later\n",
+    ]);
+  });
+
+  test("a namespace that is being deleted is waited for", async () => {
+    const metadata = { name: "malla", deletionTimestamp: "2026-01-01T00:00:00Z" };
+    api.put("/api/v1/namespaces", { metadata });
+    const { code, out, err } = await run(runInstall, ...here);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain('namespace "malla" is being deleted; kubectl wait --for=delete');
+  });
+
+  test("a right that is missing comes with the commands that grant it", async () => {
+    api.forbid(
+      "/apis/policy.linkerd.io",
+      'servers.policy.linkerd.io is forbidden: User "eve" cannot list resource "servers" in API ' +
+        'group "policy.linkerd.io" at the cluster scope',
+    );
+    const { code, out, err } = await run(runInstall, ...here);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain('User "eve" cannot list resource "servers"');
+    expect(err).toEndWith(
+      "An administrator grants that by\n" +
+        "  kubectl create clusterrole malla-list-servers --verb=list " +
+        "--resource=servers.policy.linkerd.io\n" +
+        "  kubectl create clusterrolebinding malla-list-servers " +
+        "--clusterrole=malla-list-servers --user=eve\n",
+    );
   });
 });
 
@@ -273,6 +321,100 @@ describe("upgrade", () => {
     const without = await run(runUpgrade, ...here, "--rotate-issuer");
     expect(without.code).toBe(64);
     expect(without.err).toContain("the anchor's key is not in the cluster");
+  });
+
+  test("refuses certificates that running pods would not believe, step by step", async () => {
+    const nowMs = Date.now();
+    await fakeInstallation(api);
+    const roots = () => {
+      const object = api.object(MAPS, "malla-identity-trust-roots") as KubeDocument;
+      return object.data?.["ca-bundle.crt"] ?? "";
+    };
+    const pod = (name: string, anchors: string) => {
+      const metadata = {
+        name,
+        namespace: "shop",
+        labels: { "linkerd.io/control-plane-ns": "malla" },
+        annotations: {
+          "linkerd.io/created-by": "malla/injector 1",
+          "linkerd.io/trust-root-sha256": sha256Hex(anchors),
+        },
+      };
+      api.put("/api/v1/pods", { metadata });
+    };
+    const root = await makeRoot({ name: "next", nowMs, lifetimeMs: DAY_MS });
+    const issuer = authorityPem(await makeIssuer(root, { name: "i", nowMs, lifetimeMs: DAY_MS }));
+    const next = authorityPem(root).certificate;
+    const first = roots();
+    const upgrade = async (anchors: string, withIssuer: boolean, ...more: string[]) => {
+      const done = await run(
+        runUpgrade,
+        ...[...here, "--identity-trust-anchors-file", file("anchors", anchors)],
+        ...withIssuer
+          ? [
+            ...["--identity-issuer-certificate-file", file("crt", issuer.certificate)],
+            ...["--identity-issuer-key-file", file("key", issuer.key)],
+          ]
+          : [],
+        ...more,
+      );
+      // As kubectl apply would.
+      for (const object of done.code === 0 ? done.documents() : []) {
+        if (["ConfigMap", "Secret"].includes(object.kind)) putManifest(api, object as KubeManifest);
+      }
+      return done;
+    };
+    // Nobody runs yet: whatever belongs together will do.
+    expect((await upgrade(next, true, "--ignore-cluster")).code).toBe(0);
+    await fakeInstallation(api);
+    const present = roots();
+    expect(present).not.toBe(first);
+    pod("web-1", present);
+    const atOnce = await upgrade(next, true);
+    expect({ code: atOnce.code, out: atOnce.out }).toEqual({ code: 1, out: "" });
+    expect(atOnce.err).toContain("the new trust anchors do not hold the one that the present");
+    expect(atOnce.err).toContain("the new issuer is below none of the present trust anchors");
+    expect((await upgrade(present + next, false)).code).toBe(0);
+    api.put("/api/v1/pods", {
+      metadata: {
+        name: "gone",
+        namespace: "shop",
+        labels: { "linkerd.io/control-plane-ns": "malla" },
+        annotations: { "linkerd.io/created-by": "malla/injector 1" },
+        deletionTimestamp: "2026-01-01T00:00:00Z",
+      },
+    } as FakeObject);
+    const early = await upgrade(present + next, true);
+    expect(early.code).toBe(1);
+    expect(early.err).not.toContain("gone");
+    expect(early.err).toContain("they would not believe it. Restart them first\n  shop/web-1\n");
+    pod("web-1", roots());
+    expect((await upgrade(present + next, true)).code).toBe(0);
+    expect((await upgrade(next, false)).code).toBe(0);
+    // And nobody is stopped who knows what he does.
+    expect((await upgrade(present, false)).code).toBe(64);
+    const { material } = await makeIdentity("other", nowMs);
+    const other = [
+      ...["--identity-trust-anchors-file", file("anchors", material.trustAnchors)],
+      ...["--identity-issuer-certificate-file", file("crt", material.issuerCertificate)],
+      ...["--identity-issuer-key-file", file("key", material.issuerKey)],
+    ];
+    expect((await run(runUpgrade, ...here, ...other)).code).toBe(1);
+    expect((await run(runUpgrade, ...here, ...other, "--force")).code).toBe(0);
+  });
+
+  test("hands certificates over to whoever writes them from now on", async () => {
+    await fakeInstallation(api);
+    const name = "identity.issuer.secretName=theirs";
+    const given = await run(runUpgrade, ...here, "--identity-external-issuer", "--set", name);
+    expect({ code: given.code, err: given.err }).toEqual({ code: 0, err: "" });
+    expect(given.find("Secret", "malla-identity-issuer")).toBe(undefined);
+    expect(JSON.stringify(given.find("Deployment", "malla-identity"))).toContain(
+      '"secretName":"theirs"',
+    );
+    const roots = await run(runUpgrade, ...here, "--identity-external-ca");
+    expect({ code: roots.code, err: roots.err }).toEqual({ code: 0, err: "" });
+    expect(roots.find("ConfigMap", "malla-identity-trust-roots")).toBe(undefined);
   });
 
   test("reads manifests where there is no cluster", async () => {

@@ -1,6 +1,6 @@
 /** `malla install` and `malla upgrade`: the objects of the control plane, for `kubectl apply -f -`. */
 
-import { ConfigFault, oneOf, type ValueLayer, type YamlMap } from "../config/mod.ts";
+import { ConfigFault, oneOf, readValues, type ValueLayer, type YamlMap } from "../config/mod.ts";
 import { systemClock } from "../host/clock.ts";
 import { readText } from "../host/files.ts";
 import type { Terminal } from "../host/terminal.ts";
@@ -14,12 +14,18 @@ import { namespaceObjects } from "../install/objects.ts";
 import {
   clusterObjects,
   hasLinkerd,
+  kubernetesObstacle,
   LINKERD_NAMESPACE,
+  namespaceObstacle,
+  neededKubernetes,
   takeOverValues,
   unservedAuthorizations,
 } from "../install/preflight.ts";
 import { type FindObject, readStored, type StoredInstallation } from "../install/stored.ts";
-import { HA_VALUES } from "../install/values.ts";
+import { HA_VALUES, INSTALL_VALUES, type InstallValues } from "../install/values.ts";
+import { isRunning, proxiedPods } from "../install/installed.ts";
+import { rotationProblems } from "../install/rotation.ts";
+import { sha256Hex } from "../host/digest.ts";
 import { Fault } from "../base/fault.ts";
 import type { KubeClient } from "../source/kube/client.ts";
 import { parseManifests } from "../source/files/manifest.ts";
@@ -65,7 +71,7 @@ export function runInstall(words: readonly string[], terminal: Terminal): Promis
     const layers = await valueLayers("install", verb);
     const namespace = flags.mallaNamespace ??
       (flags.takeOverLinkerd === true ? LINKERD_NAMESPACE : CONTROL_NAMESPACE);
-    const taken = await lookBefore(flags, namespace, terminal);
+    const { client, taken } = await lookBefore(flags, namespace, terminal);
     const all = [
       ...flags.ha === true ? [HA_LAYER] : [],
       ...taken === undefined ? [] : [{ name: "--take-over-linkerd", tree: taken }],
@@ -73,6 +79,7 @@ export function runInstall(words: readonly string[], terminal: Terminal): Promis
     ];
     const nowMs = systemClock.nowMs();
     const installation = await planInstallation({ verb: "install", namespace, layers: all, nowMs });
+    if (client !== undefined) await refuseOld(client, installation, "install");
     if (flags.identityValues === true) {
       terminal.write(formatManifests([identityValues(installation)]));
     } else print(installation, flags, terminal);
@@ -94,14 +101,16 @@ export function runUpgrade(words: readonly string[], terminal: Terminal): Promis
     const flags = verb.opts<InstallFlags>();
     const namespace = flags.mallaNamespace ?? CONTROL_NAMESPACE;
     const given = await valueLayers("upgrade", verb);
-    const stored = await storedInstallation(flags, namespace);
+    const client = flags.fromManifests === undefined ? await openClient(flags) : undefined;
+    const stored = await storedInstallation(flags, namespace, client);
     for (const path of stored.unknown) {
       terminal.writeError(`note: the value ${path} is not known any more: left out\n`);
     }
+    const chosen = [...flags.ha === true ? [HA_LAYER] : [], ...given];
     const wish = {
       verb: "upgrade",
       namespace,
-      layers: [stored.layer, ...flags.ha === true ? [HA_LAYER] : [], ...given],
+      layers: [stored.layer, ...handedOver(stored.layer, given), ...chosen],
       nowMs: systemClock.nowMs(),
       renew: flags.rotateIssuer === true,
       ...stored.anchor === undefined ? {} : { anchor: stored.anchor },
@@ -112,9 +121,59 @@ export function runUpgrade(words: readonly string[], terminal: Terminal): Promis
         "--identity-issuer-certificate-file and --identity-issuer-key-file",
       ]);
     }
-    print(await planInstallation(wish), flags, terminal);
+    const installation = await planInstallation(wish);
+    if (client !== undefined && flags.force !== true) {
+      await refuseOld(client, installation, "upgrade");
+      await refuseRift(client, stored, installation);
+    }
+    print(installation, flags, terminal);
     return 0;
   });
+}
+
+/** Certificates that were ours and that somebody else writes from now on are no values any more. */
+function handedOver(stored: ValueLayer, given: readonly ValueLayer[]): readonly ValueLayer[] {
+  const [before, after] = [[stored], [stored, ...given]]
+    .map((layers) => readValues("upgrade", INSTALL_VALUES, layers).identity);
+  const none = { crtPEM: "", keyPEM: "" };
+  const isIssuer = before?.issuer.scheme !== after?.issuer.scheme;
+  const isAnchors = before?.externalCA === false && after?.externalCA === true;
+  return [{
+    name: "what others write",
+    tree: {
+      ...isIssuer ? { identity: { issuer: { tls: none } } } : {},
+      ...isAnchors ? { identityTrustAnchorsPEM: "" } : {},
+    },
+  }];
+}
+
+/** Certificates that part of the pods would not believe. */
+async function refuseRift(
+  client: KubeClient,
+  stored: StoredInstallation,
+  { values, namespace }: Installation,
+): Promise<void> {
+  const former = readValues("upgrade", INSTALL_VALUES, [stored.layer]);
+  const side = ({ identityTrustAnchorsPEM, identity }: InstallValues) => ({
+    trustAnchors: identityTrustAnchorsPEM,
+    issuerCertificate: identity.issuer.tls.crtPEM,
+  });
+  const [before, after] = [side(former), side(values)];
+  const isSame = before.trustAnchors === after.trustAnchors &&
+    before.issuerCertificate === after.issuerCertificate;
+  if (isSame) return;
+  const running = (await proxiedPods(client, namespace)).filter(isRunning);
+  const pods = running.map(({ metadata }) => ({
+    name: `${metadata.namespace}/${metadata.name}`,
+    anchorsSha256: metadata.annotations?.["linkerd.io/trust-root-sha256"] ?? "",
+  }));
+  const problems = rotationProblems(before, after, pods, sha256Hex, systemClock.nowMs());
+  if (problems.length === 0) return;
+  throw new Fault(
+    "failed_precondition",
+    `Cannot upgrade: the mesh would fall apart:\n${problems.join("\n")}\n` +
+      "docs/rotate.md tells the steps; --force does it all the same",
+  );
 }
 
 function installVerb(name: string, summary: string, terminal: Terminal): Verb {
@@ -150,21 +209,23 @@ async function lookBefore(
   flags: InstallFlags,
   namespace: string,
   terminal: Terminal,
-): Promise<YamlMap | undefined> {
-  if (flags.identityValues === true) return undefined;
+): Promise<{ readonly client?: KubeClient; readonly taken?: YamlMap }> {
+  if (flags.identityValues === true) return {};
   if (flags.ignoreCluster === true) {
-    if (flags.takeOverLinkerd !== true) return undefined;
+    if (flags.takeOverLinkerd !== true) return {};
     throw new ConfigFault("install", [
       "--take-over-linkerd and --ignore-cluster contradict each other: Linkerd's values are read " +
       "from the cluster",
     ]);
   }
   const client = await openClient(flags);
+  await refuseSilent(client);
   await refuseUnserved(client, flags);
+  await refuseEnding(client, namespace);
   if (flags.force !== true) await refuseInstalled(client, namespace);
   if (flags.takeOverLinkerd === true) {
     const values = await takeOverValues(client, namespace);
-    if (values !== undefined) return values;
+    if (values !== undefined) return { client, taken: values };
     throw new Fault(
       "failed_precondition",
       `Cannot take over Linkerd: there is no ConfigMap linkerd-config in namespace "${namespace}"; ` +
@@ -177,7 +238,47 @@ async function lookBefore(
         "config.malla.dev/… alone; --take-over-linkerd changes that\n",
     );
   }
-  return undefined;
+  return { client };
+}
+
+/** Whoever wants manifests only need not have a cluster. */
+async function refuseSilent(client: KubeClient): Promise<void> {
+  try {
+    await client.ask("/version");
+  } catch (cause) {
+    if (cause instanceof Fault && cause.code !== "unavailable") return;
+    throw new Fault(
+      "unavailable",
+      "Cannot look at the cluster (kubectl cluster-info shows where the kubeconfig leads, " +
+        "--ignore-cluster prints the objects without a look)",
+      { cause },
+    );
+  }
+}
+
+async function refuseEnding(client: KubeClient, namespace: string): Promise<void> {
+  const obstacle = await namespaceObstacle(client, namespace);
+  if (obstacle === undefined) return;
+  const { message, hint } = obstacle;
+  throw new Fault("failed_precondition", `Cannot install: ${message}; ${hint}`);
+}
+
+async function refuseOld(
+  client: KubeClient,
+  { values }: Installation,
+  verb: string,
+): Promise<void> {
+  const answer = await client.ask("/version") as { readonly gitVersion?: unknown } | undefined;
+  // Whoever hides its version is judged by what it does.
+  if (typeof answer?.gitVersion !== "string") return;
+  const isNative = values.proxy.nativeSidecar;
+  const obstacle = kubernetesObstacle(answer.gitVersion, isNative);
+  if (obstacle === undefined) return;
+  throw new Fault(
+    "failed_precondition",
+    `Cannot ${verb}: Kubernetes must be ${neededKubernetes(isNative)} or later, ` +
+      `${obstacle.message}; ${obstacle.hint}`,
+  );
 }
 
 async function refuseUnserved(client: KubeClient, flags: InstallFlags): Promise<void> {
@@ -206,10 +307,11 @@ async function refuseInstalled(client: KubeClient, namespace: string): Promise<v
 async function storedInstallation(
   flags: InstallFlags,
   namespace: string,
+  client: KubeClient | undefined,
 ): Promise<StoredInstallation> {
-  const find = flags.fromManifests === undefined
-    ? clusterObjects(await openClient(flags), namespace)
-    : await manifestObjects(flags.fromManifests, namespace);
+  const find = client === undefined
+    ? await manifestObjects(flags.fromManifests ?? "", namespace)
+    : clusterObjects(client, namespace);
   const stored = await readStored(find);
   if (stored === undefined) {
     const place = flags.fromManifests ?? `namespace "${namespace}"`;

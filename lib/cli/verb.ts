@@ -7,6 +7,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { describeError, Fault } from "../base/fault.ts";
 import { ConfigFault, EXIT_USAGE, oneOf, type SettingType } from "../config/mod.ts";
 import type { Terminal } from "../host/terminal.ts";
+import { grantingCommands } from "../source/kube/grant.ts";
 import { addClusterOptions, type ClusterFlags } from "./cluster-flags.ts";
 
 /** A verb that is being defined; its action returns the exit code through `runVerb`. */
@@ -73,6 +74,10 @@ export async function runVerb(
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
     terminal.writeError(`${describeError(error)}\n`);
+    const grant = grantingCommands(error);
+    if (grant !== undefined) {
+      terminal.writeError(`An administrator grants that by\n${grant.replace(/^/gm, "  ")}\n`);
+    }
     return isUsage(error) ? EXIT_USAGE : 1;
   }
 }

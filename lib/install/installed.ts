@@ -77,6 +77,12 @@ export async function proxiedPods(
   );
 }
 
+/** Whether a pod has neither ended nor is about to. */
+export function isRunning({ metadata, status }: KubeObject): boolean {
+  const { phase } = (status ?? {}) as { readonly phase?: unknown };
+  return phase !== "Succeeded" && phase !== "Failed" && metadata.deletionTimestamp === undefined;
+}
+
 function kind(apiVersion: string, name: string, isNamespaced: boolean): InstalledKind {
   return { apiVersion, kind: name, plural: `${name.toLowerCase()}s`, isNamespaced };
 }

@@ -154,6 +154,18 @@ describe("contradictions", () => {
       "proxy.ports.inbound and proxy.ports.admin are both 4143",
     ],
   ];
+  rows.push(
+    [
+      "more memory than a proxy may use",
+      { proxy: { resources: { memory: { request: "1Gi", limit: "250Mi" } } } },
+      "proxy.resources.memory: the request 1Gi is more than the limit 250Mi",
+    ],
+    [
+      "more CPU than a part may use",
+      { viz: { resources: { requests: { cpu: 2 }, limits: { cpu: "1500m" } } } },
+      "viz.resources cpu: the request 2 is more than the limit 1500m",
+    ],
+  );
   test.each(rows)("%s", (_title, tree, message) => {
     const layers = [PEMS, tree as typeof PEMS].map((one) => ({ name: "test", tree: one }));
     const values = readValues("install", INSTALL_VALUES, layers);

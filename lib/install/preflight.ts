@@ -69,3 +69,47 @@ function valuesIn(text: Yaml | undefined): YamlMap {
     return {}; // Then the usual domains count; a foreign one shows at the first certificate.
   }
 }
+
+/** Native sidecars are switched on from this minor version of Kubernetes on. */
+const NATIVE_MINOR_MIN = 29;
+/** What everything else needs. */
+const MINOR_MIN = 25;
+
+/** The name of the check, and of the demand. */
+export function neededKubernetes(isNative: boolean): string {
+  return `1.${isNative ? NATIVE_MINOR_MIN : MINOR_MIN}`;
+}
+
+/** Why a version such as `v1.27.3` will not do, and what to do; undefined when it will. */
+export function kubernetesObstacle(
+  version: string,
+  isNative: boolean,
+): { readonly message: string; readonly hint: string } | undefined {
+  const [, major = "0", minor = "0"] = /^v(\d+)\.(\d+)/.exec(version) ?? [];
+  const isLater = (minimum: number) => Number(major) > 1 || Number(minor) >= minimum;
+  if (isLater(isNative ? NATIVE_MINOR_MIN : MINOR_MIN)) return undefined;
+  return isLater(MINOR_MIN)
+    ? {
+      message: `it is ${version}: proxies cannot be native sidecars there`,
+      hint: "upgrade the cluster, or install with --native-sidecar=false",
+    }
+    : {
+      message: `it is ${version}`,
+      hint: `upgrade the cluster to 1.${NATIVE_MINOR_MIN} or later`,
+    };
+}
+
+/** What to wait for before anything can be made in a namespace; undefined when nothing. */
+export async function namespaceObstacle(
+  client: KubeClient,
+  namespace: string,
+): Promise<{ readonly message: string; readonly hint: string } | undefined> {
+  const object = await client.get(`/api/v1/namespaces/${namespace}`);
+  if (object?.metadata.deletionTimestamp === undefined) return undefined;
+  return {
+    message: `namespace "${namespace}" is being deleted`,
+    hint:
+      `kubectl wait --for=delete namespace/${namespace}; when it does not end, kubectl describe ` +
+      `namespace ${namespace} says what holds it`,
+  };
+}

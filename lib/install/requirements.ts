@@ -67,6 +67,7 @@ export function contradictions(scope: Scope, values: InstallValues): readonly st
     ...REQUIREMENTS.filter(({ condition }) => !holds(condition, scope))
       .map(({ message }) => message),
     ...portClashes(values),
+    ...overLimits(values),
   ];
 }
 
@@ -79,4 +80,47 @@ function portClashes({ proxy: { ports } }: InstallValues): string[] {
       ? []
       : [`proxy.ports.${owner} and proxy.ports.${name} are both ${port}: expected different ports`];
   });
+}
+
+/** API servers refuse pods that are to be given more than they may use. */
+function overLimits({ proxy, identity, controller, injector, viz }: InstallValues): string[] {
+  const { cpu, memory } = proxy.resources;
+  const pairs: [string, unknown, unknown][] = [
+    ["proxy.resources.cpu", cpu.request, cpu.limit],
+    ["proxy.resources.memory", memory.request, memory.limit],
+  ];
+  for (const [name, part] of Object.entries({ identity, controller, injector, viz })) {
+    const { requests, limits } = part.resources as {
+      readonly requests?: Readonly<Record<string, unknown>>;
+      readonly limits?: Readonly<Record<string, unknown>>;
+    };
+    for (const [what, limit] of Object.entries(limits ?? {})) {
+      pairs.push([`${name}.resources ${what}`, requests?.[what], limit]);
+    }
+  }
+  return pairs.flatMap(([name, request, limit]) => {
+    const [wanted, allowed] = [amountOf(request), amountOf(limit)];
+    return wanted === undefined || allowed === undefined || wanted <= allowed
+      ? []
+      : [`${name}: the request ${request} is more than the limit ${limit}`];
+  });
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  m: 1e-3,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+};
+
+/** A quantity such as `100m`; undefined for none, and for what the API server has to judge. */
+function amountOf(quantity: unknown): number | undefined {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([a-zA-Z]*)$/.exec(String(quantity ?? "")) ?? [];
+  const factor = unit === "" ? 1 : UNITS[unit];
+  return number === undefined || factor === undefined ? undefined : Number(number) * factor;
 }

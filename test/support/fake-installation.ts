@@ -11,6 +11,9 @@ import type { FakeApi } from "./fake-api.ts";
 const WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
+/** What accounts may is asked here. */
+export const RIGHTS = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+
 /** Where a trial pod is posted. */
 export const TRIAL_PODS = "/api/v1/namespaces/default/pods";
 
@@ -18,6 +21,7 @@ export const TRIAL_PODS = "/api/v1/namespaces/default/pods";
 export function fakeCluster(api: FakeApi): void {
   api.documents.set("/version", { gitVersion: "v1.35.4" });
   api.reviews.set(REVIEWS, () => ({ status: { allowed: true } }));
+  api.reviews.set(RIGHTS, () => ({ status: { allowed: true } }));
   api.reviews.set(
     "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     (body) => body,
@@ -82,7 +86,10 @@ function startComponent(api: FakeApi, component: string): void {
     | undefined;
   if (deployment === undefined) return;
   const { replicas } = deployment.spec;
-  const started = { ...deployment, status: { readyReplicas: replicas } };
+  const started = {
+    ...deployment,
+    status: { replicas, updatedReplicas: replicas, readyReplicas: replicas },
+  };
   api.put(deployments, started);
   for (let index = 0; index < replicas; index++) {
     const pod = {

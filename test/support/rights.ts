@@ -1,18 +1,7 @@
-/** What was asked of the API, and what roles grant, as lists that can be compared. */
+/** What was asked of the API, as what roles grant is told, so that both can be compared. */
 
-import type { KubeManifest } from "../../lib/install/objects.ts";
+import type { Right } from "../../lib/install/rights.ts";
 import type { FakeRequest } from "./fake-api.ts";
-
-/** A right to one thing: `get secrets/malla-injector-authority in malla`, `list pods everywhere`. */
-export interface Right {
-  readonly verb: string;
-  readonly group: string;
-  readonly resource: string;
-  /** Empty: any. */
-  readonly name: string;
-  /** Empty: in all namespaces, or belonging to none. */
-  readonly namespace: string;
-}
 
 /** The rights that a request takes; undefined for one that everybody has. */
 export function rightOf({ method, path }: FakeRequest): Right | undefined {
@@ -27,44 +16,12 @@ export function rightOf({ method, path }: FakeRequest): Right | undefined {
   return { verb: verbOf(method, url, name), group, resource, name, namespace };
 }
 
-/** The rights that an account has by the roles among the objects, one by one. */
-export function grantedRights(objects: readonly KubeManifest[], account: string): readonly Right[] {
-  return objects.filter(({ kind, metadata }) =>
-    (kind === "ClusterRole" || kind === "Role") && metadata.name === account
-  ).flatMap((role) => {
-    const namespace = role.kind === "Role" ? role.metadata.namespace ?? "" : "";
-    const rules = role["rules"] as readonly {
-      readonly apiGroups: readonly string[];
-      readonly resources: readonly string[];
-      readonly resourceNames?: readonly string[];
-      readonly verbs: readonly string[];
-    }[];
-    return rules.flatMap(({ apiGroups, resources, resourceNames = [""], verbs }) =>
-      apiGroups.flatMap((group) =>
-        resources.flatMap((resource) =>
-          resourceNames.flatMap((name) =>
-            verbs.map((verb): Right => ({ verb, group, resource, name, namespace }))
-          )
-        )
-      )
-    );
-  });
-}
-
 /** Whether a granted right covers what was asked. */
 export function covers(granted: Right, asked: Right): boolean {
   return granted.verb === asked.verb && granted.group === asked.group &&
     granted.resource === asked.resource &&
     (granted.name === "" || granted.name === asked.name) &&
     (granted.namespace === "" || granted.namespace === asked.namespace);
-}
-
-/** For messages. */
-export function describeRight({ verb, group, resource, name, namespace }: Right): string {
-  const full = group === "" ? resource : `${resource}.${group}`;
-  return `${verb} ${full}${name === "" ? "" : `/${name}`}${
-    namespace === "" ? "" : ` in ${namespace}`
-  }`;
 }
 
 function verbOf(method: string, url: URL, name: string): string {

@@ -5,6 +5,7 @@ import { FakeApi, type FakeObject } from "../../../test/support/fake-api.ts";
 import {
   fakeCluster,
   fakeInstallation,
+  RIGHTS,
   TRIAL_PODS,
 } from "../../../test/support/fake-installation.ts";
 import { sha256Hex } from "../../host/digest.ts";
@@ -99,6 +100,7 @@ describe("a cluster with an installation", () => {
     expect(results.map(({ name }) => name)).toEqual([
       ...["kubernetes-api", "kubernetes-version", "gateway-api-crd", "malla-existence"],
       ...["malla-config", "malla-version", "control-plane-version", "malla-ha-checks"],
+      "malla-rights",
       ...["malla-identity", "malla-webhooks-and-apisvc-tls", "malla-data-plane"],
       ...["malla-identity-data-plane", "malla-opaque-ports-definition", "malla-viz"],
     ]);
@@ -149,8 +151,62 @@ describe("a cluster with an installation", () => {
           },
         );
       },
-      "malla-existence: the control plane's pods are ready: malla-injector: malla-injector-0 is not ready: ImagePullBackOff",
+      "malla-existence: malla-injector is ready: malla-injector-0 is not ready: ImagePullBackOff",
       /kubectl -n malla logs deployment\/malla-injector/,
+    ],
+    [
+      "a part that ends again and again",
+      () =>
+        edit<FakeObject & { status: object }>(
+          "/api/v1/namespaces/malla/pods",
+          "malla-controller-0",
+          (pod) => {
+            const terminated = { reason: "OOMKilled", finishedAt: "2026-01-01T00:00:00Z" };
+            pod.status = {
+              ...pod.status,
+              containerStatuses: [{ restartCount: 7, lastState: { terminated } }],
+            };
+          },
+        ),
+      "malla-existence: malla-controller does not restart again and again: malla-controller-0: 7 restarts, the last one: OOMKilled at 2026",
+      /malla upgrade --set controller\.resources\.limits\.memory=1Gi/,
+    ],
+    [
+      "a part that is being replaced",
+      () =>
+        edit<FakeObject & { status: Record<string, number> }>(
+          DEPLOYMENTS,
+          "malla-viz",
+          ({ status }) => status["updatedReplicas"] = 0,
+        ),
+      "malla-existence: malla-viz is ready: 0 of 1 replicas are as they should be",
+      /kubectl -n malla logs deployment\/malla-viz/,
+    ],
+    [
+      "a part that was scaled away",
+      () =>
+        edit<FakeObject & { spec: { replicas: number } }>(
+          DEPLOYMENTS,
+          "malla-identity",
+          ({ spec }) => spec.replicas = 0,
+        ),
+      "malla-existence: malla-identity is ready: it was scaled to no replica",
+      /kubectl -n malla scale deployment\/malla-identity --replicas=1/,
+    ],
+    [
+      "a right that somebody took away",
+      () =>
+        api.reviews.set(RIGHTS, (body) => {
+          const { user, resourceAttributes } = (body as {
+            spec: { user: string; resourceAttributes: { resource: string; verb: string } };
+          }).spec;
+          const { resource, verb } = resourceAttributes;
+          const isGone = user === "system:serviceaccount:malla:malla-controller" &&
+            resource === "endpointslices" && verb === "watch";
+          return { status: { allowed: !isGone } };
+        }),
+      "malla-rights: malla-controller may do what it needs: it may not: watch endpointslices.discovery.k8s.io",
+      /malla upgrade/,
     ],
     [
       "an object that somebody removed",
@@ -246,6 +302,18 @@ describe("a cluster with an installation", () => {
       /rollout restart/,
     ],
     [
+      "a pod in two meshes",
+      () =>
+        meshedPod("web-2", {
+          spec: {
+            initContainers: [{ name: "linkerd-proxy" }],
+            containers: [{ name: "app" }, { name: "istio-proxy" }],
+          },
+        }),
+      "malla-data-plane: no pod is in two meshes: shop/web-2: it already has a container istio-proxy, of the mesh Istio",
+      /restart the workload/,
+    ],
+    [
       "ports that are opaque on one side",
       () => {
         const annotations = { "config.linkerd.io/opaque-ports": "80" };
@@ -282,11 +350,55 @@ describe("a cluster with an installation", () => {
     expect(found[0]).toContain("kubectl cluster-info");
   });
 
-  test("rights that are missing are named by the server", async () => {
+  test("rights that are missing are named with the commands that grant them", async () => {
+    api.forbid(
+      "/api/v1/namespaces/malla/secrets",
+      'secrets is forbidden: User "eve" cannot get resource "secrets" in API group "" in the namespace "malla"',
+    );
+    const [found, ...others] = await complaints();
+    expect(others).toEqual([]);
+    expect(found).toStartWith("malla-existence: the control plane is installed: Cannot ask http");
+    expect(found).toContain('User "eve" cannot get resource "secrets"');
+    expect(found).toContain(
+      "kubectl create role malla-get-secrets --verb=get --resource=secrets -n",
+    );
+    expect(found).toContain("--role=malla-get-secrets --user=eve -n malla");
+  });
+
+  test("a refusal without a word says how to find out more", async () => {
     api.refusal = 403;
     const [first] = await complaints();
     expect(first).toContain("kubernetes-api: the API server answers: Cannot ask http://127.0.0.1");
     expect(first).toContain("kubectl auth can-i --list");
+  });
+
+  test("one part alone", async () => {
+    api.remove(SECRETS, "malla-identity-issuer");
+    const results = await check({ withProxies: false, part: "malla-identity" });
+    expect(results.map(({ name }) => name)).toEqual([
+      ...["kubernetes-api", "malla-existence", "malla-rights", "malla-identity"],
+    ]);
+    expect(isPassed(results)).toBe(false);
+    expect(await complaints({ withProxies: false, part: "malla-viz" })).toEqual([]);
+  });
+
+  test("without native sidecars an older Kubernetes will do, but not any", async () => {
+    await fakeInstallation(api, { proxy: { nativeSidecar: false } });
+    const versionCheck = async (gitVersion: string) => {
+      api.documents.set("/version", { gitVersion });
+      return (await complaints()).filter((one) => one.startsWith("kubernetes-version"));
+    };
+    expect(await versionCheck("v1.27.3")).toEqual([]);
+    expect((await versionCheck("v1.20.0+k3s1"))[0]).toContain("it is v1.20.0+k3s1 → upgrade the");
+  });
+
+  test("a namespace that is being deleted", async () => {
+    api.put("/api/v1/namespaces", {
+      metadata: { name: "shop", deletionTimestamp: "2026-01-01T00:00:00Z" },
+    } as FakeObject);
+    expect((await complaints({ namespace: "shop" })).join("\n")).toContain(
+      'malla-data-plane: the namespace is there: namespace "shop" is being deleted → kubectl wait',
+    );
   });
 
   test("a namespace that is not there", async () => {
@@ -362,6 +474,24 @@ describe("before an installation", () => {
       "may create ClusterRole objects: this user may not create clusterroles.rbac.authorization.k8s.io",
     );
     expect(found[0]).toContain("kubectl create clusterrole malla-install-clusterroles");
+  });
+
+  test("a namespace that is still being deleted", async () => {
+    fakeCluster(api);
+    api.put("/api/v1/namespaces", {
+      metadata: { name: "malla", deletionTimestamp: "2026-01-01T00:00:00Z" },
+    } as FakeObject);
+    const found = await complaints(pre);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain('namespace "malla" is being deleted → kubectl wait --for=delete');
+  });
+
+  test("a policy in a version that nobody here knows", async () => {
+    fakeCluster(api);
+    const versions = [{ version: "v1beta3" }, { version: "v2" }];
+    api.documents.set("/apis/policy.linkerd.io", { versions });
+    api.put("/apis/policy.linkerd.io/v2/servers", { metadata: { name: "web", namespace: "shop" } });
+    expect((await complaints(pre)).join("\n")).toContain("not served: Server shop/web");
   });
 
   test("what is installed already, what is not served, and Linkerd", async () => {

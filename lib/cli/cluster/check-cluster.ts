@@ -2,13 +2,15 @@
 
 import type { Clock } from "../../host/clock.ts";
 import { installationManifests, planInstallation } from "../../install/installation.ts";
+import { type Component, COMPONENTS } from "../../install/names.ts";
 import type { Category } from "../check.ts";
 import { dataPlaneChecks } from "./check-data-plane.ts";
-import { existenceChecks } from "./check-existence.ts";
+import { existenceChecks, installationChecks } from "./check-existence.ts";
 import { identityChecks } from "./check-identity.ts";
 import { kubernetesChecks } from "./check-kubernetes.ts";
 import { opaquePortChecks } from "./check-opaque-ports.ts";
 import { preChecks } from "./check-pre.ts";
+import { rightsChecks } from "./check-rights.ts";
 import { vizChecks } from "./check-viz.ts";
 import { webhookChecks } from "./check-webhook.ts";
 import type { ClusterView } from "./view.ts";
@@ -23,6 +25,8 @@ export interface ClusterCheckWish {
   readonly namespace?: string;
   readonly expectedVersion?: string;
   readonly acceptUnserved: boolean;
+  /** This part of the control plane alone. */
+  readonly part?: Component;
 }
 
 /** The categories, in the order in which they make sense. */
@@ -40,13 +44,39 @@ export async function clusterChecks(
     const plan = await planInstallation({ verb: "check", namespace, layers: [], nowMs });
     return [...basis, ...preChecks({ view, objects: installationManifests(plan), acceptUnserved })];
   }
+  if (wish.part !== undefined) {
+    const parts = [wish.part];
+    return [
+      ...basis.slice(0, 1),
+      existenceChecks(view, parts),
+      rightsChecks(view, parts),
+      ...ownChecks(view, wish, nowMs)[wish.part],
+    ];
+  }
+  const own = ownChecks(view, wish, nowMs);
   return [
     ...basis,
-    ...existenceChecks(view, wish.expectedVersion),
-    identityChecks(view, nowMs),
-    webhookChecks(view, nowMs, wish.namespace ?? "default"),
+    existenceChecks(view, COMPONENTS),
+    ...installationChecks(view, wish.expectedVersion),
+    rightsChecks(view, COMPONENTS),
+    ...own["malla-identity"],
+    ...own["malla-injector"],
     ...wish.withProxies ? dataPlaneChecks(view, wish.namespace) : [],
-    opaquePortChecks(view, wish.namespace),
-    vizChecks(view),
+    ...own["malla-controller"],
+    ...own["malla-viz"],
   ];
+}
+
+/** The checks that are about one part's work. */
+function ownChecks(
+  view: ClusterView,
+  { namespace }: ClusterCheckWish,
+  nowMs: number,
+): Readonly<Record<Component, readonly Category[]>> {
+  return {
+    "malla-identity": [identityChecks(view, nowMs)],
+    "malla-controller": [opaquePortChecks(view, namespace)],
+    "malla-injector": [webhookChecks(view, nowMs, namespace ?? "default")],
+    "malla-viz": [vizChecks(view)],
+  };
 }

@@ -2,12 +2,16 @@
 
 import { sha256Hex } from "../../host/digest.ts";
 import { INJECT_ANNOTATION, LINKERD_INJECT_ANNOTATION } from "../../inject/decision.ts";
+import { foreignMesh } from "../../inject/foreign.ts";
 import { PROXY_CONTAINER } from "../../inject/mod.ts";
+import type { Pod } from "../../inject/object.ts";
+import { isRunning } from "../../install/installed.ts";
+import { namespaceObstacle } from "../../install/preflight.ts";
 import type { KubeObject } from "../../source/kube/client.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
 import { namesOf } from "./check-existence.ts";
 import { trustAnchorsOf } from "./check-identity.ts";
-import { type ClusterView, fieldOf, listOf } from "./view.ts";
+import { type ClusterView, fieldOf, listOf, someOf } from "./view.ts";
 
 const RESTART = "kubectl -n NAMESPACE rollout restart deployment/NAME";
 
@@ -26,6 +30,7 @@ export function dataPlaneChecks(
         ready(view, mine),
         current(view, mine),
         unmeshed(view, mine),
+        oneMesh(view, mine),
       ],
     },
     { name: "malla-identity-data-plane", checks: [anchors(view, mine)] },
@@ -48,12 +53,15 @@ function namespaceExists(view: ClusterView, namespace: string | undefined): Chec
             "kubectl annotate namespace NAME malla.dev/inject=enabled, and restart its workloads",
         };
       }
-      if (await view.client.get(`/api/v1/namespaces/${namespace}`) !== undefined) return PASSED;
-      return {
-        status: "fail",
-        message: `there is no namespace "${namespace}"`,
-        hint: "kubectl get namespaces lists them",
-      };
+      if (await view.client.get(`/api/v1/namespaces/${namespace}`) === undefined) {
+        return {
+          status: "fail",
+          message: `there is no namespace "${namespace}"`,
+          hint: "kubectl get namespaces lists them",
+        };
+      }
+      const obstacle = await namespaceObstacle(view.client, namespace);
+      return obstacle === undefined ? PASSED : { status: "fail", ...obstacle };
     },
   };
 }
@@ -125,14 +133,47 @@ function unmeshed(view: ClusterView, mine: Mine): Check {
   };
 }
 
-function wordOf(annotations: Readonly<Record<string, string>> | undefined): string | undefined {
-  return annotations?.[INJECT_ANNOTATION] ?? annotations?.[LINKERD_INJECT_ANNOTATION];
+/** Two redirects in one pod send its connections in circles. */
+function oneMesh(view: ClusterView, mine: Mine): Check {
+  return {
+    name: "no pod is in two meshes",
+    async run() {
+      const namespaces = new Map(
+        (await view.namespaces()).map(({ metadata }) => [metadata.name, metadata.labels ?? {}]),
+      );
+      const found = mine(await view.proxied()).filter(isRunning).flatMap((pod) => {
+        const { namespace = "", name } = pod.metadata;
+        const labels = namespaces.get(namespace) ?? {};
+        const reason = foreignMesh(podOf(pod), { name: namespace, annotations: {}, labels });
+        return reason === undefined ? [] : [`${namespace}/${name}: ${reason}`];
+      });
+      if (found.length === 0) return PASSED;
+      return {
+        status: "fail",
+        message: someOf(found),
+        hint: "take the words of one mesh away from pod and namespace, and restart the workload",
+      };
+    },
+  };
 }
 
-function isRunning(pod: KubeObject): boolean {
-  const phase = fieldOf(pod, "status", "phase");
-  return phase !== "Succeeded" && phase !== "Failed" &&
-    pod.metadata.deletionTimestamp === undefined;
+/** As injection reads it; what the cluster gives has these fields. */
+function podOf(pod: KubeObject): Pod {
+  const { metadata } = pod;
+  const named = (list: string) =>
+    listOf(pod, "spec", list).map((one) => ({ name: String(fieldOf(one, "name")) }));
+  return {
+    metadata: {
+      name: metadata.name,
+      annotations: metadata.annotations ?? {},
+      labels: metadata.labels ?? {},
+    },
+    spec: { containers: named("containers"), initContainers: named("initContainers") },
+  };
+}
+
+function wordOf(annotations: Readonly<Record<string, string>> | undefined): string | undefined {
+  return annotations?.[INJECT_ANNOTATION] ?? annotations?.[LINKERD_INJECT_ANNOTATION];
 }
 
 function hasProxy(pod: KubeObject): boolean {

@@ -5,9 +5,14 @@ import { readValues } from "../../config/mod.ts";
 import { INSTALLED_KINDS, installedObjects } from "../../install/installed.ts";
 import { installObjects } from "../../install/objects.ts";
 import { INSTALL_VALUES, type InstallValues } from "../../install/values.ts";
+import type { Component } from "../../install/names.ts";
 import type { KubeObject } from "../../source/kube/client.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
 import { type ClusterView, fieldOf, listOf, nameOf, someOf } from "./view.ts";
+
+const NAME_LABEL = "app.kubernetes.io/name";
+/** A node that goes away is no reason to worry; a program that fails ends more often. */
+const RESTARTS_NOTICED = 5;
 
 /** The command that brings an installation to what it should be; `flags` change its values. */
 export async function upgradeCommand(view: ClusterView, flags = ""): Promise<string> {
@@ -16,13 +21,24 @@ export async function upgradeCommand(view: ClusterView, flags = ""): Promise<str
   return `malla upgrade ${flags}${flags === "" ? "" : " "}| kubectl apply -f -`;
 }
 
-/** `malla-existence`, `malla-config`, `malla-version`, `control-plane-version`, `malla-ha-checks`. */
-export function existenceChecks(
+/** `malla-existence` of these parts. */
+export function existenceChecks(view: ClusterView, parts: readonly Component[]): Category {
+  return {
+    name: "malla-existence",
+    checks: [
+      configured(view),
+      ...parts.map((part) => ready(view, part)),
+      ...parts.map((part) => stays(view, part)),
+    ],
+  };
+}
+
+/** `malla-config`, `malla-version`, `control-plane-version`, `malla-ha-checks`. */
+export function installationChecks(
   view: ClusterView,
   expectedVersion: string | undefined,
 ): readonly Category[] {
   return [
-    { name: "malla-existence", checks: [configured(view), ready(view)] },
     { name: "malla-config", checks: [complete(view)] },
     { name: "malla-version", checks: [cliVersion(view, expectedVersion ?? VERSION)] },
     { name: "control-plane-version", checks: [oneImage(view)] },
@@ -53,33 +69,93 @@ function configured(view: ClusterView): Check {
   };
 }
 
-function ready(view: ClusterView): Check {
+function ready(view: ClusterView, part: Component): Check {
   return {
-    name: "the control plane's pods are ready",
-    isBasis: true,
+    name: `${part} is ready`,
     retries: true,
-    async run() {
-      const lagging = (await view.deployments()).filter((deployment) =>
-        Number(fieldOf(deployment, "status", "readyReplicas") ?? 0) <
-          Number(fieldOf(deployment, "spec", "replicas") ?? 1)
-      );
-      if (lagging.length === 0) return PASSED;
-      const pods = await view.controlPods();
-      const messages = lagging.map((deployment) => {
-        const name = deployment.metadata.name;
-        const own = pods.filter(({ metadata }) =>
-          metadata.labels?.["app.kubernetes.io/name"] === name
-        );
-        return `${name}: ${own.map(whyNotReady).filter(Boolean).join("; ") || "it has no pod"}`;
-      });
+    async run(): Promise<Outcome> {
+      const deployment = (await view.deployments()).find(({ metadata }) => metadata.name === part);
+      if (deployment === undefined) {
+        if (part === "malla-viz" && (await storedValues(view))?.viz.enabled === false) {
+          return PASSED;
+        }
+        return {
+          status: "fail",
+          message: `there is no Deployment ${part}`,
+          hint: await upgradeCommand(view),
+        };
+      }
+      const count = (...path: string[]) => Number(fieldOf(deployment, ...path) ?? 0);
+      const wanted = Number(fieldOf(deployment, "spec", "replicas") ?? 1);
+      const pods = await podsOf(view, part);
+      // Those that end may still be asked, and answer as they were told to before.
+      const hasEnding = pods.some(({ metadata }) => metadata.deletionTimestamp !== undefined);
+      if (wanted > 0 && isRolledOut(count, wanted) && !hasEnding) return PASSED;
+      if (wanted === 0) {
+        return {
+          status: "fail",
+          message: "it was scaled to no replica",
+          hint: `kubectl -n ${view.namespace} scale deployment/${part} --replicas=1`,
+        };
+      }
+      const reasons = pods.map(whyNotReady).filter(Boolean);
       return {
         status: "fail",
-        message: messages.join("\n"),
-        hint: `kubectl -n ${view.namespace} describe pods; kubectl -n ${view.namespace} logs ` +
-          `deployment/${lagging[0]?.metadata.name}`,
+        message: reasons.join("\n") ||
+          (count("status", "updatedReplicas") < wanted
+            ? `${count("status", "updatedReplicas")} of ${wanted} replicas are as they should be`
+            : "pods of before are still there"),
+        hint: `kubectl -n ${view.namespace} describe pods -l ${NAME_LABEL}=${part}; ` +
+          `kubectl -n ${view.namespace} logs deployment/${part}`,
       };
     },
   };
+}
+
+/** Not only are enough pods ready: they are those that the Deployment asks for now. */
+function isRolledOut(count: (...path: string[]) => number, wanted: number): boolean {
+  return count("status", "observedGeneration") >= count("metadata", "generation") &&
+    count("status", "updatedReplicas") >= wanted &&
+    count("status", "readyReplicas") >= wanted &&
+    count("status", "replicas") === count("status", "updatedReplicas");
+}
+
+/** A part that is ready at this moment may still be one that ends again and again. */
+function stays(view: ClusterView, part: Component): Check {
+  return {
+    name: `${part} does not restart again and again`,
+    async run() {
+      const found = (await podsOf(view, part)).flatMap((pod) =>
+        listOf(pod, "status", "containerStatuses")
+          .filter((status) => Number(fieldOf(status, "restartCount") ?? 0) >= RESTARTS_NOTICED)
+          .map((status) => {
+            const last = fieldOf(status, "lastState", "terminated");
+            const why = fieldOf(last, "reason") ?? "no reason given";
+            const when = fieldOf(last, "finishedAt");
+            return {
+              isMemory: why === "OOMKilled",
+              text: `${pod.metadata.name}: ${fieldOf(status, "restartCount")} restarts, ` +
+                `the last one: ${why}${when === undefined ? "" : ` at ${when}`}`,
+            };
+          })
+      );
+      if (found.length === 0) return PASSED;
+      const value = `${part.replace("malla-", "")}.resources.limits.memory`;
+      return {
+        status: "warn",
+        message: found.map(({ text }) => text).join("\n"),
+        hint: found.some(({ isMemory }) => isMemory)
+          ? await upgradeCommand(view, `--set ${value}=1Gi`)
+          : `kubectl -n ${view.namespace} logs deployment/${part} --previous`,
+      };
+    },
+  };
+}
+
+async function podsOf(view: ClusterView, part: Component): Promise<readonly KubeObject[]> {
+  return (await view.controlPods()).filter(({ metadata }) =>
+    metadata.labels?.[NAME_LABEL] === part
+  );
 }
 
 /** Empty when it is ready. */
@@ -186,11 +262,14 @@ function spread(view: ClusterView): Check {
   return {
     name: "replicas of a part are on different nodes",
     async run() {
-      const pods = await view.controlPods();
+      // Those that go were replaced by others a moment ago.
+      const pods = (await view.controlPods()).filter(({ metadata }) =>
+        metadata.deletionTimestamp === undefined
+      );
       const nodes = new Map<string, Set<unknown>>();
       const counts = new Map<string, number>();
       for (const pod of pods) {
-        const part = pod.metadata.labels?.["app.kubernetes.io/name"] ?? "";
+        const part = pod.metadata.labels?.[NAME_LABEL] ?? "";
         counts.set(part, (counts.get(part) ?? 0) + 1);
         nodes.set(part, (nodes.get(part) ?? new Set()).add(fieldOf(pod, "spec", "nodeName")));
       }

@@ -2,11 +2,10 @@
 
 import { describeError, Fault } from "../../base/fault.ts";
 import { isMap, type Yaml } from "../../config/mod.ts";
+import { kubernetesObstacle, neededKubernetes } from "../../install/preflight.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
+import { storedValues } from "./check-existence.ts";
 import type { ClusterView } from "./view.ts";
-
-/** Native sidecars are switched on from this minor version on. */
-const MINOR_MIN = 29;
 
 const GATEWAY_API = "/apis/gateway.networking.k8s.io";
 
@@ -40,16 +39,14 @@ function reachable(view: ClusterView): Check {
 
 function version(view: ClusterView): Check {
   return {
-    name: `Kubernetes is 1.${MINOR_MIN} or later`,
+    name: `Kubernetes is ${neededKubernetes(true)} or later`,
     async run() {
-      const text = await view.version();
-      const [, major = "0", minor = "0"] = /^v(\d+)\.(\d+)/.exec(text) ?? [];
-      if (Number(major) > 1 || Number(minor) >= MINOR_MIN) return PASSED;
-      return {
-        status: "fail",
-        message: `it is ${text}: proxies cannot be native sidecars there`,
-        hint: "upgrade the cluster, or install with --native-sidecar=false",
-      };
+      // An installation may have chosen to do without native sidecars; one that is to come may, too.
+      // Whether it can be read is the question of another check.
+      const values = await storedValues(view).catch(() => undefined);
+      const isNative = values?.proxy.nativeSidecar ?? true;
+      const obstacle = kubernetesObstacle(await view.version(), isNative);
+      return obstacle === undefined ? PASSED : { status: "fail", ...obstacle };
     },
   };
 }

@@ -9,7 +9,7 @@ import {
   installedObjects,
 } from "../../install/installed.ts";
 import type { KubeManifest } from "../../install/objects.ts";
-import { hasLinkerd, unservedAuthorizations } from "../../install/preflight.ts";
+import { hasLinkerd, namespaceObstacle, unservedAuthorizations } from "../../install/preflight.ts";
 import { HttpRefusal } from "../../host/http-json.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
 import { type ClusterView, fieldOf, someOf } from "./view.ts";
@@ -29,6 +29,7 @@ export function preChecks(options: PreOptions): readonly Category[] {
     {
       name: "pre-kubernetes-setup",
       checks: [
+        namespaceStays(view),
         nothingThere(view),
         ...INSTALLED_KINDS.filter(({ kind }) => objects.some((one) => one.kind === kind))
           .map((kind) => mayCreate(view, kind)),
@@ -38,6 +39,18 @@ export function preChecks(options: PreOptions): readonly Category[] {
     },
     { name: "malla-unserved-policy", checks: [unserved(options)] },
   ];
+}
+
+function namespaceStays(view: ClusterView): Check {
+  return {
+    name: "the namespace is not being deleted",
+    isBasis: true,
+    retries: true,
+    async run() {
+      const obstacle = await namespaceObstacle(view.client, view.namespace);
+      return obstacle === undefined ? PASSED : { status: "fail", ...obstacle };
+    },
+  };
 }
 
 function nothingThere(view: ClusterView): Check {

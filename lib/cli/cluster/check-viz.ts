@@ -46,11 +46,17 @@ export function vizChecks(view: ClusterView): Category {
           ).map((one) =>
             `${fieldOf(one, "namespace")}/${fieldOf(one, "name")}: ${fieldOf(one, "message")}`
           );
-          const problems = [...parts, ...pods];
-          if (problems.length === 0) return PASSED;
+          if (parts.length > 0) {
+            return {
+              status: "fail",
+              message: someOf(parts),
+              hint: "malla check controller (or identity) says what is wrong with it",
+            };
+          }
+          if (pods.length === 0) return PASSED;
           return {
             status: "warn",
-            message: someOf(problems),
+            message: someOf(pods),
             hint:
               "a network policy of these pods must let the namespace of the control plane reach " +
               "the proxies' admin port (4191)",
