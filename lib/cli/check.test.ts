@@ -1,15 +1,90 @@
 /** The check engine, and every sentence of the checks of a machine and of a mesh. */
 
 import { describe, expect, test } from "bun:test";
+import { ManualClock } from "../../test/support/fake-control.ts";
+import { textTerminal } from "../../test/support/terminal.ts";
 import { Fault } from "../base/fault.ts";
 import { VERSION } from "../base/version.ts";
 import type { Health, PodHealth } from "../viz/health.ts";
-import { checksJson, formatCategory, formatSummary, isPassed, PASSED, runChecks } from "./check.ts";
+import {
+  type Check,
+  checksJson,
+  formatCategory,
+  formatSummary,
+  isPassed,
+  type Outcome,
+  PASSED,
+  runChecks,
+} from "./check.ts";
+import { runCheck } from "./check-verb.ts";
 import { type Machine, machineChecks } from "./check-machine.ts";
 import { meshChecks } from "./check-mesh.ts";
 import { createStyle } from "./style.ts";
 
 const plain = createStyle(false);
+
+/** Waits one period at a time, until the checks are over. */
+async function inTime(clock: ManualClock, over: Promise<unknown>): Promise<void> {
+  let isOver = false;
+  over.finally(() => isOver = true).catch(() => {});
+  while (!isOver) {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    clock.advance(1_000);
+  }
+}
+
+describe("patience", () => {
+  const rows: [string, Outcome["status"], number, number][] = [
+    ["a failure is waited for to the end", "fail", 300_000, 301],
+    ["a warning for half a minute", "warn", 300_000, 31],
+    ["and no longer than people will", "warn", 5_000, 6],
+  ];
+  test.each(rows)("%s", async (_title, status, waitMs, tries) => {
+    const clock = new ManualClock();
+    let [ran, forgot] = [0, 0];
+    const check = {
+      name: "slow",
+      retries: true,
+      run: () => Promise.resolve({ status, message: `${++ran}` }),
+    };
+    const patience = { clock, waitMs, again: () => void forgot++ };
+    const results = runChecks([{ name: "c", checks: [check] }], undefined, patience);
+    await inTime(clock, results);
+    expect([ran, forgot]).toEqual([tries, tries - 1]);
+    expect((await results)[0]?.results[0]).toMatchObject({ status, message: `${tries}` });
+  });
+
+  test("what comes ends the wait, and other checks are asked once", async () => {
+    const clock = new ManualClock();
+    let [ran, once] = [0, 0];
+    const checks: Check[] = [
+      {
+        name: "comes",
+        retries: true,
+        run: () => Promise.resolve(++ran < 3 ? { status: "fail" } : PASSED),
+      },
+      { name: "once", run: () => Promise.resolve({ status: "fail", message: `${++once}` }) },
+    ];
+    const patience = { clock, waitMs: 300_000, again() {} };
+    await inTime(clock, runChecks([{ name: "c", checks }], undefined, patience));
+    expect([ran, once]).toEqual([3, 1]);
+  });
+});
+
+describe("the verb's words", () => {
+  const wrong: [string[], string][] = [
+    [["nonsense"], 'Cannot check "nonsense": expected one of identity, controller, injector, viz'],
+    [["identity", "--pre"], "Cannot check identity with --pre: give one of both"],
+    [["identity", "--machine"], "Cannot check identity with --machine"],
+    [["--wait", "soon"], "Expected a duration"],
+  ];
+  test.each(wrong)("%p ends with 64", async (words, message) => {
+    const { terminal, out, err } = textTerminal();
+    expect(await runCheck(words, terminal)).toBe(64);
+    expect(out()).toBe("");
+    expect(err()).toContain(message);
+  });
+});
 
 describe("the engine", () => {
   const categories = [{

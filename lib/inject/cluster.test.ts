@@ -330,6 +330,46 @@ describe("certificates of our own", () => {
     follower.own.stop();
   });
 
+  test("what somebody else writes is left to him, also when that is decided meanwhile", async () => {
+    const leader = replica(true);
+    await until(() => bundle() !== "");
+    const theirs = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    const hand = (annotations: Record<string, string>) => {
+      const object = structuredClone(api.object(WEBHOOKS, place.configuration)) as {
+        metadata: { name: string; annotations?: Record<string, string> };
+        webhooks: { clientConfig: { caBundle: string } }[];
+      };
+      object.metadata.annotations = annotations;
+      for (const { clientConfig } of object.webhooks) clientConfig.caBundle = btoa(theirs);
+      api.put(WEBHOOKS, object);
+    };
+    hand({ "malla.dev/ca-bundle": "external" });
+    const looks = () =>
+      api.requests.filter(({ path }) => path.endsWith(place.configuration)).length;
+    const before = looks();
+    await until(() => {
+      clock.advance(10_000);
+      return looks() > before + 2;
+    });
+    expect(bundle()).toBe(theirs);
+    // Ours again: it is written again.
+    hand({});
+    await until(() => {
+      clock.advance(10_000);
+      return bundle() !== theirs;
+    });
+    // Read before, written after somebody else: refused, and read again.
+    const patches = api.requests.filter(({ method }) => method === "PATCH");
+    expect(patches.length).toBeGreaterThan(1);
+    for (const { body } of patches) {
+      expect(body).toContainEqual(
+        expect.objectContaining({ op: "add", path: "/metadata/resourceVersion" }),
+      );
+    }
+    expect(leader.failures).toEqual([]);
+    leader.own.stop();
+  });
+
   test("what is missing is told", async () => {
     api.remove(WEBHOOKS, place.configuration);
     const leader = replica(true);

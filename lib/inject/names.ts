@@ -11,3 +11,12 @@ export const INJECTOR = "malla-injector";
 
 /** The Secret with the webhook's own certificate authority. */
 export const WEBHOOK_AUTHORITY_SECRET = "malla-injector-authority";
+
+/**
+ * Says on the webhook's configuration that somebody else writes caBundle: an injector that was started when
+ * that was its own part must not go on with it.
+ */
+export const CA_BUNDLE_ANNOTATION = "malla.dev/ca-bundle";
+
+/** Its value. */
+export const EXTERNAL_CA_BUNDLE = "external";

@@ -57,11 +57,14 @@ export function clusterSurroundings(options: SurroundingsOptions): FindSurroundi
     return version === undefined ? [] : await askServers(client, version, name);
   });
   return async (name) => {
-    const [namespace, isBeside, unserved] = await Promise.all([
+    const questions = [
       namespaces.get(name),
       takeOverLinkerd ? false : linkerd.get(LINKERD_WEBHOOK),
       acceptUnserved ? [] : servers.get(name),
-    ]);
+    ] as const;
+    // None is left under way: whoever looks again after a failure must not be given what fails with it.
+    await Promise.allSettled(questions);
+    const [namespace, isBeside, unserved] = await Promise.all(questions);
     return { namespace: { ...namespace, unserved }, obeyLinkerd: !isBeside };
   };
 }

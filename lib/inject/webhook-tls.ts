@@ -10,6 +10,7 @@ import { authorityPem, issueLeaf } from "../pki/issuer.ts";
 import { generateKey } from "../pki/key.ts";
 import { toPemChain } from "../pki/pem.ts";
 import { isConflict, type KubeClient, type KubeObject } from "../source/kube/client.ts";
+import { CA_BUNDLE_ANNOTATION, EXTERNAL_CA_BUNDLE } from "./names.ts";
 import { isObject } from "./object.ts";
 import {
   authorityFields,
@@ -154,7 +155,7 @@ export class OwnTls implements WebhookTlsSource {
     if (next !== undefined) {
       await client.replace(path, { ...secret, data: encoded(authorityFields(next)) });
     }
-    await this.#announce(announced, trustedBundle(next ?? state));
+    await this.#announce(configuration, announced, trustedBundle(next ?? state));
     return next ?? state;
   }
 
@@ -168,7 +169,12 @@ export class OwnTls implements WebhookTlsSource {
     );
   }
 
-  async #announce(announced: readonly string[], bundle: string): Promise<void> {
+  async #announce(
+    { metadata }: KubeObject,
+    announced: readonly string[],
+    bundle: string,
+  ): Promise<void> {
+    if (metadata.annotations?.[CA_BUNDLE_ANNOTATION] === EXTERNAL_CA_BUNDLE) return;
     const steps = announced.flatMap((text, index) =>
       text === bundle ? [] : [{
         op: "add" as const,
@@ -177,7 +183,11 @@ export class OwnTls implements WebhookTlsSource {
       }]
     );
     if (steps.length === 0) return;
-    await this.#options.client.patch(configurationPath(this.#options.place), steps);
+    await this.#options.client.patch(configurationPath(this.#options.place), [
+      // Refused when somebody, such as an upgrade, has changed it since.
+      { op: "add", path: "/metadata/resourceVersion", value: metadata.resourceVersion },
+      ...steps,
+    ]);
   }
 
   /** Makes this replica's certificate, when the authority is another one or it is time. */

@@ -10,6 +10,7 @@ import {
 } from "../../../test/support/fake-installation.ts";
 import { sha256Hex } from "../../host/digest.ts";
 import { systemClock } from "../../host/clock.ts";
+import { authorityPem, makeIssuer, makeRoot } from "../../pki/issuer.ts";
 import { KubeClient } from "../../source/kube/client.ts";
 import { type CategoryResult, isPassed, runChecks } from "../check.ts";
 import { clusterChecks, type ClusterCheckWish } from "./check-cluster.ts";
@@ -405,6 +406,36 @@ describe("a cluster with an installation", () => {
     expect((await complaints({ namespace: "none" })).join("\n")).toContain(
       'malla-data-plane: the namespace is there: there is no namespace "none"',
     );
+  });
+});
+
+describe("a webhook's certificate of somebody else", () => {
+  test("is below what API servers know, or is told", async () => {
+    const nowMs = Date.now();
+    const root = await makeRoot({ name: "theirs", nowMs, lifetimeMs: DAY_MS });
+    const { certificate } = authorityPem(
+      await makeIssuer(root, { ...{ name: "webhook" }, nowMs, lifetimeMs: DAY_MS }),
+    );
+    const caBundle = authorityPem(root).certificate;
+    await fakeInstallation(api, { injector: { externalSecret: true, caBundle } });
+    const bundled = (text: string) =>
+      edit<FakeObject & { webhooks: { clientConfig: Record<string, unknown> }[] }>(
+        WEBHOOKS,
+        "injector.malla.dev",
+        ({ webhooks }) => webhooks[0]!.clientConfig["caBundle"] = btoa(text),
+      );
+    const told = async () =>
+      (await complaints()).filter((one) => one.includes("API servers know")).join("\n");
+    bundled(caBundle);
+    expect(await told()).toContain("there is no Secret malla-injector-tls");
+    api.put(SECRETS, {
+      metadata: { name: "malla-injector-tls" },
+      data: { "tls.crt": btoa(certificate) },
+    } as FakeObject);
+    expect(await told()).toBe("");
+    bundled(authorityPem(await makeRoot({ name: "other", nowMs, lifetimeMs: DAY_MS })).certificate);
+    expect(await told()).toContain("caBundle does not hold the authority of the certificate");
+    expect(await told()).toContain("malla upgrade | kubectl apply -f -");
   });
 });
 

@@ -1,5 +1,7 @@
 /** Whether API servers believe the injector, and whether it adds proxies. */
 
+import { WEBHOOK_TLS_SECRET } from "../../install/names.ts";
+import { chains } from "../../pki/verify.ts";
 import { WEBHOOK_AUTHORITY_SECRET } from "../../inject/names.ts";
 import { PROXY_CONTAINER } from "../../inject/mod.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
@@ -55,7 +57,21 @@ function believed(view: ClusterView, nowMs: number): Check {
         return { status: "fail", message: "caBundle holds ended certificates only", hint: logs };
       }
       const values = await storedValues(view);
-      if (values?.injector.externalSecret === true) return PASSED;
+      if (values?.injector.externalSecret === true) {
+        const shown = decoded(
+          fieldOf(await view.object("Secret", WEBHOOK_TLS_SECRET), "data", "tls.crt"),
+        );
+        if (shown !== undefined && chains(shown, bundle ?? "", nowMs)) return PASSED;
+        return {
+          status: "fail",
+          message: shown === undefined
+            ? `there is no Secret ${WEBHOOK_TLS_SECRET} with the injector's certificate`
+            : `caBundle does not hold the authority of the certificate in the Secret ${WEBHOOK_TLS_SECRET}`,
+          hint:
+            `kubectl -n ${view.namespace} create secret tls ${WEBHOOK_TLS_SECRET} writes the one, ` +
+            `${await upgradeCommand(view)} the other; with cert-manager both are its own`,
+        };
+      }
       const secret = await view.object("Secret", WEBHOOK_AUTHORITY_SECRET);
       const own = decoded(fieldOf(secret, "data", "ca.crt"))?.trim() ?? "";
       if (own !== "" && bundle?.includes(own) === true) return PASSED;

@@ -1,6 +1,12 @@
 /** The injector, its webhook and the authority of the webhook's certificates. */
 
-import { INJECTOR, WEBHOOK_AUTHORITY_SECRET, WEBHOOK_CONFIGURATION } from "../../inject/names.ts";
+import {
+  CA_BUNDLE_ANNOTATION,
+  EXTERNAL_CA_BUNDLE,
+  INJECTOR,
+  WEBHOOK_AUTHORITY_SECRET,
+  WEBHOOK_CONFIGURATION,
+} from "../../inject/names.ts";
 import { PROXY_OPTIONS } from "../../inject/proxy-options.ts";
 import { LINKERD_WEBHOOK } from "../../inject/surroundings.ts";
 import { SERVER_KIND } from "../../source/kube/unserved.ts";
@@ -205,8 +211,9 @@ function webhookConfiguration(): TemplateMap {
     apiVersion: "admissionregistration.k8s.io/v1",
     kind: "MutatingWebhookConfiguration",
     metadata: clusterMetadata(NAME, WEBHOOK_CONFIGURATION, {
-      annotations: when(both(externalSecret, injectCaFrom), {
-        "cert-manager.io/inject-ca-from": injectCaFrom,
+      annotations: when(externalSecret, {
+        [CA_BUNDLE_ANNOTATION]: EXTERNAL_CA_BUNDLE,
+        "cert-manager.io/inject-ca-from": when(injectCaFrom, injectCaFrom),
       }),
     }),
     webhooks: [{
