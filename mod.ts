@@ -76,10 +76,18 @@ export type { BackoffBounds } from "./lib/base/backoff.ts";
 export type {
   FailureAccrual,
   LoadPenalty,
+  RetryBudget,
   RetryPolicy,
   RouteTimeouts,
   SuccessRatePolicy,
 } from "./lib/mesh/reliability.ts";
+export type {
+  ProfileOverride,
+  ProfileRoute,
+  RequestMatch,
+  ResponseClass,
+  ResponseMatch,
+} from "./lib/mesh/service-profile.ts";
 
 /** The modes of the executable that serve, and so can be started and stopped. */
 export type ServingMode = "proxy" | "controller" | "identity" | "injector" | "viz";

@@ -25,7 +25,13 @@ import {
 import { Channel } from "../lib/contract/channel.ts";
 import { createCertifier } from "../lib/contract/client.ts";
 import { type ControlServer, serveControl } from "../lib/contract/server.ts";
-import { AnnotationProblems, Control, INDEXED_KINDS, UnservedReport } from "../lib/control/mod.ts";
+import {
+  ConfigurationProblems,
+  Control,
+  INDEXED_KINDS,
+  ProblemReport,
+  UnservedReport,
+} from "../lib/control/mod.ts";
 import { createBunNet } from "../lib/host/bun-net.ts";
 import { systemClock } from "../lib/host/clock.ts";
 import { resolveHost } from "../lib/host/dns.ts";
@@ -160,11 +166,16 @@ async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
     const kinds = INDEXED_KINDS.filter((kind) =>
       kind !== "Server" || !settings.acceptUnservedPolicy
     );
-    const watcher = watcherOf(control, log, source.name);
+    const problems = new ConfigurationProblems((object, problem) => {
+      log.warn("left out a part of the configuration", { object, problem });
+    });
+    const watcher = watcherOf(control, problems, log, source.name);
     const isFolder = settings.source.kind === "files";
     const watch = await source.watch(new Set(kinds), isFolder ? telling(watcher, log) : watcher);
     ends.push(() => watch.stop());
-    if (settings.source.kind === "kube") ends.push(await startReport(settings, log, registry));
+    if (settings.source.kind === "kube") {
+      ends.push(await startReports(settings, log, registry, problems));
+    }
     const certificate = openCertificate(settings, log);
     ends.push(() => certificate.stop());
     const tls = await Promise.race([certificate.first, stopping.promise.then(() => undefined)]);
@@ -184,11 +195,12 @@ async function serve(settings: ControllerSettings, log: Logger): Promise<void> {
   }
 }
 
-/** Begins to tell of objects that are not served; returns how to end that. */
-async function startReport(
+/** Begins to tell of objects that are not served, or not in all their parts; returns how to end that. */
+async function startReports(
   settings: ControllerSettings,
   log: Logger,
   registry: Registry,
+  problems: ConfigurationProblems,
 ): Promise<() => Promise<void>> {
   const client = new KubeClient(await clusterAccess(settings.kubeconfig, environment()));
   const gauge = registry.gauge("malla_control_unserved_objects", "Objects that are not served.");
@@ -204,7 +216,9 @@ async function startReport(
     holder: settings.podName,
     changed(leads) {
       log.info(leads ? "leads" : "does not lead any more");
-      if (leads) report.look();
+      if (!leads) return;
+      report.look();
+      problemReport.look();
     },
     failed: (reason) => log.warn("cannot take part in the election", { reason }),
   });
@@ -222,10 +236,18 @@ async function startReport(
       counted = new Map(kinds);
     },
   });
+  const problemReport = new ProblemReport({
+    clock: systemClock,
+    recorder,
+    leads: () => leadership.leads(),
+    problems: () => problems.all(),
+  });
   leadership.start();
   report.start();
+  problemReport.start();
   return async () => {
     report.stop();
+    problemReport.stop();
     await leadership.stop();
   };
 }
@@ -255,10 +277,12 @@ function serveAdmin(
   return serveWeb({ ip: address.ip, port: address.port, handler });
 }
 
-function watcherOf(control: Control, log: Logger, name: string): SourceWatcher {
-  const problems = new AnnotationProblems((service, problem) => {
-    log.warn("left out an annotation", { service, problem });
-  });
+function watcherOf(
+  control: Control,
+  problems: ConfigurationProblems,
+  log: Logger,
+  name: string,
+): SourceWatcher {
   return {
     applied(object) {
       control.applied(object);

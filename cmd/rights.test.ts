@@ -87,6 +87,7 @@ test("the controller", async () => {
   for (const { group, versions, plural } of UNSERVED_KINDS) {
     prepare(`/apis/${group}/${versions[0]}/${plural}`);
   }
+  prepare("/apis/linkerd.io/v1alpha2/serviceprofiles");
   const server = { metadata: { name: "web", namespace: "shop", uid: "s" }, spec: {} };
   api.put("/apis/policy.linkerd.io/v1beta3/servers", server);
   const [first, second, third] = await freePorts(3);

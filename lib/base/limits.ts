@@ -317,3 +317,18 @@ export const TRACE_SPANS_PENDING_MAX = 4_096;
 
 /** Spans of one call to the collector: some 200 KB, far below what collectors take at once (4 MB). */
 export const TRACE_SPANS_PER_EXPORT_MAX = 512;
+
+/** Characters of a pattern in a manifest, such as a route's path; those of API descriptions have some 100. */
+export const PATTERN_CHARS_MAX = 1_000;
+
+/** Bytes that a pattern reads, repetitions written out: bounds the work of compiling it. */
+export const PATTERN_POSITIONS_MAX = 1_000;
+
+/** States of a compiled pattern, up to 512 bytes each; a path of ten segments needs some 100. */
+export const PATTERN_STATES_MAX = 1_000;
+
+/** Routes of one ServiceProfile: a large API description has some hundred operations. */
+export const PROFILE_ROUTES_MAX = 1_000;
+
+/** Conditions within one condition of a route or a class of responses. */
+export const PROFILE_CONDITIONS_MAX = 100;

@@ -31,6 +31,8 @@ import { ServerSchema } from "./gen/inbound_pb.ts";
 import { OutboundPolicySchema } from "./gen/outbound_pb.ts";
 import { decodeMessage, encodeMessage } from "./methods.ts";
 import { profileFromWire, profileToWire } from "./profile.ts";
+import { DEFAULT_RETRY_BUDGET } from "../mesh/reliability.ts";
+import type { ProfileRoute, RequestMatch, ResponseMatch } from "../mesh/service-profile.ts";
 import { defaultResource } from "./resource.ts";
 import { serverPolicyFromWire } from "./server-policy-from.ts";
 import { serverPolicyToWire } from "./server-policy.ts";
@@ -89,11 +91,59 @@ const endpointUpdate: fc.Arbitrary<EndpointUpdate> = fc.oneof(
   fc.record({ kind: fc.constant("none"), exists: fc.boolean() }),
 );
 
+const requestMatch = fc.letrec<{ match: RequestMatch }>((tie) => ({
+  match: fc.oneof(
+    { maxDepth: 3 },
+    fc.record({ kind: fc.constant("path" as const), pattern: name }),
+    fc.record({
+      kind: fc.constant("method" as const),
+      method: fc.constantFrom("GET", "POST", "TRACE", "PURGE"),
+    }),
+    fc.record({ kind: fc.constant("not" as const), of: tie("match") }),
+    fc.record({
+      kind: fc.constantFrom("all" as const, "any" as const),
+      of: fc.array(tie("match"), { minLength: 1, maxLength: 3 }),
+    }),
+  ),
+})).match;
+
+const status = fc.integer({ min: 100, max: 599 });
+const responseMatch = fc.letrec<{ match: ResponseMatch }>((tie) => ({
+  match: fc.oneof(
+    { maxDepth: 3 },
+    fc.record({ kind: fc.constant("status" as const), from: status, to: status }),
+    fc.record({ kind: fc.constant("not" as const), of: tie("match") }),
+    fc.record({
+      kind: fc.constantFrom("all" as const, "any" as const),
+      of: fc.array(tie("match"), { minLength: 1, maxLength: 3 }),
+    }),
+  ),
+})).match;
+
+const profileRoute: fc.Arbitrary<ProfileRoute> = fc.record({
+  labels,
+  match: requestMatch,
+  isRetryable: fc.boolean(),
+  timeoutMs: fc.nat(100_000),
+  classes: fc.array(fc.record({ match: responseMatch, isFailure: fc.boolean() }), { maxLength: 3 }),
+});
+
 const profile: fc.Arbitrary<Profile> = fc.record({
   fullyQualifiedName: name,
   opaque: fc.boolean(),
   endpoint,
   parent: resource,
+  source: resource,
+  routes: fc.array(profileRoute, { minLength: 1, maxLength: 3 }),
+  budget: fc.record({
+    ratio: fc.nat(1_000).map((thousandths) => thousandths / 1_000),
+    minPerSecond: fc.nat(1_000),
+    ttlMs: fc.integer({ min: 1_000, max: 60_000 }),
+  }),
+  overrides: fc.array(
+    fc.record({ authority: name, weight: fc.integer({ min: 1, max: 10_000 }) }),
+    { minLength: 1, maxLength: 3 },
+  ),
 }, { requiredKeys: ["fullyQualifiedName", "opaque"] });
 
 const target: fc.Arbitrary<Backend["target"]> = fc.oneof(
@@ -261,7 +311,10 @@ describe("round trips", () => {
     fc.assert(
       fc.property(profile, (value) => {
         const bytes = encodeMessage(DestinationProfileSchema, profileToWire(value));
-        expect(profileFromWire(decodeMessage(DestinationProfileSchema, bytes))).toEqual(value);
+        const retried = value.routes?.some(({ isRetryable }) => isRetryable) === true;
+        const budget = retried ? { budget: value.budget ?? DEFAULT_RETRY_BUDGET } : {};
+        expect(profileFromWire(decodeMessage(DestinationProfileSchema, bytes)))
+          .toEqual({ ...value, ...budget });
       }),
       RUNS,
     );
@@ -439,9 +492,31 @@ describe("a foreign control plane's client policies fail closed", () => {
     expect(http.action).toMatchObject({ kind: "backends" });
   });
 
-  test("a traffic split of a profile is refused", () => {
-    const message = create(DestinationProfileSchema, { dstOverrides: [{ authority: "a:1" }] });
-    expect(() => profileFromWire(message)).toThrow(/unsupported policy: traffic split/);
+  test("a part of a profile that is not understood is left out, and never half of it", () => {
+    const path = { match: { case: "path" as const, value: { regex: "/" } } };
+    const status = { match: { case: "status" as const, value: { min: 500, max: 599 } } };
+    const odd = { match: { case: undefined } };
+    const both = { match: { case: "all" as const, value: { matches: [path, odd] } } };
+    const message = create(DestinationProfileSchema, {
+      routes: [
+        { condition: both, isRetryable: true },
+        {},
+        { condition: path, responseClasses: [{ condition: odd }, { condition: status }] },
+      ],
+      retryBudget: { retryRatio: NaN, ttl: { seconds: 10n } },
+      dstOverrides: [{ authority: "a:1", weight: 0 }],
+    });
+    expect(profileFromWire(message)).toEqual({
+      fullyQualifiedName: "",
+      opaque: false,
+      routes: [{
+        labels: {},
+        match: { kind: "path", pattern: "/" },
+        isRetryable: false,
+        timeoutMs: 0,
+        classes: [{ match: { kind: "status", from: 500, to: 599 }, isFailure: false }],
+      }],
+    });
   });
 
   test("an endpoint with an identity of unknown kind is never reached in plain text", () => {

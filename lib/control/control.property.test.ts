@@ -6,7 +6,14 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { change, controlOf, listen } from "../../test/support/control.ts";
-import { namespace, pod, podEndpoint, service, slice } from "../../test/support/objects.ts";
+import {
+  namespace,
+  pod,
+  podEndpoint,
+  service,
+  serviceProfile,
+  slice,
+} from "../../test/support/objects.ts";
 import { formatAddress } from "../mesh/address.ts";
 import type { Endpoint, EndpointUpdate } from "../mesh/endpoint.ts";
 import { type MeshObject, refKey, refOf, type StringMap } from "../source/objects.ts";
@@ -76,8 +83,18 @@ const someNamespace = fc.record({
   namespace("shop", { ...it.opaque, "config.linkerd.io/default-inbound-policy": it.policy })
 );
 
+const someProfile = fc.record({
+  name,
+  namespace: fc.constantFrom("shop", "other"),
+  timeout: fc.constantFrom("1s", "2s", "never"),
+}).map((it) =>
+  serviceProfile(`${it.namespace}/${it.name}.shop.svc.cluster.local`, {
+    routes: [{ name: "all", condition: { pathRegex: "/.*" }, timeout: it.timeout }],
+  })
+);
+
 const step = fc.record({
-  object: fc.oneof(somePod, someService, someSlice, someNamespace),
+  object: fc.oneof(somePod, someService, someSlice, someNamespace, someProfile),
   kept: fc.oneof({ arbitrary: fc.constant(true), weight: 3 }, fc.constant(false)),
   flushed: fc.boolean(),
 });

@@ -115,10 +115,11 @@ export class Control implements Discovery {
     return this.#watch(sink, () => {
       const { clusterDomain } = this.#settings;
       const address = addressIn(path);
-      const zone = this.#zoneOf(asker);
+      const { namespace } = parseAsker(asker.context);
+      const from = { zone: this.#zoneOf(asker), namespace };
       const question = address === undefined
-        ? authorityProfile(parseServiceAuthority(path, clusterDomain), zone, this.#settings)
-        : addressProfile(address, zone, this.#settings);
+        ? authorityProfile(parseServiceAuthority(path, clusterDomain), from, this.#settings)
+        : addressProfile(address, from, this.#settings);
       return this.#follow(question, sink, (profile) => sink.next(profile));
     });
   }

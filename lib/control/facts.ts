@@ -12,11 +12,13 @@ import {
   type Server,
   type Service,
   SERVICE_NAME_LABEL,
+  type ServiceProfile,
   type StringMap,
 } from "../source/objects.ts";
 import { knownPortRanges, type PortRange } from "../mesh/port-range.ts";
 import { type InboundPolicy, inboundPolicy, type ProbeRequest } from "../mesh/policy.ts";
 import { type ServiceReliability, serviceReliability } from "./reliability.ts";
+import { type ProfileConfiguration, profileConfiguration } from "./service-profile.ts";
 
 const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
 const SKIP_INBOUND_PORTS = "config.linkerd.io/skip-inbound-ports";
@@ -112,6 +114,12 @@ export interface ServerFacts {
   readonly pods: LabelSelector;
 }
 
+/** What a ServiceProfile says; its name is a Service's in DNS. */
+export interface ProfileFacts extends ProfileConfiguration {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** A namespace. */
 export interface NamespaceFacts {
   readonly name: string;
@@ -205,6 +213,12 @@ export function sliceFacts(slice: EndpointSlice): SliceFacts | undefined {
 export function serverFacts({ metadata, spec }: Server): ServerFacts | undefined {
   if (spec.podSelector === undefined) return undefined;
   return { namespace: metadata.namespace, name: metadata.name, pods: spec.podSelector };
+}
+
+/** The facts of a profile. */
+export function profileFacts(profile: ServiceProfile): ProfileFacts {
+  const { namespace, name } = profile.metadata;
+  return { namespace, name, ...profileConfiguration(profile) };
 }
 
 /** The facts of a namespace. */

@@ -14,6 +14,8 @@ import {
   namespaceFacts,
   type PodFacts,
   podFacts,
+  type ProfileFacts,
+  profileFacts,
   type ServerFacts,
   serverFacts,
   type ServiceFacts,
@@ -31,6 +33,8 @@ export interface View {
   slices(namespace: string, service: string): readonly SliceFacts[];
   /** The servers of a namespace, in the order of their names. */
   servers(namespace: string): readonly ServerFacts[];
+  /** The ServiceProfile of a namespace for a Service's name in DNS. */
+  profile(namespace: string, name: string): ProfileFacts | undefined;
   serviceAt(ip: string): ServiceFacts | undefined;
   podAt(ip: string): PodFacts | undefined;
 }
@@ -45,11 +49,19 @@ export const keyOf = {
   service: (namespace: string, name: string): string => `service ${namespace}/${name}`,
   slices: (namespace: string, service: string): string => `slices ${namespace}/${service}`,
   servers: (namespace: string): string => `servers ${namespace}`,
+  profile: (namespace: string, name: string): string => `profile ${namespace}/${name}`,
   ip: (ip: string): string => `ip ${ipKey(ip)}`,
 } as const;
 
 /** The kinds that the index is made of. */
-export const INDEXED_KINDS = ["Namespace", "Pod", "Service", "EndpointSlice", "Server"] as const;
+export const INDEXED_KINDS = [
+  "Namespace",
+  "Pod",
+  "Service",
+  "EndpointSlice",
+  "Server",
+  "ServiceProfile",
+] as const;
 
 /** Holds all facts. One owner feeds it; it calls `touched` before `apply` or `delete` returns. */
 export class Index implements View {
@@ -59,6 +71,7 @@ export class Index implements View {
   readonly #services = new Map<string, ServiceFacts>();
   readonly #slices = new Map<string, SliceFacts>();
   readonly #servers = new Map<string, Map<string, ServerFacts>>();
+  readonly #profiles = new Map<string, ProfileFacts>();
   readonly #slicesByService = new Map<string, Map<string, SliceFacts>>();
   readonly #podsByIp = new AddressMap<PodFacts>();
   readonly #servicesByIp = new AddressMap<ServiceFacts>();
@@ -81,6 +94,8 @@ export class Index implements View {
         return this.#setSlice(`${namespace}/${name}`, sliceFacts(object));
       case "Server":
         return this.#setServer(namespace, name, serverFacts(object));
+      case "ServiceProfile":
+        return this.#setProfile(keyOf.profile(namespace, name), profileFacts(object));
       default:
         return;
     }
@@ -100,6 +115,8 @@ export class Index implements View {
         return this.#setSlice(`${namespace}/${name}`, undefined);
       case "Server":
         return this.#setServer(namespace, name, undefined);
+      case "ServiceProfile":
+        return this.#setProfile(keyOf.profile(namespace, name), undefined);
       default:
         return;
     }
@@ -128,6 +145,10 @@ export class Index implements View {
     return found.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  profile(namespace: string, name: string): ProfileFacts | undefined {
+    return this.#profiles.get(keyOf.profile(namespace, name));
+  }
+
   serviceAt(ip: string): ServiceFacts | undefined {
     return this.#servicesByIp.owner(ip, (a, b) => compare(nameOf(b), nameOf(a)));
   }
@@ -147,6 +168,7 @@ export class Index implements View {
       Service: this.#services.size,
       EndpointSlice: this.#slices.size,
       Server: [...this.#servers.values()].reduce((sum, { size }) => sum + size, 0),
+      ServiceProfile: this.#profiles.size,
     };
   }
 
@@ -192,6 +214,10 @@ export class Index implements View {
     if (servers.size > 0) this.#servers.set(namespace, servers);
     else this.#servers.delete(namespace);
     this.#touched(keyOf.servers(namespace));
+  }
+
+  #setProfile(key: string, next: ProfileFacts | undefined): void {
+    if (replace(this.#profiles, key, next)) this.#touched(key);
   }
 
   #touchIps(...lists: readonly (readonly string[] | undefined)[]): void {

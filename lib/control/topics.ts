@@ -160,6 +160,11 @@ class TracingView implements View {
     return this.#view.servers(namespace);
   }
 
+  profile(namespace: string, name: string): ReturnType<View["profile"]> {
+    this.keys.add(keyOf.profile(namespace, name));
+    return this.#view.profile(namespace, name);
+  }
+
   serviceAt(ip: string): ReturnType<View["serviceAt"]> {
     this.keys.add(keyOf.ip(ip));
     return this.#view.serviceAt(ip);

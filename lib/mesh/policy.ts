@@ -5,7 +5,14 @@
 
 import type { Network } from "./address.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { FailureAccrual, LoadPenalty, RetryPolicy, RouteTimeouts } from "./reliability.ts";
+import type {
+  FailureAccrual,
+  LoadPenalty,
+  RetryBudget,
+  RetryPolicy,
+  RouteTimeouts,
+} from "./reliability.ts";
+import type { ProfileOverride, ProfileRoute } from "./service-profile.ts";
 
 /** Whom a port admits where no object says it: the contract's names. */
 export const INBOUND_POLICIES = [
@@ -152,4 +159,12 @@ export interface Profile {
   readonly endpoint?: Endpoint;
   /** The object that owns the address. */
   readonly parent?: ResourceRef;
+  /** The ServiceProfile that says the following. */
+  readonly source?: ResourceRef;
+  /** Not empty: they say what happens to requests, and a policy's retries and timeouts do not hold. */
+  readonly routes?: readonly ProfileRoute[];
+  /** What all retries together may add; absent: as usual. */
+  readonly budget?: RetryBudget;
+  /** Not empty: where the traffic goes in place of the Service. */
+  readonly overrides?: readonly ProfileOverride[];
 }

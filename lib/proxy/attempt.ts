@@ -8,7 +8,6 @@
  */
 
 import type { CloseReason } from "../host/net.ts";
-import { isFailure } from "../mesh/failure.ts";
 import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
 import type { Balancer, EndpointState, PickWaiter } from "./balance.ts";
 import type { HttpMetrics } from "./environment.ts";
@@ -103,6 +102,8 @@ export class Attempt implements PickWaiter {
   assign(pool: RequestPool, metrics: HttpMetrics): void {
     this.#metrics = metrics;
     metrics.request();
+    const { figures, context } = this.exchange;
+    if (figures !== null) figures.attempts(context.env.metrics).request();
     this.queuedAtMs = this.exchange.context.nowMs();
     this.#pool = pool;
     pool.attach(this, this.fresh);
@@ -241,9 +242,13 @@ export class Attempt implements PickWaiter {
     // A gRPC response without a status is one that failed (the reference counts it as unknown).
     const isMissing = exchange.grpc && error === "" && this.grpcStatus < 0;
     const grpcStatus = isMissing ? GRPC_UNKNOWN : this.grpcStatus;
-    const isGood = error === "" && !isFailure(status, grpcStatus);
+    const isGood = error === "" && !exchange.isFailure(status, grpcStatus);
     const latencyMs = exchange.context.nowMs() - this.beganAtMs;
     metrics.response(status, isGood, latencyMs, error, grpcStatus);
+    const { figures, context } = exchange;
+    if (figures !== null) {
+      figures.attempts(context.env.metrics).response(status, isGood, latencyMs, error, grpcStatus);
+    }
     exchange.recorded(this, error, isGood);
   }
 }

@@ -185,6 +185,7 @@ export class ProxyCore {
       asker: this.#asker(),
       health: new StreamHealth("destination", host.clock, host.log),
       policyHealth: this.#policyHealth,
+      log: host.log,
       profileNetworks: settings.profileNetworks,
       detectTimeoutMs: settings.outboundDetectTimeoutMs,
       idleMs: settings.outboundIdleTimeoutMs,

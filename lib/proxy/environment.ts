@@ -12,6 +12,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Labels } from "../telemetry/metric.ts";
 import type { FieldLines } from "../wire/http/mod.ts";
 import type { Balancer } from "./balance.ts";
+import type { ProfileRoutes } from "./profile-routes.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { RouteKind } from "./route-series.ts";
 import type { Recorder } from "./outcome.ts";
@@ -78,8 +79,10 @@ export interface OutboundTarget {
   readonly authority: string;
   /** Fields that requests to it get; null: none. */
   readonly added: FieldLines | null;
-  /** What retries may add to its load. */
+  /** What retries may add to its load; another one when that is configured anew. */
   readonly budget: RetryBudget;
+  /** The routes of its ServiceProfile, which decide in place of the policy's; null: it has none. */
+  readonly profileRoutes: ProfileRoutes | null;
   /** `parent_*` and `route_*` of its HTTP route. */
   readonly routeLabels: Labels;
 }
@@ -150,6 +153,9 @@ export type ErrorKind =
 /** What became of a request that a route's policy would send again. */
 export type RetryOutcome = "requests" | "successes" | "limit_exceeded" | "overflow";
 
+/** The families of ServiceProfiles' routes: requests with all their tries, and each try. */
+export type ProfileKind = "route" | "route_actual";
+
 /** Where the byte path counts. The label sets are those of Linkerd's metrics. */
 export interface PathMetrics {
   transport(labels: Labels): TransportMetrics;
@@ -158,6 +164,10 @@ export interface PathMetrics {
   authorized(protocol: "http" | "tcp", allowed: boolean, labels: Labels): void;
   failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void;
   retried(outcome: RetryOutcome, labels: Labels): void;
+  /** Requests of a ServiceProfile's route as clients see them, and its attempts. */
+  profileRoute(kind: ProfileKind, labels: Labels): HttpMetrics;
+  /** `route_retryable_total`. */
+  retryable(labels: Labels): void;
   /** Figures of a route; costs a string: once per connection or endpoint. */
   route(kind: RouteKind, labels: Labels): RouteFigures;
 }

@@ -20,6 +20,7 @@ import {
   type ResponseHead,
 } from "../wire/http/mod.ts";
 import { ErrorCode } from "../wire/http2/mod.ts";
+import { isFailure } from "../mesh/failure.ts";
 import { Attempt } from "./attempt.ts";
 import type { PathContext } from "./context.ts";
 import { ExchangeTimers, type TimedExchange } from "./exchange-timers.ts";
@@ -27,6 +28,7 @@ import { grpcStatusOf } from "./grpc.ts";
 import { grpcTimeoutMs } from "./grpc-deadline.ts";
 import type { Downstream, HttpRoute, HttpSide, Loss, Refusal, Upstream } from "./http-parts.ts";
 import { closesPeer, isUnsent } from "./mesh-headers.ts";
+import type { ProfileFigures } from "./profile-figures.ts";
 import { TIMED_OUT, UNREACHABLE } from "./refusals.ts";
 import { RequestBody } from "./request-body.ts";
 import { retriesGrpcStatus, retriesStatus } from "./retry.ts";
@@ -67,6 +69,7 @@ export class Exchange implements TimedExchange {
   #attempt: Attempt | null = null;
   /** Since the last response that was thrown away. */
   #tries = 0;
+  #route: HttpRoute | null = null;
   /** By the route's policy, where it has one. */
   #retrying: Retrying | null = null;
   #timers: ExchangeTimers | null = null;
@@ -88,6 +91,17 @@ export class Exchange implements TimedExchange {
     return upstream === null ? this.body.length > 0 : upstream.blocked;
   }
 
+  /** Where a ServiceProfile's route is counted. */
+  get figures(): ProfileFigures | null {
+    return this.#route?.figures ?? null;
+  }
+
+  /** Whether a response is a failure of the server's, by the route's classes or as usual. */
+  isFailure(status: number, grpcStatus: number): boolean {
+    const classes = this.#route?.classes ?? null;
+    return classes === null ? isFailure(status, grpcStatus) : classes.isFailure(status, grpcStatus);
+  }
+
   /** Asks for admission and a connection; what is here of the body has been told. */
   begin(): void {
     const refusal = this.side.admit(this);
@@ -95,7 +109,8 @@ export class Exchange implements TimedExchange {
       this.refuse(refusal);
       return;
     }
-    const { route } = this.side;
+    const route = this.#route = this.side.routeOf(this.head);
+    if (route !== null) this.#downstream.took(route);
     const deadlineMs = this.grpc ? grpcTimeoutMs(this.head) : 0;
     if (route !== null || deadlineMs > 0) this.#configure(route, deadlineMs);
     this.#ask(false, false);

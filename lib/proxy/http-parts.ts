@@ -5,13 +5,15 @@
  */
 
 import type { CloseReason } from "../host/net.ts";
-import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
+import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
 import type { RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
 import type { Labels } from "../telemetry/metric.ts";
 import type { Attempt } from "./attempt.ts";
 import type { EndpointState } from "./balance.ts";
 import type { ErrorKind, RouteFigures } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
+import type { ProfileFigures } from "./profile-figures.ts";
+import type { ResponseClasses } from "./response-classes.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
@@ -101,6 +103,10 @@ export interface HttpRoute {
   readonly budget: RetryBudget;
   /** For the route's metrics; the same object each time. */
   readonly labels: Labels;
+  /** Which responses are failures; null: the usual ones. */
+  readonly classes: ResponseClasses | null;
+  /** Where a ServiceProfile's route is counted; null: it is a policy's. */
+  readonly figures: ProfileFigures | null;
 }
 
 /** Whose connection an exchange came by. */
@@ -122,10 +128,10 @@ export interface HttpSide {
   readonly fromMesh: boolean;
   /** Whether the client may read what exactly went wrong. */
   readonly explains: boolean;
-  /** What is configured for the requests; null: nothing is. */
-  readonly route: HttpRoute | null;
-  /** Where to count how the client's requests, or its gRPC calls, ended. */
-  figures(isGrpc: boolean): RouteFigures;
+  /** What is configured for a request; null: nothing is. */
+  routeOf(head: RequestHead): HttpRoute | null;
+  /** Where to count how the client's requests, or its gRPC calls, ended; `route`: as found for one. */
+  figures(isGrpc: boolean, route: HttpRoute | null): RouteFigures;
   /** For records of single requests: whose connection this is, and where it leads. */
   describe(): SideFacts;
   /** Looks at the request's head; null when it may go on. */

@@ -35,7 +35,6 @@ export class InboundHttp implements HttpSide {
   readonly added: FieldLines | null;
   readonly fromMesh: boolean;
   readonly explains: boolean;
-  readonly route = null;
   readonly #context: PathContext;
   readonly #client: InboundClient;
   readonly #unsubscribe: () => void;
@@ -63,6 +62,10 @@ export class InboundHttp implements HttpSide {
     this.fromMesh = id !== null;
     this.explains = id !== null;
     this.#unsubscribe = client.cell.subscribe(() => this.#policyChanged());
+  }
+
+  routeOf(): null {
+    return null;
   }
 
   figures(isGrpc: boolean): RouteFigures {

@@ -91,6 +91,21 @@ export function routeLabels(parent: ResourceRef, route: ResourceRef): Labels {
   };
 }
 
+/** The same for a route of a ServiceProfile, which is named by itself and not by the profile. */
+export function profileRouteLabels(
+  labels: Labels,
+  name: string,
+  profile: ResourceRef | undefined,
+): Labels {
+  return {
+    ...labels,
+    route_group: "linkerd.io",
+    route_kind: "ServiceProfile",
+    route_name: name,
+    route_namespace: profile?.namespace ?? "",
+  };
+}
+
 /** A route's labels with a blank `hostname`, which the contract shows only where it is asked for. */
 export function hostless(labels: Labels): Labels {
   return { ...labels, hostname: "" };

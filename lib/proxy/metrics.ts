@@ -15,6 +15,7 @@ import type {
   ErrorKind,
   HttpMetrics,
   PathMetrics,
+  ProfileKind,
   RetryOutcome,
   RouteFigures,
   TransportMetrics,
@@ -72,7 +73,12 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
   }
 
   http(labels: Labels): HttpMetrics {
-    return this.#series(HttpSeries, "http", labels, (key, kept) => new HttpSeries(key, kept, this));
+    return this.#series(
+      HttpSeries,
+      "http",
+      labels,
+      (key, kept) => new HttpSeries(key, kept, this, this.families.http),
+    );
   }
 
   authorized(protocol: "http" | "tcp", allowed: boolean, labels: Labels): void {
@@ -81,6 +87,20 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
 
   retried(outcome: RetryOutcome, labels: Labels): void {
     this.#countOf(`outbound_http_route_retry_${outcome}_total`, labels).add();
+  }
+
+  profileRoute(kind: ProfileKind, labels: Labels): HttpMetrics {
+    const families = this.families.profiles[kind];
+    return this.#series(
+      HttpSeries,
+      kind,
+      labels,
+      (key, kept) => new HttpSeries(key, kept, this, families),
+    );
+  }
+
+  retryable(labels: Labels): void {
+    this.#countOf("route_retryable_total", labels).add();
   }
 
   route(kind: RouteKind, labels: Labels): RouteFigures {

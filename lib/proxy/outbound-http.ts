@@ -2,10 +2,9 @@
 /** The outbound side of HTTP: an endpoint for each request, by measured latency. */
 
 import type { CloseReason } from "../host/net.ts";
-import { isFailure } from "../mesh/failure.ts";
 import type { ClientPolicy } from "../mesh/policy.ts";
 import type { Labels } from "../telemetry/metric.ts";
-import type { FieldLines, ResponseHead } from "../wire/http/mod.ts";
+import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
 import type { Attempt } from "./attempt.ts";
 import { backendInstead, pickBackend } from "./backend.ts";
 import type { EndpointState } from "./balance.ts";
@@ -19,6 +18,7 @@ import { OutboundEndpoint } from "./outbound-endpoint.ts";
 import { NO_ENDPOINT } from "./refusals.ts";
 import { RouteFiguresOf } from "./route-figures.ts";
 import { retryAfterMs } from "./retry-after.ts";
+import type { RetryBudget } from "./retry-budget.ts";
 
 const TOO_MANY_REQUESTS = 429;
 const UNAVAILABLE = 503;
@@ -33,8 +33,9 @@ export class OutboundHttp implements HttpSide {
   readonly #context: PathContext;
   readonly #target: OutboundTarget;
   readonly #figures: RouteFiguresOf<Labels>;
-  /** The policy that `#route` is of. */
+  /** The policy and the budget that `#route` is of. */
   #policy: ClientPolicy | null = null;
+  #budget: RetryBudget | null = null;
   #route: HttpRoute | null = null;
 
   constructor(context: PathContext, target: OutboundTarget) {
@@ -46,17 +47,21 @@ export class OutboundHttp implements HttpSide {
     this.added = target.added;
   }
 
-  /** Asked for each request: the policy may change. */
-  get route(): HttpRoute | null {
-    const { policy } = this.#target;
-    if (policy !== this.#policy) {
+  /** Asked for each request: policy and profile may change. */
+  routeOf(head: RequestHead): HttpRoute | null {
+    const { policy, budget, profileRoutes } = this.#target;
+    if (profileRoutes !== null) return profileRoutes.find(head);
+    if (policy !== this.#policy || budget !== this.#budget) {
       this.#policy = policy;
+      this.#budget = budget;
       this.#route = routeOf(this.#target);
     }
     return this.#route;
   }
 
-  figures(isGrpc: boolean): RouteFigures {
+  figures(isGrpc: boolean, route: HttpRoute | null): RouteFigures {
+    const figures = route?.figures ?? null;
+    if (figures !== null) return figures.ended(this.#context.env.metrics, isGrpc);
     return this.#figures.of(this.#target.routeLabels, isGrpc);
   }
 
@@ -124,7 +129,8 @@ export class OutboundHttp implements HttpSide {
     const now = this.#context.nowMs();
     const latencyMs = now - attempt.sentAtMs;
     const grpcStatus = attempt.exchange.grpc ? grpcStatusOf(head) : -1;
-    const isBad = head.status === TOO_MANY_REQUESTS || isFailure(head.status, grpcStatus);
+    const isBad = head.status === TOO_MANY_REQUESTS ||
+      attempt.exchange.isFailure(head.status, grpcStatus);
     if (isBad) endpoint.failedAfter(latencyMs, now);
     else endpoint.measured(latencyMs, now);
     if (head.status !== TOO_MANY_REQUESTS && head.status !== UNAVAILABLE) return;
@@ -172,7 +178,7 @@ function routeOf({ policy, budget, routeLabels }: OutboundTarget): HttpRoute | n
   const { retry = null, timeouts = null } = policy.http;
   return retry === null && timeouts === null
     ? null
-    : { retry, timeouts, budget, labels: routeLabels };
+    : { retry, timeouts, budget, labels: routeLabels, classes: null, figures: null };
 }
 
 /**

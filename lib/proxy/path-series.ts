@@ -11,6 +11,7 @@ import type { HttpMetrics, TransportMetrics } from "./environment.ts";
 import {
   closeLabels,
   type CountName,
+  type HttpFamilies,
   latencyLabels,
   type PathFamilies,
   responseLabels,
@@ -42,7 +43,7 @@ interface ResponseCounts {
   readonly error: string;
   readonly grpcStatus: number;
   readonly total: Counter;
-  readonly latency: Histogram;
+  readonly latency: Histogram | null;
 }
 
 /** One number for the three; gRPC's codes are 0–16, and what is above counts as unknown. */
@@ -57,15 +58,17 @@ export class HttpSeries implements HttpMetrics, PathSeries {
   uses = 0;
   readonly #labels: Labels;
   readonly #keeper: SeriesKeeper;
+  readonly #families: HttpFamilies;
   #requests: Counter | null = null;
   readonly #responses = new Map<number, ResponseCounts>();
   /** Responses with an error, by class, status and reason: rare, so a string key is affordable. */
   readonly #failures = new Map<string, ResponseCounts>();
 
-  constructor(key: string, labels: Labels, keeper: SeriesKeeper) {
+  constructor(key: string, labels: Labels, keeper: SeriesKeeper, families: HttpFamilies) {
     this.key = key;
     this.#labels = labels;
     this.#keeper = keeper;
+    this.#families = families;
   }
 
   request(): void {
@@ -88,18 +91,18 @@ export class HttpSeries implements HttpMetrics, PathSeries {
       : this.#failures.get(`${status} ${success} ${error}`);
     const counts = known ?? this.#resolve(status, success, error, grpcStatus);
     counts.total.value++;
-    counts.latency.observe(latencyMs);
+    counts.latency?.observe(latencyMs);
   }
 
   unlist(): void {
-    const families = this.#keeper.families;
+    const families = this.#families;
     families.requests.remove(this.#labels);
     for (const byKey of [this.#responses, this.#failures]) {
       for (const { status, success, error, grpcStatus } of byKey.values()) {
         families.responses.remove(
           responseLabels(this.#labels, status, success, error, grpcStatus),
         );
-        families.latency.remove(latencyLabels(this.#labels, status));
+        families.latency?.remove(latencyLabels(this.#labels, status));
       }
       byKey.clear();
     }
@@ -108,7 +111,7 @@ export class HttpSeries implements HttpMetrics, PathSeries {
 
   #list(): Counter {
     this.#keeper.keep(this);
-    return this.#keeper.families.requests.with(this.#labels);
+    return this.#families.requests.with(this.#labels);
   }
 
   #resolve(
@@ -117,7 +120,7 @@ export class HttpSeries implements HttpMetrics, PathSeries {
     error: string,
     grpcStatus: number,
   ): ResponseCounts {
-    const families = this.#keeper.families;
+    const families = this.#families;
     const counts: ResponseCounts = {
       status,
       success,
@@ -126,7 +129,7 @@ export class HttpSeries implements HttpMetrics, PathSeries {
       total: families.responses.with(
         responseLabels(this.#labels, status, success, error, grpcStatus),
       ),
-      latency: families.latency.with(latencyLabels(this.#labels, status)),
+      latency: families.latency?.with(latencyLabels(this.#labels, status)) ?? null,
     };
     if (error === "") this.#responses.set(responseKey(status, success, grpcStatus), counts);
     else this.#failures.set(`${status} ${success} ${error}`, counts);

@@ -50,7 +50,7 @@ export class Retrying {
   takeOne(body: RequestBody): boolean {
     const { policy } = this;
     if (!body.whole || body.length > policy.requestBytesMax) return false;
-    const { budget, labels } = this.#route;
+    const { budget, labels, figures } = this.#route;
     const context = this.#context;
     const { metrics } = context.env;
     if ((this.#backoff?.failures ?? 0) >= policy.retriesMax) {
@@ -60,8 +60,10 @@ export class Retrying {
     const now = context.nowMs();
     if (!budget.withdraw(now, context.inheritedRetries.share(now))) {
       metrics.retried("overflow", labels);
+      figures?.retryable(metrics, false);
       return false;
     }
+    figures?.retryable(metrics, true);
     return true;
   }
 

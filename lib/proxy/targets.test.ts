@@ -32,6 +32,7 @@ beforeEach(() => {
     asker: { context: "", workload: "" },
     health,
     policyHealth: health,
+    log: silentLogger,
     profileNetworks: [parseNetwork("10.0.0.0/8")],
     detectTimeoutMs: 10_000,
     idleMs: 5_000,
@@ -349,5 +350,63 @@ describe("an unused target", () => {
     targets.release(lookup.target!);
     expect(clock.pending).toBe(0);
     expect(targets.size).toEqual({ targets: 0, destinations: 0 });
+  });
+});
+
+describe("a ServiceProfile", () => {
+  const profileRoute = {
+    labels: { route: "all" },
+    match: { kind: "path", pattern: "/.*" },
+    isRetryable: true,
+    timeoutMs: 0,
+    classes: [],
+  } as const;
+  const timeouts = { requestMs: 1, responseMs: 0, idleMs: 0 };
+
+  test("its routes decide in place of the policy's timeouts, while it has some", () => {
+    const lookup = acquire();
+    answer(PROFILE, policy({ ...route(PATH), timeouts }));
+    expect(lookup.target?.policy.http.timeouts).toEqual(timeouts);
+    expect(lookup.target?.profileRoutes).toBeNull();
+    const budget = lookup.target?.budget;
+    discovery.profiles.next(WEB, { ...PROFILE, routes: [profileRoute] });
+    expect(lookup.target?.policy.http.timeouts).toBeUndefined();
+    const routes = lookup.target?.profileRoutes;
+    expect(routes).not.toBeNull();
+    expect(lookup.target?.budget).toBe(budget!);
+    discovery.profiles.next(WEB, { ...PROFILE, routes: [profileRoute] });
+    expect(lookup.target?.profileRoutes).toBe(routes!);
+    discovery.profiles.next(WEB, PROFILE);
+    expect(lookup.target?.policy.http.timeouts).toEqual(timeouts);
+    expect(lookup.target?.profileRoutes).toBeNull();
+  });
+
+  test("another budget begins anew, the same one goes on", () => {
+    const lookup = acquire();
+    answer();
+    const usual = lookup.target?.budget;
+    const budget = { ratio: 0.5, minPerSecond: 1, ttlMs: 10_000 };
+    discovery.profiles.next(WEB, { ...PROFILE, budget });
+    const own = lookup.target?.budget;
+    expect(own).not.toBe(usual!);
+    discovery.profiles.next(WEB, { ...PROFILE, budget: { ...budget }, routes: [profileRoute] });
+    expect(lookup.target?.budget).toBe(own!);
+  });
+
+  test("a split of the traffic takes the place of the Service's endpoints", () => {
+    const lookup = acquire();
+    answer();
+    const overrides = ["v1", "v2"].map((name, index) => ({
+      authority: `${name}.n.svc.cluster.local:80`,
+      weight: 1 + index,
+    }));
+    discovery.profiles.next(WEB, { ...PROFILE, overrides });
+    expect(lookup.target?.httpBackends.map(({ weight }) => weight)).toEqual([1, 2]);
+    expect(lookup.target?.opaqueBackends).toHaveLength(2);
+    expect([...discovery.endpoints.open.keys()].sort())
+      .toEqual(overrides.map(({ authority }) => authority));
+    expect(lookup.target?.policy.http.action).toMatchObject({
+      backends: [{ resource: { kind: "Service", name: "v1", namespace: "n", port: 80 } }, {}],
+    });
   });
 });

@@ -19,7 +19,12 @@ import {
   type SocketAddress,
 } from "../mesh/address.ts";
 import type { ClientPolicy, Profile, Route } from "../mesh/policy.ts";
-import { DEFAULT_RETRY_BUDGET, type FailureAccrual } from "../mesh/reliability.ts";
+import {
+  DEFAULT_RETRY_BUDGET,
+  type FailureAccrual,
+  type RetryBudget as BudgetPolicy,
+} from "../mesh/reliability.ts";
+import type { Logger } from "../telemetry/logger.ts";
 import type { Labels } from "../telemetry/metric.ts";
 import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
 import {
@@ -35,14 +40,16 @@ import type {
   WeightedBalancer,
 } from "./environment.ts";
 import { routeLabels } from "./labels.ts";
+import { ProfileRoutes } from "./profile-routes.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import { isRefusal, SteadyWatch } from "./steady-watch.ts";
 import type { StreamHealth } from "./stream-health.ts";
-import { targetAuthority, targetPolicy } from "./target-policy.ts";
+import { isProfiled, targetAuthority, targetPolicy } from "./target-policy.ts";
 
 /** What targets are made from. `health` is that of the destination service. */
 export interface TargetsOptions extends DestinationsOptions {
   readonly policyHealth: StreamHealth;
+  readonly log: Logger;
   /** Only addresses in these networks have a profile. */
   readonly profileNetworks: readonly Network[];
   readonly detectTimeoutMs: number;
@@ -97,7 +104,8 @@ export class WatchedTargets implements OutboundTargets {
 /** One original destination. */
 class WatchedTarget implements OutboundTarget {
   readonly address: SocketAddress;
-  readonly budget: RetryBudget;
+  budget: RetryBudget;
+  #budgetPolicy: BudgetPolicy = DEFAULT_RETRY_BUDGET;
   readonly #options: TargetsOptions;
   readonly #destinations: Destinations;
   readonly #forget: () => void;
@@ -127,7 +135,7 @@ class WatchedTarget implements OutboundTarget {
     this.#destinations = destinations;
     this.#forget = forget;
     this.#idleSinceMs = options.host.clock.monotonicMs();
-    this.budget = new RetryBudget(DEFAULT_RETRY_BUDGET, this.#idleSinceMs);
+    this.budget = new RetryBudget(this.#budgetPolicy, this.#idleSinceMs);
     this.#watches.push(this.#policyWatch());
     const hasProfile = options.profileNetworks.some((net) => networkContains(net, address.ip));
     if (hasProfile) this.#watches.push(this.#profileWatch());
@@ -144,6 +152,10 @@ class WatchedTarget implements OutboundTarget {
 
   get routeLabels(): Labels {
     return this.#found().routeLabels;
+  }
+
+  get profileRoutes(): ProfileRoutes | null {
+    return this.#found().profileRoutes;
   }
 
   get added(): FieldLines | null {
@@ -241,9 +253,13 @@ class WatchedTarget implements OutboundTarget {
     const known = { address: this.address, profile, policy: clientPolicy, detectTimeoutMs };
     const policy = targetPolicy(known);
     const authority = targetAuthority(known);
+    const configured = profile !== null && isProfiled(profile) ? profile : null;
     const view = this.#view;
-    if (view === null || view.authority !== authority || !equalValues(view.policy, policy)) {
-      this.#replace(policy, authority);
+    if (
+      view === null || view.authority !== authority || !equalValues(view.policy, policy) ||
+      !equalValues(view.profile, configured)
+    ) {
+      this.#replace(policy, authority, configured);
     }
     this.#lookupTimer?.cancel();
     this.#isFailing = false;
@@ -252,20 +268,37 @@ class WatchedTarget implements OutboundTarget {
     for (const found of waiters) this.acquire(found);
   }
 
-  #replace(policy: ClientPolicy, authority: string): void {
+  #replace(policy: ClientPolicy, authority: string, profile: Profile | null): void {
     const old = this.#leases;
     this.#leases = [];
     const isService = policy.parent.kind === "Service";
+    const labels = routeLabels(policy.parent, policy.http.resource);
+    this.#setBudget(profile?.budget ?? DEFAULT_RETRY_BUDGET);
     this.#view = {
       policy,
       authority,
+      profile,
+      profileRoutes: profile?.routes === undefined ? null : new ProfileRoutes({
+        profile,
+        authority,
+        budget: this.budget,
+        labels,
+        log: this.#options.log,
+      }),
       added: isService ? fieldLinesOf([["l5d-dst-canonical", authority]]) : null,
-      routeLabels: routeLabels(policy.parent, policy.http.resource),
+      routeLabels: labels,
       http: this.#balancers(policy.http, "http", policy.accrual),
       opaque: this.#balancers(policy.opaque, "opaque"),
     };
     // Given back only now, so that balancers which stay keep their measurements and connections.
     for (const lease of old) lease.release();
+  }
+
+  /** What the present budget has counted is kept, unless another one is asked for. */
+  #setBudget(policy: BudgetPolicy): void {
+    if (equalValues(policy, this.#budgetPolicy)) return;
+    this.#budgetPolicy = policy;
+    this.budget = new RetryBudget(policy, this.#options.host.clock.monotonicMs());
   }
 
   #balancers(
@@ -316,6 +349,9 @@ class WatchedTarget implements OutboundTarget {
 interface TargetView {
   readonly policy: ClientPolicy;
   readonly authority: string;
+  /** The profile, where a ServiceProfile stands behind it. */
+  readonly profile: Profile | null;
+  readonly profileRoutes: ProfileRoutes | null;
   readonly added: FieldLines | null;
   readonly routeLabels: Labels;
   readonly http: readonly WeightedBalancer[];

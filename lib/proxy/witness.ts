@@ -8,9 +8,10 @@
 
 import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
 import { FieldName } from "../wire/http/mod.ts";
+import { isFailure } from "../mesh/failure.ts";
 import type { PathContext } from "./context.ts";
 import { GRPC_UNKNOWN, grpcStatusFor, grpcStatusOf, isGrpc } from "./grpc.ts";
-import type { Downstream, HttpSide, Refusal } from "./http-parts.ts";
+import type { Downstream, HttpRoute, HttpSide, Refusal } from "./http-parts.ts";
 import {
   errorOfCode,
   errorOfKind,
@@ -19,6 +20,7 @@ import {
   type Recorder,
   type Recording,
 } from "./outcome.ts";
+import type { ProfileFigures } from "./profile-figures.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
 /** Sees one exchange. */
@@ -37,6 +39,7 @@ export class Witness implements Downstream, Outcome {
   readonly #side: HttpSide;
   readonly #client: Downstream;
   readonly #recordings: Recording[] | null;
+  #route: HttpRoute | null = null;
   #isOver = false;
 
   constructor(context: PathContext, side: HttpSide, client: Downstream, head: RequestHead) {
@@ -47,6 +50,12 @@ export class Witness implements Downstream, Outcome {
     this.beganAtMs = context.nowMs();
     const { recorders } = context.env;
     this.#recordings = recorders.length === 0 ? null : begin(recorders, side, head);
+  }
+
+  /** The route is known. */
+  took(route: HttpRoute): void {
+    this.#route = route;
+    route.figures?.requests(this.#context.env.metrics).request();
   }
 
   /** The client has gone, or has broken its own request. */
@@ -136,10 +145,23 @@ export class Witness implements Downstream, Outcome {
     // A call that ends without a status has failed: the reference counts it as unknown.
     if (this.isGrpc && this.grpcStatus < 0) this.grpcStatus = GRPC_UNKNOWN;
     const { status, grpcStatus, totalMs } = this;
-    this.#side.figures(this.isGrpc).ended(status, grpcStatus, error, totalMs);
+    const route = this.#route;
+    this.#side.figures(this.isGrpc, route).ended(status, grpcStatus, error, totalMs);
+    if (route !== null && route.figures !== null) this.#countOf(route, route.figures);
     const recordings = this.#recordings;
     if (recordings === null) return;
     for (let i = 0; i < recordings.length; i++) recordings[i]!.ended(this);
+  }
+
+  /** What a ServiceProfile's route counts of it. */
+  #countOf({ classes }: HttpRoute, figures: ProfileFigures): void {
+    const { status, grpcStatus, error, totalMs } = this;
+    const isFailed = classes === null
+      ? isFailure(status, grpcStatus)
+      : classes.isFailure(status, grpcStatus);
+    const isGood = error === "" && !isFailed;
+    const requests = figures.requests(this.#context.env.metrics);
+    requests.response(status, isGood, totalMs, error, grpcStatus);
   }
 }
 

@@ -391,6 +391,22 @@ export interface Server {
   readonly spec: { readonly podSelector?: LabelSelector };
 }
 
+/**
+ * Says what happens to the requests of a Service (`linkerd.io`); its name is the Service's in DNS. What
+ * stands in its lists is checked by whoever serves it, so that one wrong route does not take the others
+ * with it.
+ */
+export interface ServiceProfile {
+  readonly kind: "ServiceProfile";
+  readonly metadata: Metadata;
+  readonly spec: {
+    readonly routes: readonly unknown[];
+    readonly retryBudget?: unknown;
+    readonly opaquePorts: readonly string[];
+    readonly dstOverrides: readonly unknown[];
+  };
+}
+
 /** Any object that the mesh reads. */
 export type MeshObject =
   | Namespace
@@ -405,7 +421,8 @@ export type MeshObject =
   | StatefulSet
   | DaemonSet
   | Job
-  | Server;
+  | Server
+  | ServiceProfile;
 
 /** The kinds of object that the mesh reads. */
 export type Kind = MeshObject["kind"];

@@ -158,6 +158,11 @@ export function someStringMap(): Shape<Readonly<Record<string, string>>> {
   };
 }
 
+/** Whatever is there, unchecked: whoever uses it reads it. */
+export function anything(): Shape<unknown> {
+  return { optional: true, read: (value) => value };
+}
+
 /** An object with the fields; other fields are dropped. */
 export function object<T extends object>(fields: Fields<T>): Shape<T> {
   const shapes = Object.entries(fields) as [string, Shape<unknown>][];

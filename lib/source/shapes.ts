@@ -36,6 +36,7 @@ import type {
   Service,
   ServiceAccount,
   ServicePort,
+  ServiceProfile,
   SliceEndpoint,
   SlicePort,
   SourceName,
@@ -45,6 +46,7 @@ import type {
   VolumeMount,
 } from "./objects.ts";
 import {
+  anything,
   bool,
   integer,
   list,
@@ -368,6 +370,16 @@ const SHAPES: { readonly [K in Kind]: Shape<ObjectOf<K>> } = {
     metadata: namespaced,
     spec: object<Server["spec"]>({ podSelector: labelSelector }),
   }),
+  ServiceProfile: object<ServiceProfile>({
+    kind: literal("ServiceProfile"),
+    metadata: namespaced,
+    spec: object<ServiceProfile["spec"]>({
+      routes: list(anything()),
+      retryBudget: anything(),
+      opaquePorts: list(string("a port in quotes")),
+      dstOverrides: list(anything()),
+    }),
+  }),
 };
 
 /** The API group and version in which the mesh reads a kind. */
@@ -385,11 +397,13 @@ export const API_VERSIONS: Readonly<Record<Kind, string>> = {
   DaemonSet: "apps/v1",
   Job: "batch/v1",
   Server: "policy.linkerd.io/v1beta3",
+  ServiceProfile: "linkerd.io/v1alpha2",
 };
 
 /** Other versions in which a kind may be found, newest first; what the mesh reads is the same in all. */
 const OTHER_VERSIONS: Readonly<Partial<Record<Kind, readonly string[]>>> = {
   Server: ["policy.linkerd.io/v1beta2", "policy.linkerd.io/v1beta1", "policy.linkerd.io/v1alpha1"],
+  ServiceProfile: ["linkerd.io/v1alpha1"],
 };
 
 /** All versions of a kind, the preferred one first. */

@@ -220,6 +220,7 @@ export class WatchedControl implements Control {
     this.targets = new WatchedTargets({
       ...common,
       policyHealth: health,
+      log,
       profileNetworks: [parseNetwork("10.43.0.0/16")],
       detectTimeoutMs: 10_000,
       idleMs: IDLE_MS,

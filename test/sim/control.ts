@@ -131,6 +131,7 @@ export class Target implements OutboundTarget {
   readonly balancers: readonly BookedBalancer[];
   readonly budget: RetryBudget;
   readonly routeLabels = {};
+  readonly profileRoutes = null;
   readonly httpBackends;
   readonly opaqueBackends;
   users = 0;

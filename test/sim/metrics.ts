@@ -7,6 +7,7 @@ import type {
   ErrorKind,
   HttpMetrics,
   PathMetrics,
+  ProfileKind,
   RetryOutcome,
   RouteFigures,
   TransportMetrics,
@@ -111,6 +112,15 @@ export class StrictMetrics implements PathMetrics {
     this.https.set(key, found = new Http(() => this.#latencyMaxMs(labels)));
     return found;
   }
+
+  profileRoute(kind: ProfileKind, labels: Labels): HttpMetrics {
+    const key = `${kind} ${labelsKey(labels)}`;
+    let found = this.https.get(key);
+    if (found === undefined) this.https.set(key, found = new Http(() => Infinity));
+    return found;
+  }
+
+  retryable(): void {}
 
   #latencyMaxMs(labels: Labels): number {
     const limitMs = this.latenciesMaxMs.get(labels["target_port"] ?? "");

@@ -10,6 +10,7 @@ import type {
   Server,
   Service,
   ServicePort,
+  ServiceProfile,
   SliceEndpoint,
   SlicePort,
   StringMap,
@@ -143,4 +144,14 @@ export function namespace(name: string, annotations: StringMap = {}): Namespace 
 export function server(path: string, podSelector: Partial<LabelSelector> = {}): Server {
   const selector = { matchLabels: {}, matchExpressions: [], ...podSelector };
   return { kind: "Server", metadata: metadata(path), spec: { podSelector: selector } };
+}
+
+/** A ServiceProfile; its name is the Service's in DNS. */
+export function serviceProfile(
+  path: string,
+  spec: Partial<ServiceProfile["spec"]>,
+  more: Partial<Metadata> = {},
+): ServiceProfile {
+  const nothing = { routes: [], opaquePorts: [], dstOverrides: [] };
+  return { kind: "ServiceProfile", metadata: metadata(path, more), spec: { ...nothing, ...spec } };
 }

@@ -25,9 +25,12 @@ import type {
 } from "../../lib/proxy/environment.ts";
 import {
   DEFAULT_RETRY_BUDGET,
+  type RetryBudget as BudgetPolicy,
   type RetryPolicy,
   type RouteTimeouts,
 } from "../../lib/mesh/reliability.ts";
+import type { ProfileRoute } from "../../lib/mesh/service-profile.ts";
+import { ProfileRoutes } from "../../lib/proxy/profile-routes.ts";
 import { RetryBudget } from "../../lib/proxy/retry-budget.ts";
 import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
 import { type BytePath, startBytePath } from "../../lib/proxy/path.ts";
@@ -113,8 +116,9 @@ export class TestTarget implements OutboundTarget {
     return formatAddress(this.address);
   }
   readonly added = null;
-  readonly budget = new RetryBudget(DEFAULT_RETRY_BUDGET, systemClock.monotonicMs());
+  budget = new RetryBudget(DEFAULT_RETRY_BUDGET, systemClock.monotonicMs());
   readonly routeLabels = {};
+  profileRoutes: ProfileRoutes | null = null;
 
   endpoints(...endpoints: Partial<Endpoint>[]): this {
     const whole = endpoints.map((endpoint) => ({
@@ -126,6 +130,18 @@ export class TestTarget implements OutboundTarget {
     }));
     this.balancer.update({ kind: "add", endpoints: whole, labels: { service: "test" } });
     return this;
+  }
+
+  /** Has the routes of a ServiceProfile decide in place of the policy. */
+  profile(routes: readonly ProfileRoute[], budget?: BudgetPolicy): void {
+    if (budget !== undefined) this.budget = new RetryBudget(budget, systemClock.monotonicMs());
+    this.profileRoutes = new ProfileRoutes({
+      profile: { fullyQualifiedName: "web.test.svc.cluster.local", opaque: false, routes },
+      authority: this.authority,
+      budget: this.budget,
+      labels: this.routeLabels,
+      log: silentLogger,
+    });
   }
 
   /** Sets what the route configures; what is left out stays as it is. */

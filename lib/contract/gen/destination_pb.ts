@@ -8,6 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import type { HttpMethod } from "./http_types_pb.ts";
+import { file_http_types } from "./http_types_pb.ts";
 import type { Metadata } from "./meta_pb.ts";
 import { file_meta } from "./meta_pb.ts";
 import type { TcpAddress } from "./net_pb.ts";
@@ -18,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file destination.proto.
  */
 export const file_destination: GenFile = /*@__PURE__*/
-  fileDesc("ChFkZXN0aW5hdGlvbi5wcm90bxIcaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbiJFCg5HZXREZXN0aW5hdGlvbhIOCgZzY2hlbWUYASABKAkSDAoEcGF0aBgCIAEoCRIVCg1jb250ZXh0X3Rva2VuGAMgASgJIswBCgZVcGRhdGUSPAoDYWRkGAEgASgLMi0uaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5XZWlnaHRlZEFkZHJTZXRIABI3CgZyZW1vdmUYAiABKAsyJS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLkFkZHJTZXRIABJBCgxub19lbmRwb2ludHMYAyABKAsyKS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLk5vRW5kcG9pbnRzSABCCAoGdXBkYXRlIjoKB0FkZHJTZXQSLwoFYWRkcnMYASADKAsyIC5pby5saW5rZXJkLnByb3h5Lm5ldC5UY3BBZGRyZXNzItkBCg9XZWlnaHRlZEFkZHJTZXQSOQoFYWRkcnMYASADKAsyKi5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLldlaWdodGVkQWRkchJWCg1tZXRyaWNfbGFiZWxzGAIgAygLMj8uaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5XZWlnaHRlZEFkZHJTZXQuTWV0cmljTGFiZWxzRW50cnkaMwoRTWV0cmljTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKpAwoMV2VpZ2h0ZWRBZGRyEi4KBGFkZHIYASABKAsyIC5pby5saW5rZXJkLnByb3h5Lm5ldC5UY3BBZGRyZXNzEg4KBndlaWdodBgDIAEoDRJTCg1tZXRyaWNfbGFiZWxzGAQgAygLMjwuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5XZWlnaHRlZEFkZHIuTWV0cmljTGFiZWxzRW50cnkSPwoMdGxzX2lkZW50aXR5GAUgASgLMikuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5UbHNJZGVudGl0eRJBCg1wcm90b2NvbF9oaW50GAYgASgLMiouaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5Qcm90b2NvbEhpbnQSSwoSYXV0aG9yaXR5X292ZXJyaWRlGAcgASgLMi8uaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5BdXRob3JpdHlPdmVycmlkZRozChFNZXRyaWNMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItoCCgtUbHNJZGVudGl0eRJWChFkbnNfbGlrZV9pZGVudGl0eRgBIAEoCzI5LmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uVGxzSWRlbnRpdHkuRG5zTGlrZUlkZW50aXR5SAASVgoRdXJpX2xpa2VfaWRlbnRpdHkYAyABKAsyOS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlRsc0lkZW50aXR5LlVyaUxpa2VJZGVudGl0eUgAEk4KC3NlcnZlcl9uYW1lGAQgASgLMjkuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5UbHNJZGVudGl0eS5EbnNMaWtlSWRlbnRpdHkaHwoPRG5zTGlrZUlkZW50aXR5EgwKBG5hbWUYASABKAkaHgoPVXJpTGlrZUlkZW50aXR5EgsKA3VyaRgBIAEoCUIKCghzdHJhdGVneSIvChFBdXRob3JpdHlPdmVycmlkZRIaChJhdXRob3JpdHlfb3ZlcnJpZGUYASABKAkiHQoLTm9FbmRwb2ludHMSDgoGZXhpc3RzGAEgASgIIqsCCgxQcm90b2NvbEhpbnQSOwoCaDIYASABKAsyLS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlByb3RvY29sSGludC5IMkgAEkMKBm9wYXF1ZRgDIAEoCzIxLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uUHJvdG9jb2xIaW50Lk9wYXF1ZUgAElQKEG9wYXF1ZV90cmFuc3BvcnQYAiABKAsyOi5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlByb3RvY29sSGludC5PcGFxdWVUcmFuc3BvcnQaBAoCSDIaCAoGT3BhcXVlGicKD09wYXF1ZVRyYW5zcG9ydBIUCgxpbmJvdW5kX3BvcnQYASABKA1CCgoIcHJvdG9jb2witQIKEkRlc3RpbmF0aW9uUHJvZmlsZRIzCgZyb3V0ZXMYASADKAsyIy5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlJvdXRlEkAKDWRzdF9vdmVycmlkZXMYAyADKAsyKS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLldlaWdodGVkRHN0EhcKD29wYXF1ZV9wcm90b2NvbBgEIAEoCBIcChRmdWxseV9xdWFsaWZpZWRfbmFtZRgFIAEoCRI8CghlbmRwb2ludBgGIAEoCzIqLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uV2VpZ2h0ZWRBZGRyEjMKCnBhcmVudF9yZWYYByABKAsyHy5pby5saW5rZXJkLnByb3h5Lm1ldGEuTWV0YWRhdGEizwEKBVJvdXRlEk4KDm1ldHJpY3NfbGFiZWxzGAMgAygLMjYuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5Sb3V0ZS5NZXRyaWNzTGFiZWxzRW50cnkSFAoMaXNfcmV0cnlhYmxlGAQgASgIEioKB3RpbWVvdXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aNAoSTWV0cmljc0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiMAoLV2VpZ2h0ZWREc3QSEQoJYXV0aG9yaXR5GAEgASgJEg4KBndlaWdodBgCIAEoDTLaAQoLRGVzdGluYXRpb24SWwoDR2V0EiwuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5HZXREZXN0aW5hdGlvbhokLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uVXBkYXRlMAESbgoKR2V0UHJvZmlsZRIsLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uR2V0RGVzdGluYXRpb24aMC5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLkRlc3RpbmF0aW9uUHJvZmlsZTABYgZwcm90bzM", [file_google_protobuf_duration, file_meta, file_net]);
+  fileDesc("ChFkZXN0aW5hdGlvbi5wcm90bxIcaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbiJFCg5HZXREZXN0aW5hdGlvbhIOCgZzY2hlbWUYASABKAkSDAoEcGF0aBgCIAEoCRIVCg1jb250ZXh0X3Rva2VuGAMgASgJIswBCgZVcGRhdGUSPAoDYWRkGAEgASgLMi0uaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5XZWlnaHRlZEFkZHJTZXRIABI3CgZyZW1vdmUYAiABKAsyJS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLkFkZHJTZXRIABJBCgxub19lbmRwb2ludHMYAyABKAsyKS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLk5vRW5kcG9pbnRzSABCCAoGdXBkYXRlIjoKB0FkZHJTZXQSLwoFYWRkcnMYASADKAsyIC5pby5saW5rZXJkLnByb3h5Lm5ldC5UY3BBZGRyZXNzItkBCg9XZWlnaHRlZEFkZHJTZXQSOQoFYWRkcnMYASADKAsyKi5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLldlaWdodGVkQWRkchJWCg1tZXRyaWNfbGFiZWxzGAIgAygLMj8uaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5XZWlnaHRlZEFkZHJTZXQuTWV0cmljTGFiZWxzRW50cnkaMwoRTWV0cmljTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKpAwoMV2VpZ2h0ZWRBZGRyEi4KBGFkZHIYASABKAsyIC5pby5saW5rZXJkLnByb3h5Lm5ldC5UY3BBZGRyZXNzEg4KBndlaWdodBgDIAEoDRJTCg1tZXRyaWNfbGFiZWxzGAQgAygLMjwuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5XZWlnaHRlZEFkZHIuTWV0cmljTGFiZWxzRW50cnkSPwoMdGxzX2lkZW50aXR5GAUgASgLMikuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5UbHNJZGVudGl0eRJBCg1wcm90b2NvbF9oaW50GAYgASgLMiouaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5Qcm90b2NvbEhpbnQSSwoSYXV0aG9yaXR5X292ZXJyaWRlGAcgASgLMi8uaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5BdXRob3JpdHlPdmVycmlkZRozChFNZXRyaWNMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItoCCgtUbHNJZGVudGl0eRJWChFkbnNfbGlrZV9pZGVudGl0eRgBIAEoCzI5LmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uVGxzSWRlbnRpdHkuRG5zTGlrZUlkZW50aXR5SAASVgoRdXJpX2xpa2VfaWRlbnRpdHkYAyABKAsyOS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlRsc0lkZW50aXR5LlVyaUxpa2VJZGVudGl0eUgAEk4KC3NlcnZlcl9uYW1lGAQgASgLMjkuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5UbHNJZGVudGl0eS5EbnNMaWtlSWRlbnRpdHkaHwoPRG5zTGlrZUlkZW50aXR5EgwKBG5hbWUYASABKAkaHgoPVXJpTGlrZUlkZW50aXR5EgsKA3VyaRgBIAEoCUIKCghzdHJhdGVneSIvChFBdXRob3JpdHlPdmVycmlkZRIaChJhdXRob3JpdHlfb3ZlcnJpZGUYASABKAkiHQoLTm9FbmRwb2ludHMSDgoGZXhpc3RzGAEgASgIIqsCCgxQcm90b2NvbEhpbnQSOwoCaDIYASABKAsyLS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlByb3RvY29sSGludC5IMkgAEkMKBm9wYXF1ZRgDIAEoCzIxLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uUHJvdG9jb2xIaW50Lk9wYXF1ZUgAElQKEG9wYXF1ZV90cmFuc3BvcnQYAiABKAsyOi5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlByb3RvY29sSGludC5PcGFxdWVUcmFuc3BvcnQaBAoCSDIaCAoGT3BhcXVlGicKD09wYXF1ZVRyYW5zcG9ydBIUCgxpbmJvdW5kX3BvcnQYASABKA1CCgoIcHJvdG9jb2wirAMKEkRlc3RpbmF0aW9uUHJvZmlsZRIzCgZyb3V0ZXMYASADKAsyIy5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlJvdXRlEj8KDHJldHJ5X2J1ZGdldBgCIAEoCzIpLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uUmV0cnlCdWRnZXQSQAoNZHN0X292ZXJyaWRlcxgDIAMoCzIpLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uV2VpZ2h0ZWREc3QSFwoPb3BhcXVlX3Byb3RvY29sGAQgASgIEhwKFGZ1bGx5X3F1YWxpZmllZF9uYW1lGAUgASgJEjwKCGVuZHBvaW50GAYgASgLMiouaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5XZWlnaHRlZEFkZHISMwoKcGFyZW50X3JlZhgHIAEoCzIfLmlvLmxpbmtlcmQucHJveHkubWV0YS5NZXRhZGF0YRI0Cgtwcm9maWxlX3JlZhgIIAEoCzIfLmlvLmxpbmtlcmQucHJveHkubWV0YS5NZXRhZGF0YSLVAgoFUm91dGUSPQoJY29uZGl0aW9uGAEgASgLMiouaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5SZXF1ZXN0TWF0Y2gSRQoQcmVzcG9uc2VfY2xhc3NlcxgCIAMoCzIrLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uUmVzcG9uc2VDbGFzcxJOCg5tZXRyaWNzX2xhYmVscxgDIAMoCzI2LmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uUm91dGUuTWV0cmljc0xhYmVsc0VudHJ5EhQKDGlzX3JldHJ5YWJsZRgEIAEoCBIqCgd0aW1lb3V0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uGjQKEk1ldHJpY3NMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBImoKC1JldHJ5QnVkZ2V0EhMKC3JldHJ5X3JhdGlvGAEgASgCEh4KFm1pbl9yZXRyaWVzX3Blcl9zZWNvbmQYAiABKA0SJgoDdHRsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIogDCgxSZXF1ZXN0TWF0Y2gSPQoDYWxsGAEgASgLMi4uaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5SZXF1ZXN0TWF0Y2guU2VxSAASPQoDYW55GAIgASgLMi4uaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5SZXF1ZXN0TWF0Y2guU2VxSAASOQoDbm90GAMgASgLMiouaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5SZXF1ZXN0TWF0Y2hIABI3CgRwYXRoGAQgASgLMicuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5QYXRoTWF0Y2hIABI5CgZtZXRob2QYBSABKAsyJy5pby5saW5rZXJkLnByb3h5Lmh0dHBfdHlwZXMuSHR0cE1ldGhvZEgAGkIKA1NlcRI7CgdtYXRjaGVzGAEgAygLMiouaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5SZXF1ZXN0TWF0Y2hCBwoFbWF0Y2giGgoJUGF0aE1hdGNoEg0KBXJlZ2V4GAEgASgJImMKDVJlc3BvbnNlQ2xhc3MSPgoJY29uZGl0aW9uGAEgASgLMisuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5SZXNwb25zZU1hdGNoEhIKCmlzX2ZhaWx1cmUYAiABKAgi2gIKDVJlc3BvbnNlTWF0Y2gSPgoDYWxsGAEgASgLMi8uaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5SZXNwb25zZU1hdGNoLlNlcUgAEj4KA2FueRgCIAEoCzIvLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uUmVzcG9uc2VNYXRjaC5TZXFIABI6CgNub3QYAyABKAsyKy5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlJlc3BvbnNlTWF0Y2hIABI/CgZzdGF0dXMYBCABKAsyLS5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLkh0dHBTdGF0dXNSYW5nZUgAGkMKA1NlcRI8CgdtYXRjaGVzGAEgAygLMisuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5SZXNwb25zZU1hdGNoQgcKBW1hdGNoIisKD0h0dHBTdGF0dXNSYW5nZRILCgNtaW4YASABKA0SCwoDbWF4GAIgASgNIjAKC1dlaWdodGVkRHN0EhEKCWF1dGhvcml0eRgBIAEoCRIOCgZ3ZWlnaHQYAiABKA0y2gEKC0Rlc3RpbmF0aW9uElsKA0dldBIsLmlvLmxpbmtlcmQucHJveHkuZGVzdGluYXRpb24uR2V0RGVzdGluYXRpb24aJC5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLlVwZGF0ZTABEm4KCkdldFByb2ZpbGUSLC5pby5saW5rZXJkLnByb3h5LmRlc3RpbmF0aW9uLkdldERlc3RpbmF0aW9uGjAuaW8ubGlua2VyZC5wcm94eS5kZXN0aW5hdGlvbi5EZXN0aW5hdGlvblByb2ZpbGUwAWIGcHJvdG8z", [file_google_protobuf_duration, file_http_types, file_meta, file_net]);
 
 /**
  * @generated from message io.linkerd.proxy.destination.GetDestination
@@ -361,9 +363,16 @@ export const ProtocolHint_OpaqueTransportSchema: GenMessage<ProtocolHint_OpaqueT
  */
 export type DestinationProfile = Message<"io.linkerd.proxy.destination.DestinationProfile"> & {
   /**
+   * The first route whose condition is met takes a request.
+   *
    * @generated from field: repeated io.linkerd.proxy.destination.Route routes = 1;
    */
   routes: Route[];
+
+  /**
+   * @generated from field: io.linkerd.proxy.destination.RetryBudget retry_budget = 2;
+   */
+  retryBudget?: RetryBudget | undefined;
 
   /**
    * @generated from field: repeated io.linkerd.proxy.destination.WeightedDst dst_overrides = 3;
@@ -391,6 +400,13 @@ export type DestinationProfile = Message<"io.linkerd.proxy.destination.Destinati
    * @generated from field: io.linkerd.proxy.meta.Metadata parent_ref = 7;
    */
   parentRef?: Metadata | undefined;
+
+  /**
+   * The ServiceProfile that this comes from.
+   *
+   * @generated from field: io.linkerd.proxy.meta.Metadata profile_ref = 8;
+   */
+  profileRef?: Metadata | undefined;
 };
 
 /**
@@ -406,6 +422,18 @@ export const DestinationProfileSchema: GenMessage<DestinationProfile> = /*@__PUR
  * @generated from message io.linkerd.proxy.destination.Route
  */
 export type Route = Message<"io.linkerd.proxy.destination.Route"> & {
+  /**
+   * @generated from field: io.linkerd.proxy.destination.RequestMatch condition = 1;
+   */
+  condition?: RequestMatch | undefined;
+
+  /**
+   * The first class that a response is of decides whether it is a failure.
+   *
+   * @generated from field: repeated io.linkerd.proxy.destination.ResponseClass response_classes = 2;
+   */
+  responseClasses: ResponseClass[];
+
   /**
    * @generated from field: map<string, string> metrics_labels = 3;
    */
@@ -430,6 +458,218 @@ export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
   messageDesc(file_destination, 10);
 
 /**
+ * @generated from message io.linkerd.proxy.destination.RetryBudget
+ */
+export type RetryBudget = Message<"io.linkerd.proxy.destination.RetryBudget"> & {
+  /**
+   * @generated from field: float retry_ratio = 1;
+   */
+  retryRatio: number;
+
+  /**
+   * @generated from field: uint32 min_retries_per_second = 2;
+   */
+  minRetriesPerSecond: number;
+
+  /**
+   * @generated from field: google.protobuf.Duration ttl = 3;
+   */
+  ttl?: Duration | undefined;
+};
+
+/**
+ * Describes the message io.linkerd.proxy.destination.RetryBudget.
+ * Use `create(RetryBudgetSchema)` to create a new message.
+ */
+export const RetryBudgetSchema: GenMessage<RetryBudget> = /*@__PURE__*/
+  messageDesc(file_destination, 11);
+
+/**
+ * @generated from message io.linkerd.proxy.destination.RequestMatch
+ */
+export type RequestMatch = Message<"io.linkerd.proxy.destination.RequestMatch"> & {
+  /**
+   * @generated from oneof io.linkerd.proxy.destination.RequestMatch.match
+   */
+  match: {
+    /**
+     * @generated from field: io.linkerd.proxy.destination.RequestMatch.Seq all = 1;
+     */
+    value: RequestMatch_Seq;
+    case: "all";
+  } | {
+    /**
+     * @generated from field: io.linkerd.proxy.destination.RequestMatch.Seq any = 2;
+     */
+    value: RequestMatch_Seq;
+    case: "any";
+  } | {
+    /**
+     * @generated from field: io.linkerd.proxy.destination.RequestMatch not = 3;
+     */
+    value: RequestMatch;
+    case: "not";
+  } | {
+    /**
+     * @generated from field: io.linkerd.proxy.destination.PathMatch path = 4;
+     */
+    value: PathMatch;
+    case: "path";
+  } | {
+    /**
+     * @generated from field: io.linkerd.proxy.http_types.HttpMethod method = 5;
+     */
+    value: HttpMethod;
+    case: "method";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message io.linkerd.proxy.destination.RequestMatch.
+ * Use `create(RequestMatchSchema)` to create a new message.
+ */
+export const RequestMatchSchema: GenMessage<RequestMatch> = /*@__PURE__*/
+  messageDesc(file_destination, 12);
+
+/**
+ * @generated from message io.linkerd.proxy.destination.RequestMatch.Seq
+ */
+export type RequestMatch_Seq = Message<"io.linkerd.proxy.destination.RequestMatch.Seq"> & {
+  /**
+   * @generated from field: repeated io.linkerd.proxy.destination.RequestMatch matches = 1;
+   */
+  matches: RequestMatch[];
+};
+
+/**
+ * Describes the message io.linkerd.proxy.destination.RequestMatch.Seq.
+ * Use `create(RequestMatch_SeqSchema)` to create a new message.
+ */
+export const RequestMatch_SeqSchema: GenMessage<RequestMatch_Seq> = /*@__PURE__*/
+  messageDesc(file_destination, 12, 0);
+
+/**
+ * @generated from message io.linkerd.proxy.destination.PathMatch
+ */
+export type PathMatch = Message<"io.linkerd.proxy.destination.PathMatch"> & {
+  /**
+   * Compared with the whole path.
+   *
+   * @generated from field: string regex = 1;
+   */
+  regex: string;
+};
+
+/**
+ * Describes the message io.linkerd.proxy.destination.PathMatch.
+ * Use `create(PathMatchSchema)` to create a new message.
+ */
+export const PathMatchSchema: GenMessage<PathMatch> = /*@__PURE__*/
+  messageDesc(file_destination, 13);
+
+/**
+ * @generated from message io.linkerd.proxy.destination.ResponseClass
+ */
+export type ResponseClass = Message<"io.linkerd.proxy.destination.ResponseClass"> & {
+  /**
+   * @generated from field: io.linkerd.proxy.destination.ResponseMatch condition = 1;
+   */
+  condition?: ResponseMatch | undefined;
+
+  /**
+   * @generated from field: bool is_failure = 2;
+   */
+  isFailure: boolean;
+};
+
+/**
+ * Describes the message io.linkerd.proxy.destination.ResponseClass.
+ * Use `create(ResponseClassSchema)` to create a new message.
+ */
+export const ResponseClassSchema: GenMessage<ResponseClass> = /*@__PURE__*/
+  messageDesc(file_destination, 14);
+
+/**
+ * @generated from message io.linkerd.proxy.destination.ResponseMatch
+ */
+export type ResponseMatch = Message<"io.linkerd.proxy.destination.ResponseMatch"> & {
+  /**
+   * @generated from oneof io.linkerd.proxy.destination.ResponseMatch.match
+   */
+  match: {
+    /**
+     * @generated from field: io.linkerd.proxy.destination.ResponseMatch.Seq all = 1;
+     */
+    value: ResponseMatch_Seq;
+    case: "all";
+  } | {
+    /**
+     * @generated from field: io.linkerd.proxy.destination.ResponseMatch.Seq any = 2;
+     */
+    value: ResponseMatch_Seq;
+    case: "any";
+  } | {
+    /**
+     * @generated from field: io.linkerd.proxy.destination.ResponseMatch not = 3;
+     */
+    value: ResponseMatch;
+    case: "not";
+  } | {
+    /**
+     * @generated from field: io.linkerd.proxy.destination.HttpStatusRange status = 4;
+     */
+    value: HttpStatusRange;
+    case: "status";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message io.linkerd.proxy.destination.ResponseMatch.
+ * Use `create(ResponseMatchSchema)` to create a new message.
+ */
+export const ResponseMatchSchema: GenMessage<ResponseMatch> = /*@__PURE__*/
+  messageDesc(file_destination, 15);
+
+/**
+ * @generated from message io.linkerd.proxy.destination.ResponseMatch.Seq
+ */
+export type ResponseMatch_Seq = Message<"io.linkerd.proxy.destination.ResponseMatch.Seq"> & {
+  /**
+   * @generated from field: repeated io.linkerd.proxy.destination.ResponseMatch matches = 1;
+   */
+  matches: ResponseMatch[];
+};
+
+/**
+ * Describes the message io.linkerd.proxy.destination.ResponseMatch.Seq.
+ * Use `create(ResponseMatch_SeqSchema)` to create a new message.
+ */
+export const ResponseMatch_SeqSchema: GenMessage<ResponseMatch_Seq> = /*@__PURE__*/
+  messageDesc(file_destination, 15, 0);
+
+/**
+ * @generated from message io.linkerd.proxy.destination.HttpStatusRange
+ */
+export type HttpStatusRange = Message<"io.linkerd.proxy.destination.HttpStatusRange"> & {
+  /**
+   * @generated from field: uint32 min = 1;
+   */
+  min: number;
+
+  /**
+   * @generated from field: uint32 max = 2;
+   */
+  max: number;
+};
+
+/**
+ * Describes the message io.linkerd.proxy.destination.HttpStatusRange.
+ * Use `create(HttpStatusRangeSchema)` to create a new message.
+ */
+export const HttpStatusRangeSchema: GenMessage<HttpStatusRange> = /*@__PURE__*/
+  messageDesc(file_destination, 16);
+
+/**
  * One part of a traffic split of a ServiceProfile.
  *
  * @generated from message io.linkerd.proxy.destination.WeightedDst
@@ -451,7 +691,7 @@ export type WeightedDst = Message<"io.linkerd.proxy.destination.WeightedDst"> & 
  * Use `create(WeightedDstSchema)` to create a new message.
  */
 export const WeightedDstSchema: GenMessage<WeightedDst> = /*@__PURE__*/
-  messageDesc(file_destination, 11);
+  messageDesc(file_destination, 17);
 
 /**
  * @generated from service io.linkerd.proxy.destination.Destination

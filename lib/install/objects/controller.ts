@@ -33,6 +33,7 @@ export function controllerAccess(): readonly ObjectTemplate[] {
       { apiGroups: [""], resources: ["namespaces", "pods", "services"], verbs: follow },
       { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: follow },
       { apiGroups: [SERVER_KIND.group], resources: [SERVER_KIND.plural], verbs: follow },
+      { apiGroups: ["linkerd.io"], resources: ["serviceprofiles"], verbs: follow },
       ...unservedRules(),
       { apiGroups: [""], resources: ["events"], verbs: ["create"] },
     ]),

@@ -63,10 +63,11 @@ const PLURALS: Readonly<Record<Kind, string>> = {
   DaemonSet: "daemonsets",
   Job: "jobs",
   Server: "servers",
+  ServiceProfile: "serviceprofiles",
 };
 
 /** Kinds of custom resources: a cluster that does not know them has no such objects. */
-const OPTIONAL: ReadonlySet<Kind> = new Set<Kind>(["Server"]);
+const OPTIONAL: ReadonlySet<Kind> = new Set<Kind>(["Server", "ServiceProfile"]);
 /** How often a cluster that does not know a kind is asked again. */
 const UNKNOWN_MS = 10_000;
 

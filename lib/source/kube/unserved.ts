@@ -49,7 +49,6 @@ export const UNSERVED_KINDS: readonly UnservedKind[] = [
   route(GATEWAY, "GRPCRoute", "grpcroutes", ["v1", "v1alpha2"]),
   route(GATEWAY, "TLSRoute", "tlsroutes", ["v1", "v1alpha3", "v1alpha2"]),
   route(GATEWAY, "TCPRoute", "tcproutes", ["v1alpha2"]),
-  route("linkerd.io", "ServiceProfile", "serviceprofiles", ["v1alpha2", "v1alpha1"]),
 ];
 
 /** Kinds of parents by which a route is meant for a mesh and not for an ingress. */
@@ -125,8 +124,8 @@ function route(
 }
 
 /** The routes of an ingress are none of our business. */
-function concernsMesh({ group, purpose }: UnservedKind, { spec }: KubeObject): boolean {
-  if (purpose === "authorization" || group === "linkerd.io") return true;
+function concernsMesh({ purpose }: UnservedKind, { spec }: KubeObject): boolean {
+  if (purpose === "authorization") return true;
   const parents = isRecord(spec) ? spec["parentRefs"] : undefined;
   return Array.isArray(parents) &&
     parents.some((parent: unknown) => isRecord(parent) && MESH_PARENTS.has(parent["kind"]));

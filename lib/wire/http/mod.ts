@@ -3,4 +3,4 @@
 export { FieldLines, fieldLinesOf, RANGES_PER_HEADER } from "./field-lines.ts";
 export { CONNECTION_NAMES, FieldName, isMeshName, TRAILERS_DROPPED } from "./field-name.ts";
 export { Head, MeshFields, RequestHead, ResponseHead, TargetForm } from "./head.ts";
-export { isIdempotent, Method } from "./method.ts";
+export { isIdempotent, Method, methodCode } from "./method.ts";
