@@ -12,7 +12,7 @@ import type { Intake } from "./intake.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Application } from "./application.ts";
 import { Gatherer } from "./gatherer.ts";
-import { InheritedRetries } from "./retry-budget.ts";
+import { AddedRetries, InheritedRetries } from "./retry-budget.ts";
 import { FieldLines } from "../wire/http/mod.ts";
 
 /** For timeouts of requests, which are told in milliseconds; turned only while there are some. */
@@ -65,6 +65,8 @@ export class PathContext {
   readonly gatherer: Gatherer = new Gatherer();
   /** What of the pod's requests is others' retries. */
   readonly inheritedRetries: InheritedRetries;
+  /** What the pod has added to it by its own. */
+  readonly addedRetries: AddedRetries;
   readonly sessions: Set<Session> = new Set();
   /** Pools with connections. */
   readonly pools: Set<Closable> = new Set();
@@ -84,6 +86,7 @@ export class PathContext {
     this.env = env;
     const { clock } = env;
     this.wheel = new TimerWheel(clock.monotonicMs(), TICK_MS);
+    this.addedRetries = new AddedRetries(clock.monotonicMs());
     this.inheritedRetries = new InheritedRetries(clock.monotonicMs());
     this.#fineWheel = new TimerWheel(clock.monotonicMs(), FINE_TICK_MS);
     this.#sendAll = () => this.#turnEnded();

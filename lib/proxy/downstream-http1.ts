@@ -100,7 +100,7 @@ export class DownstreamHttp1 implements Session, Downstream {
     if (this.#head.versionMinor === 0 || this.out.blocked) return;
     const { scratch } = this.context;
     scratch.clear();
-    writeResponseHead(head, false, NO_LINES, scratch);
+    writeResponseHead(head, false, NO_LINES, null, scratch);
     this.out.write(scratch.bytes, scratch.start, scratch.end, false);
   }
 
@@ -120,7 +120,7 @@ export class DownstreamHttp1 implements Session, Downstream {
     scratch.clear();
     const uncoded = head.chunked && !this.#chunked;
     const connection = connectionLine(this.#keepAlive, this.#head, framing);
-    writeResponseHead(head, uncoded, connection, scratch);
+    writeResponseHead(head, uncoded, connection, this.side.addedToResponse(), scratch);
     if (end - start > COALESCE_BYTES) {
       this.out.write(scratch.bytes, scratch.start, scratch.end, false);
       this.data(bytes, start, end, last);
@@ -175,7 +175,7 @@ export class DownstreamHttp1 implements Session, Downstream {
   tunnel(head: ResponseHead, upstream: UpstreamHttp1): void {
     const { scratch } = this.context;
     scratch.clear();
-    writeResponseHead(head, false, NO_LINES, scratch);
+    writeResponseHead(head, false, NO_LINES, null, scratch);
     this.out.write(scratch.bytes, scratch.start, scratch.end, false);
     this.#state = TUNNEL;
     upstream.release();

@@ -208,7 +208,7 @@ class ResponseStream implements Downstream {
   }
 
   interim(head: ResponseHead): void {
-    this.#head(head, false);
+    this.#head(head, null, false);
     this.#connection.link.touch();
   }
 
@@ -219,8 +219,8 @@ class ResponseStream implements Downstream {
     end: number,
     last: boolean,
   ): void {
-    const { link } = this.#connection;
-    this.#head(head, last && start === end);
+    const { link, side } = this.#connection;
+    this.#head(head, side.addedToResponse(), last && start === end);
     if (end > start) link.session.sender.data(this.#stream, bytes, start, end, true, last);
     link.touch();
   }
@@ -285,11 +285,11 @@ class ResponseStream implements Downstream {
     this.cutOff(ErrorCode.INTERNAL_ERROR);
   }
 
-  #head(head: ResponseHead, last: boolean): void {
+  #head(head: ResponseHead, added: FieldLines | null, last: boolean): void {
     if (this.#stream.closed) return;
     const { sender } = this.#connection.link.session;
     sender.beginHeaders();
-    encodeResponse(sender, head);
+    encodeResponse(sender, head, added);
     sender.endHeaders(this.#stream, last);
   }
 

@@ -27,7 +27,7 @@ import { ExchangeTimers, type TimedExchange } from "./exchange-timers.ts";
 import { grpcStatusOf } from "./grpc.ts";
 import { grpcTimeoutMs } from "./grpc-deadline.ts";
 import type { Downstream, HttpRoute, HttpSide, Loss, Refusal, Upstream } from "./http-parts.ts";
-import { closesPeer, isUnsent } from "./mesh-headers.ts";
+import { addedRetries, closesPeer, isUnsent } from "./mesh-headers.ts";
 import type { ProfileFigures } from "./profile-figures.ts";
 import { TIMED_OUT, UNREACHABLE } from "./refusals.ts";
 import { RequestBody } from "./request-body.ts";
@@ -203,6 +203,7 @@ export class Exchange implements TimedExchange {
     last: boolean,
   ): boolean {
     if (meshed && closesPeer(head) && this.#elsewhere(attempt, isUnsent(head))) return false;
+    if (meshed && head.hasMeshHeaders) this.#hear(addedRetries(head));
     this.side.answered(attempt, head);
     if (this.#retrying !== null) {
       if (this.#retriesHead(this.#retrying, attempt, head, last)) return false;
@@ -341,6 +342,12 @@ export class Exchange implements TimedExchange {
     timers.requestBegan(requestMs);
     timers.touched();
     if (this.body.complete) timers.responseExpected();
+  }
+
+  /** The peer tells what share of retries has been added behind it. */
+  #hear(share: number): void {
+    this.#retrying?.heard(share);
+    if (share > 0) this.context.addedRetries.told(share, this.context.nowMs());
   }
 
   #requestComplete(): void {

@@ -124,6 +124,8 @@ export interface HttpSide {
   readonly direction: "inbound" | "outbound";
   /** Fields that forwarded requests get. */
   readonly added: FieldLines | null;
+  /** Fields that the client's responses get now; null: none. Good until they are asked for again. */
+  addedToResponse(): FieldLines | null;
   /** The client is a peer's proxy, whose `l5d-*` fields may be believed. */
   readonly fromMesh: boolean;
   /** Whether the client may read what exactly went wrong. */

@@ -16,7 +16,7 @@ import type { Attempt } from "./attempt.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpSide, Refusal, SideFacts } from "./http-parts.ts";
 import type { InboundClient } from "./inbound-client.ts";
-import { isRetry } from "./mesh-headers.ts";
+import { addAddedRetries, isRetry } from "./mesh-headers.ts";
 import { inboundRouteLabels } from "./labels.ts";
 import { RouteFiguresOf } from "./route-figures.ts";
 
@@ -66,6 +66,17 @@ export class InboundHttp implements HttpSide {
 
   routeOf(): null {
     return null;
+  }
+
+  /** Peers are told of the retries that their requests have had from here on. */
+  addedToResponse(): FieldLines | null {
+    const { addedRetries, addedFields } = this.#context;
+    if (!this.fromMesh || addedRetries.isNone) return null;
+    const share = addedRetries.share(this.#context.nowMs());
+    if (share === 0) return null;
+    addedFields.resetFields();
+    addAddedRetries(share, addedFields);
+    return addedFields;
   }
 
   figures(isGrpc: boolean): RouteFigures {

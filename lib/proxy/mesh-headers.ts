@@ -1,7 +1,7 @@
 // hot
 /** What proxies of the mesh say to each other in headers. */
 
-import { asciiBytes, equalsIgnoreCase } from "../base/bytes.ts";
+import { asciiBytes, equalsIgnoreCase, parseDecimal } from "../base/bytes.ts";
 import {
   type FieldLines,
   FieldName,
@@ -14,6 +14,10 @@ const PROXY_CONNECTION = asciiBytes("l5d-proxy-connection");
 const UNSENT = asciiBytes("malla-unsent");
 /** Of a request that is a retry; no application sees it. */
 const RETRY = asciiBytes("l5d-malla-retry");
+const ADDED_NAME = "l5d-malla-retries";
+/** Of a response: what share of retries has been added behind, in hundredths. */
+const ADDED = asciiBytes(ADDED_NAME);
+const ADDED_PERCENT_MAX = 9_999;
 const RETRY_LINE = asciiBytes("l5d-malla-retry: 1\r\n");
 
 /** Whether a peer's proxy asks for another replica: it cannot reach its application. */
@@ -36,6 +40,22 @@ export function isRetry(head: RequestHead): boolean {
     if (equalsIgnoreCase(bytes, ranges[at]!, ranges[at + 1]!, RETRY)) return true;
   }
   return false;
+}
+
+/** What share of retries whoever answers has added, as he says; 0: none. */
+export function addedRetries(head: ResponseHead): number {
+  const i = head.find(ADDED);
+  if (i < 0) return 0;
+  const at = i * RANGES_PER_HEADER;
+  const percent = parseDecimal(head.bytes, head.ranges[at + 2]!, head.ranges[at + 3]!);
+  return percent < 0 ? 0 : percent / 100;
+}
+
+/** Adds the field that says how large it is: at least a hundredth, since there is one. */
+export function addAddedRetries(share: number, fields: FieldLines): void {
+  const percent = Math.min(ADDED_PERCENT_MAX, Math.ceil(share * 100));
+  const line = asciiBytes(`${ADDED_NAME}: ${percent}\r\n`);
+  fields.append(line, 0, ADDED.length, line.length - 2, FieldName.MESH);
 }
 
 /** Adds the field that says so. */

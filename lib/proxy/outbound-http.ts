@@ -59,6 +59,10 @@ export class OutboundHttp implements HttpSide {
     return this.#route;
   }
 
+  addedToResponse(): null {
+    return null;
+  }
+
   figures(isGrpc: boolean, route: HttpRoute | null): RouteFigures {
     const figures = route?.figures ?? null;
     if (figures !== null) return figures.ended(this.#context.env.metrics, isGrpc);

@@ -21,12 +21,20 @@ export class Retrying {
   /** Made at the first retry. */
   #backoff: Backoff | null = null;
   #timer: Timer | null = null;
+  /** As the present response says. */
+  #behind = 0;
 
   constructor(context: PathContext, route: HttpRoute, policy: RetryPolicy, nowMs: number) {
     this.#context = context;
     this.#route = route;
     this.policy = policy;
     route.budget.deposit(nowMs);
+    context.addedRetries.asked(nowMs);
+  }
+
+  /** A response says what share of retries has been added behind it. */
+  heard(share: number): void {
+    this.#behind = share;
   }
 
   /** A retry waits for its time. */
@@ -58,7 +66,7 @@ export class Retrying {
       return false;
     }
     const now = context.nowMs();
-    if (!budget.withdraw(now, context.inheritedRetries.share(now))) {
+    if (!budget.withdraw(now, context.inheritedRetries.share(now), this.#behind)) {
       metrics.retried("overflow", labels);
       figures?.retryable(metrics, false);
       return false;
@@ -71,6 +79,8 @@ export class Retrying {
   after(resend: () => void): void {
     const { clock, metrics, random } = this.#context.env;
     metrics.retried("requests", this.#route.labels);
+    this.#context.addedRetries.retried(this.#context.nowMs());
+    this.#behind = 0;
     this.#backoff ??= new Backoff(this.policy.backoff, random);
     this.#timer = clock.after(this.#backoff.next(), () => { // cold: retries
       this.#timer = null;

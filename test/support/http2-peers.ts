@@ -80,7 +80,7 @@ export class MemoryPeer implements Http2Events<string> {
     if (stream.closed) return;
     const { sender } = this.session;
     sender.beginHeaders();
-    encodeResponse(sender, responseHead(text));
+    encodeResponse(sender, responseHead(text), null);
     sender.endHeaders(stream, last);
   }
 

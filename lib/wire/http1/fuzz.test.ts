@@ -140,7 +140,7 @@ function fuzzHeads<H extends Head>(
     checkTaken(bytes, length, head);
     out.clear();
     if (head instanceof RequestHead) writeRequestHead(head, NO_LINES, null, out);
-    else if (head instanceof ResponseHead) writeResponseHead(head, false, NO_LINES, out);
+    else if (head instanceof ResponseHead) writeResponseHead(head, false, NO_LINES, null, out);
     const { contentLength, chunked } = head;
     expect(parse(out.bytes, out.start, out.end, head, 0)).toBe(out.length);
     expect([head.contentLength, head.chunked]).toEqual([contentLength, chunked]);

@@ -97,7 +97,7 @@ test("responses are rewritten in the same way", () => {
   const head = new ResponseHead();
   parseResponseHead(bytes, 0, bytes.length, head);
   const out = new ByteBuffer();
-  writeResponseHead(head, false, NO_LINES, out);
+  writeResponseHead(head, false, NO_LINES, null, out);
   expect(asciiText(out.bytes, 0, out.end)).toBe(
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nconnection: upgrade\r\n\r\n",
   );

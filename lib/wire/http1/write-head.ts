@@ -55,7 +55,7 @@ export function writeRequestHead(
 }
 
 /**
- * Appends a response's head with `lines` behind its own. `dropCoding`: the body is framed in another way
+ * Appends a response's head; `lines` and the fields of `added` go behind its own. `dropCoding`: the body is framed in another way
  * than `Transfer-Encoding` says. A head of HTTP/1.0 changes its version in
  * place: each hop speaks its own.
  */
@@ -63,6 +63,7 @@ export function writeResponseHead(
   head: ResponseHead,
   dropCoding: boolean,
   lines: Uint8Array,
+  added: FieldLines | null,
   out: ByteBuffer,
 ): void {
   if (head.http2) {
@@ -72,6 +73,7 @@ export function writeResponseHead(
     if (head.versionMinor === 0) head.bytes[head.start + MINOR_AT] = DIGIT_ONE;
     writeFields(head, dropCoding, head.start, out);
   }
+  if (added !== null) out.append(added.bytes, added.fieldsStart, added.fieldsEnd);
   out.append(lines, 0, lines.length);
   out.append(CRLF, 0, CRLF.length);
 }

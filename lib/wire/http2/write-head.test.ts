@@ -39,7 +39,7 @@ class Carrier {
 
   response(head: ResponseHead): ResponseHead {
     const carried = new ResponseHead();
-    this.#carry((sender) => encodeResponse(sender, head), carried);
+    this.#carry((sender) => encodeResponse(sender, head, null), carried);
     expect(readResponseHead(carried)).toBe(true);
     return carried;
   }
@@ -67,7 +67,7 @@ function requestText(head: RequestHead): string {
 
 function responseText(head: ResponseHead): string {
   const out = new ByteBuffer();
-  writeResponseHead(head, true, NO_LINES, out);
+  writeResponseHead(head, true, NO_LINES, null, out);
   return asciiText(out.bytes, out.start, out.end);
 }
 

@@ -63,13 +63,15 @@ export function encodeRequest<O>(
   if (added !== null) encodeAdded(sender, added);
 }
 
-/** Writes the block of a response, or of a head with 1xx. */
+/** Writes the block of a response, or of a head with 1xx; the fields of `added` go behind its own. */
 export function encodeResponse<O>(
   sender: Sender<O>,
   head: ResponseHead,
+  added: FieldLines | null,
 ): void {
   sender.encoder.status(head.status, sender.out);
   encodeFields(sender, head);
+  if (added !== null) encodeAdded(sender, added);
 }
 
 function encodePath<O>(sender: Sender<O>, head: RequestHead): void {

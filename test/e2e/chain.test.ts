@@ -1,0 +1,116 @@
+/**
+ * Retries along a chain of five services, each an nginx that passes requests to the next one and knows
+ * nothing of retries; every hop asks again up to four times.
+ *
+ *     client ─▶ one ─▶ two ─▶ three ─▶ four ─▶ five, which fails
+ *
+ * Without a protection each hop would multiply what comes by its tries: 5 × 5 × 5 × 5 × 5, so that each
+ * request of a client becomes 3,125 to the service that is in trouble. A budget of a fifth at each hop alone
+ * would make 1.2⁵ = 2.5 of 1. What must hold is one budget for all of the chain, whoever spends it first,
+ * and the few retries a second that each may always make.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Laptop, whyNoMesh } from "../support/laptop.ts";
+import {
+  COUNT_PORT,
+  nginxConfiguration,
+  nginxManifest,
+  requestsCounted,
+  serviceManifest,
+} from "../support/nginx-pods.ts";
+
+const LONG_MS = 120_000;
+const REQUESTS = 3_000;
+const CLIENTS = 100;
+/** In the order of a request. */
+const CHAIN = ["one", "two", "three", "four", "five"];
+/** The usual budget: a share of the requests, and retries a second that are always allowed. */
+const RATIO = 0.2;
+const PER_SECOND = 10;
+const TTL_SECONDS = 10;
+const ATTEMPTS_MAX = (1 + RATIO) * (REQUESTS + CHAIN.length * PER_SECOND * TTL_SECONDS);
+
+const LAST = {
+  http: "split_clients $request_id $half { 50% 1; * 0; }",
+  server: `
+    location = /all { return 503; }
+    location = /half { if ($half) { return 503; } return 200 "good\\n"; }
+    location / { return 200 "good\\n"; }`,
+};
+
+const reason = whyNoMesh("nginx", "h2load", "curl");
+if (reason !== undefined) console.log(`skipping the chain: ${reason}`);
+
+describe.skipIf(reason !== undefined)("along five services", () => {
+  const laptop = new Laptop("self");
+  let clients = 0;
+
+  beforeAll(async () => {
+    for (const [i, name] of CHAIN.entries()) {
+      const next = CHAIN[i + 1];
+      const pass = `location / { proxy_pass http://${next}; proxy_http_version 1.1; }`;
+      const pod = { name, app: name, ...next === undefined ? LAST : { server: pass } };
+      laptop.write(`${name}.conf`, nginxConfiguration(pod));
+      laptop.write(`${name}.json`, nginxManifest(pod));
+      const annotations = { "retry.linkerd.io/http": "503", "retry.linkerd.io/limit": "4" };
+      laptop.write(`service-${name}.json`, serviceManifest(name, name, annotations));
+    }
+    await laptop.up();
+  }, LONG_MS);
+
+  afterAll(() => laptop.clean());
+
+  /** How many requests nginx in a pod has counted. */
+  function counted(pod: string): number {
+    const url = `http://${laptop.podIp(pod)}:${COUNT_PORT}/`;
+    return requestsCounted(laptop.inside("curl", "-s", url));
+  }
+
+  /** So many requests to the first service: how they were answered, and what became of them on the way. */
+  async function load(path: string): Promise<{ good: number; bad: number; at: number[] }> {
+    const before = CHAIN.map(counted);
+    const script = `h2load --h1 -n ${REQUESTS} -c ${CLIENTS} -t 1 http://one${path}`;
+    const { out } = await laptop.run("run", `client-${++clients}`, "--", "sh", "-c", script);
+    const [, good, bad] = /status codes: (\d+) 2xx, \d+ 3xx, \d+ 4xx, (\d+) 5xx/.exec(out) ?? [];
+    if (good === undefined) throw new Error(out);
+    // The question itself is counted as well.
+    const at = CHAIN.map((name, i) => counted(name) - (before[i] ?? 0) - 1);
+    return { good: Number(good), bad: Number(bad), at };
+  }
+
+  /** None may multiply what it gets, and all together no more than one may. */
+  function expectBounded(at: readonly number[]): void {
+    for (const [i, requests] of at.entries()) {
+      expect(`${requests} at ${CHAIN[i]}, at most ${ATTEMPTS_MAX}`).toBe(
+        `${Math.min(requests, ATTEMPTS_MAX)} at ${CHAIN[i]}, at most ${ATTEMPTS_MAX}`,
+      );
+      expect(requests).toBeGreaterThanOrEqual(at[i - 1] ?? REQUESTS);
+    }
+  }
+
+  test("whose last fails half of its requests, some are mended and none multiply", async () => {
+    const { good, bad, at } = await load("/half");
+    console.log(
+      `half fail: ${REQUESTS} requests became ${at.join(", ")}; ${bad} failed in the end`,
+    );
+    expectBounded(at);
+    expect(good + bad).toBe(REQUESTS);
+    // A retry mends every second failure.
+    expect(bad).toBeLessThan((0.5 - RATIO / 4) * REQUESTS);
+  }, LONG_MS);
+
+  test("whose last fails all of them, retries stay within one budget", async () => {
+    const { bad, at } = await load("/all");
+    console.log(`all fail: ${REQUESTS} requests became ${at.join(", ")}`);
+    expect(bad).toBe(REQUESTS);
+    expectBounded(at);
+    expect(at.at(-1)).toBeGreaterThan(REQUESTS);
+  }, LONG_MS);
+
+  // Last, since budgets remember good times for a while.
+  test("that work again, nothing is sent twice", async () => {
+    const { good, at } = await load("/");
+    expect([good, ...at]).toEqual([REQUESTS, ...CHAIN.map(() => REQUESTS)]);
+  }, LONG_MS);
+});
