@@ -60,6 +60,8 @@ export class Exchange implements TimedExchange {
   readonly body: RequestBody = new RequestBody();
   /** The request is a gRPC call. */
   readonly grpc: boolean;
+  /** The request is a check by the node's agent; told by the side. */
+  isProbe = false;
   readonly beganAtMs: number;
   /** When a call must be over; told to its server. Infinity: some time. */
   deadlineAtMs = Infinity;
@@ -109,6 +111,7 @@ export class Exchange implements TimedExchange {
       this.refuse(refusal);
       return;
     }
+    this.#downstream.isProbe = this.isProbe;
     const route = this.#route = this.side.routeOf(this.head);
     if (route !== null) this.#downstream.took(route);
     const deadlineMs = this.grpc ? grpcTimeoutMs(this.head) : 0;

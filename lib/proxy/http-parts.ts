@@ -132,8 +132,11 @@ export interface HttpSide {
   readonly explains: boolean;
   /** What is configured for a request; null: nothing is. */
   routeOf(head: RequestHead): HttpRoute | null;
-  /** Where to count how the client's requests, or its gRPC calls, ended; `route`: as found for one. */
-  figures(isGrpc: boolean, route: HttpRoute | null): RouteFigures;
+  /**
+   * Where to count how the client's requests, or its gRPC calls, ended; `route`: as found for one;
+   * `isProbe`: as `admit` has told of it.
+   */
+  figures(isGrpc: boolean, route: HttpRoute | null, isProbe: boolean): RouteFigures;
   /** For records of single requests: whose connection this is, and where it leads. */
   describe(): SideFacts;
   /** Looks at the request's head; null when it may go on. */

@@ -665,6 +665,50 @@ describe("inbound policy", () => {
     await until("admitted", () => stranger.text.endsWith("/now"));
   });
 
+  test("probes of whoever is admitted anyhow are a route of their own, if they say so", async () => {
+    const app = await application(paths);
+    const server = lab.proxy("web");
+    const probes = { probePaths: ["/ready"], probeNetworks: [parseNetwork("127.0.0.0/8")] };
+    server.cell(app.port).set(serverPolicy({ kind: "unauthenticated" }, probes));
+    server.inboundOriginal = { ip: "127.0.0.1", port: app.port };
+    const client = dial(server.inbound);
+    const ask = async (path: string, agent: string, method = "GET") => {
+      const before = client.text.length;
+      client.send(`${method} ${path} HTTP/1.1\r\nhost: web\r\nuser-agent: ${agent}\r\n\r\n`);
+      await until("answer", () => client.text.length > before && client.text.endsWith(path));
+    };
+    await ask("/ready?a", "kube-probe/1.33");
+    await ask("/ready", "curl/8.5.0");
+    await ask("/other", "kube-probe/1.33");
+    await ask("/ready", "kube-probe/1.33");
+    const count = (name: string, route: string) => server.count(name, { route_name: route });
+    await until("counted", () => server.count("inbound_http_requests_total") === 4);
+    for (const name of ["request_total", "response_total", "inbound_http_requests_total"]) {
+      expect([name, count(name, "probe"), count(name, "default")]).toEqual([name, 2, 2]);
+    }
+    const allowed = "inbound_http_authz_allow_total";
+    expect(server.count(allowed, { authz_name: "probe" })).toBe(2);
+    // Another policy, other labels.
+    server.cell(app.port).set(serverPolicy({ kind: "unauthenticated" }, {
+      ...probes,
+      resource: { group: "", kind: "default", name: "other", namespace: "", port: 0 },
+    }));
+    await ask("/ready", "kube-probe/1.33");
+    expect(server.count("request_total", { route_name: "probe", srv_name: "other" })).toBe(1);
+  });
+
+  test("a peer with an identity is never a probe", async () => {
+    const app = await application(paths);
+    const { client, server } = lab.pair(app.port);
+    const probes = { probePaths: ["/ready"], probeNetworks: [parseNetwork("127.0.0.0/8")] };
+    server.cell(app.port).set(serverPolicy({ kind: "unauthenticated" }, probes));
+    const shop = dial(client.outbound);
+    shop.send("GET /ready HTTP/1.1\r\nhost: web\r\nuser-agent: kube-probe/1.33\r\n\r\n");
+    await until("answer", () => shop.text.endsWith("/ready"));
+    expect(server.count("request_total", { route_name: "probe" })).toBe(0);
+    expect(server.count("request_total", { route_name: "default" })).toBe(1);
+  });
+
   test("a body behind a refused request is not taken for the next request", async () => {
     const app = await application(paths);
     const server = lab.proxy("web");

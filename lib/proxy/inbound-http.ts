@@ -1,12 +1,19 @@
 // hot
 /** The inbound side of HTTP: each request is admitted by the port's policy, and goes to the application. */
 
+import { asciiBytes, equalsBytes } from "../base/bytes.ts";
 import type { CloseReason } from "../host/net.ts";
 import { formatAddress } from "../mesh/address.ts";
 import { admitsProbe } from "../mesh/authorize.ts";
 import type { ServerPolicy } from "../mesh/policy.ts";
 import type { Labels } from "../telemetry/metric.ts";
-import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
+import {
+  type FieldLines,
+  fieldLinesOf,
+  Method,
+  RANGES_PER_HEADER,
+  type RequestHead,
+} from "../wire/http/mod.ts";
 import type { PathContext } from "./context.ts";
 import type { Application } from "./application.ts";
 import type { HttpMetrics, RouteFigures } from "./environment.ts";
@@ -27,7 +34,12 @@ const DENIED: Refusal = {
 };
 /** What no route object configures. */
 const DEFAULT_ROUTE = { route_group: "", route_kind: "default", route_name: "default" };
+const PROBE_ROUTE = { route_group: "", route_kind: "default", route_name: "probe" };
 const PROBE = { authz_group: "", authz_kind: "default", authz_name: "probe" };
+
+const USER_AGENT = asciiBytes("user-agent");
+/** What the kubelet begins its `User-Agent` with. */
+const KUBE_PROBE = asciiBytes("kube-probe/");
 
 /** The requests of one client connection. */
 export class InboundHttp implements HttpSide {
@@ -40,23 +52,19 @@ export class InboundHttp implements HttpSide {
   readonly #unsubscribe: () => void;
   /** Ends the tunnel that the connection has become. */
   #abortTunnel: (() => void) | null = null;
-  /** What the two below were made for. */
+  /** What the three below were made for. */
   #labels: Labels | null = null;
   #metrics: HttpMetrics | null = null;
   #probeLabels: Labels | null = null;
+  #probeMetrics: HttpMetrics | null = null;
   readonly #figures: RouteFiguresOf<ServerPolicy>;
+  #probeFigures: RouteFiguresOf<ServerPolicy> | null = null;
   #application: Application | null = null;
 
   constructor(context: PathContext, client: InboundClient) {
     this.#context = context;
     this.#client = client;
-    const { metrics } = context.env;
-    this.#figures = new RouteFiguresOf(
-      metrics,
-      "inbound_http",
-      "inbound_grpc",
-      (policy) => inboundRouteLabels(policy, client.target), // cold: once per connection
-    );
+    this.#figures = this.#figuresOf("default");
     const id = client.tls.peerId;
     this.added = id === null ? null : fieldLinesOf([["l5d-client-id", id]]);
     this.fromMesh = id !== null;
@@ -79,8 +87,9 @@ export class InboundHttp implements HttpSide {
     return addedFields;
   }
 
-  figures(isGrpc: boolean): RouteFigures {
-    return this.#figures.of(this.#client.cell.current, isGrpc);
+  figures(isGrpc: boolean, _route: null, isProbe: boolean): RouteFigures {
+    const figures = isProbe ? this.#probeFigures ??= this.#figuresOf("probe") : this.#figures;
+    return figures.of(this.#client.cell.current, isGrpc);
   }
 
   describe(): SideFacts {
@@ -99,14 +108,17 @@ export class InboundHttp implements HttpSide {
     }
     const { metrics } = this.#context.env;
     const client = this.#client;
-    const labels = client.policyLabels();
-    if (client.admittedBy() !== null) {
-      metrics.authorized("http", true, labels);
+    const labels = this.#policyLabels();
+    const isAdmitted = client.admittedBy() !== null;
+    // Who is admitted anyhow is a probe only if he says so: others may ask for the same path.
+    if ((!isAdmitted || saysProbe(exchange.head)) && this.#isProbe(exchange)) {
+      exchange.isProbe = true;
+      this.#probeLabels ??= Object.assign({}, labels, PROBE);
+      metrics.authorized("http", true, this.#probeLabels);
       return null;
     }
-    if (this.#isProbe(exchange)) {
-      this.#probeLabels ??= { ...labels, ...PROBE }; // cold: once per connection
-      metrics.authorized("http", true, this.#probeLabels);
+    if (isAdmitted) {
+      metrics.authorized("http", true, labels);
       return null;
     }
     metrics.authorized("http", false, labels);
@@ -119,7 +131,7 @@ export class InboundHttp implements HttpSide {
     const application = this.#application ??= applicationOf(this.#context, this.#client);
     const { head } = attempt;
     const isHttp2 = head.http2 && head.originalVersion < 0 && !head.wantsConnection();
-    attempt.assign(isHttp2 ? application.http2 : application.http1, this.#httpMetrics());
+    attempt.assign(isHttp2 ? application.http2 : application.http1, this.#httpMetrics(attempt));
   }
 
   picked(): void {}
@@ -151,18 +163,40 @@ export class InboundHttp implements HttpSide {
     this.#unsubscribe();
   }
 
+  /** The node's agent has no identity. */
   #isProbe({ head }: Exchange): boolean {
     const policy = this.#client.cell.current;
-    if (policy.probes.length === 0) return false;
+    if (policy.probes.length === 0 || this.#client.tls.peerId !== null) return false;
     return admitsProbe(policy, this.#client.facts, head.methodText(), head.targetText());
   }
 
-  #httpMetrics(): HttpMetrics {
+  /** The same object while the policy stays; what was made from another one is forgotten. */
+  #policyLabels(): Labels {
     const labels = this.#client.policyLabels();
-    if (this.#metrics !== null && this.#labels === labels) return this.#metrics;
+    if (this.#labels === labels) return labels;
     this.#labels = labels;
-    this.#metrics = this.#context.env.metrics.http({ ...labels, ...DEFAULT_ROUTE }); // cold: once
-    return this.#metrics;
+    this.#metrics = null;
+    this.#probeLabels = null;
+    this.#probeMetrics = null;
+    return labels;
+  }
+
+  #httpMetrics({ exchange }: Attempt): HttpMetrics {
+    const labels = this.#policyLabels();
+    const { metrics } = this.#context.env;
+    if (exchange.isProbe) {
+      return this.#probeMetrics ??= metrics.http(Object.assign({}, labels, PROBE, PROBE_ROUTE));
+    }
+    return this.#metrics ??= metrics.http(Object.assign({}, labels, DEFAULT_ROUTE));
+  }
+
+  #figuresOf(route: "default" | "probe"): RouteFiguresOf<ServerPolicy> {
+    return new RouteFiguresOf(
+      this.#context.env.metrics,
+      "inbound_http",
+      "inbound_grpc",
+      (policy) => inboundRouteLabels(policy, this.#client.target, route), // cold: once
+    );
   }
 
   /** Requests are asked for one by one; a tunnel has no next request. */
@@ -174,4 +208,14 @@ export class InboundHttp implements HttpSide {
     env.metrics.authorized("http", false, this.#client.policyLabels());
     abort();
   }
+}
+
+/** Whether the client says that it is the node's agent: enough for a label, never for admission. */
+function saysProbe(head: RequestHead): boolean {
+  if (head.method !== Method.GET) return false;
+  const i = head.find(USER_AGENT);
+  if (i < 0) return false;
+  const start = head.ranges[i * RANGES_PER_HEADER + 2]!;
+  return head.ranges[i * RANGES_PER_HEADER + 3]! - start > KUBE_PROBE.length &&
+    equalsBytes(head.bytes, start, start + KUBE_PROBE.length, KUBE_PROBE);
 }

@@ -111,10 +111,14 @@ export function hostless(labels: Labels): Labels {
   return { ...labels, hostname: "" };
 }
 
-/** `parent_*` and `route_*` of an inbound port: no route object configures any. */
-export function inboundRouteLabels(policy: ServerPolicy, target: SocketAddress): Labels {
+/** `parent_*` and `route_*` of an inbound port: no route object configures any, but probes have their own. */
+export function inboundRouteLabels(
+  policy: ServerPolicy,
+  target: SocketAddress,
+  name: "default" | "probe",
+): Labels {
   const parent = { ...policy.resource, port: target.port };
-  const route = { group: "", kind: "default", name: "default", namespace: "", port: 0 };
+  const route = { group: "", kind: "default", name, namespace: "", port: 0 };
   return routeLabels(parent, route);
 }
 

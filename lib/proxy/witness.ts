@@ -26,6 +26,8 @@ import type { UpstreamHttp1 } from "./upstream-http1.ts";
 /** Sees one exchange. */
 export class Witness implements Downstream, Outcome {
   readonly isGrpc: boolean;
+  /** The request is a check by the node's agent. */
+  isProbe = false;
   status = 0;
   grpcStatus = -1;
   error: OutcomeError = "";
@@ -146,7 +148,8 @@ export class Witness implements Downstream, Outcome {
     if (this.isGrpc && this.grpcStatus < 0) this.grpcStatus = GRPC_UNKNOWN;
     const { status, grpcStatus, totalMs } = this;
     const route = this.#route;
-    this.#side.figures(this.isGrpc, route).ended(status, grpcStatus, error, totalMs);
+    const { isGrpc, isProbe } = this;
+    this.#side.figures(isGrpc, route, isProbe).ended(status, grpcStatus, error, totalMs);
     if (route !== null && route.figures !== null) this.#countOf(route, route.figures);
     const recordings = this.#recordings;
     if (recordings === null) return;
