@@ -51,6 +51,7 @@ import { openSource } from "../lib/source/open.ts";
 import { problemLog } from "../lib/source/problem-log.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
 import { type Logger } from "../lib/telemetry/logger.ts";
+import type { Family, Gauge } from "../lib/telemetry/metric.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
 import { DEFAULT_OPAQUE_PORTS } from "../lib/mesh/port-range.ts";
 import { loggerOf, readSettingsText, runMode } from "./settings-mode.ts";
@@ -203,7 +204,7 @@ async function startReports(
   problems: ConfigurationProblems,
 ): Promise<() => Promise<void>> {
   const client = new KubeClient(await clusterAccess(settings.kubeconfig, environment()));
-  const gauge = registry.gauge("malla_control_unserved_objects", "Objects that are not served.");
+  const gauge = unservedFamily(registry);
   const source = { component: CONTROLLER, instance: settings.podName };
   const recorder = new EventRecorder(client, systemClock, source, (thrown) => {
     log.warn("cannot write an event", { error: describeError(thrown) });
@@ -252,15 +253,35 @@ async function startReports(
   };
 }
 
+/** Registers what the controller shows. */
+export function controllerFamilies(registry: Registry): {
+  readonly objects: Family<Gauge>;
+  readonly watches: Family<Gauge>;
+  readonly topics: Family<Gauge>;
+} {
+  return {
+    objects: registry.gauge("malla_control_objects", "Objects in the index", ["kind"]),
+    watches: registry.gauge("malla_control_watches", "Watches that are served now"),
+    topics: registry.gauge("malla_control_topics", "Different answers that are watched"),
+  };
+}
+
+/** Registers what it shows besides in a cluster. */
+export function unservedFamily(registry: Registry): Family<Gauge> {
+  return registry.gauge(
+    "malla_control_unserved_objects",
+    "Objects of the contract that are not served",
+    ["kind"],
+  );
+}
+
 function serveAdmin(
   address: SocketAddress,
   registry: Registry,
   control: Control,
   servers: readonly ControlServer[],
 ): WebServer {
-  const objects = registry.gauge("malla_control_objects", "Objects in the index.");
-  const watches = registry.gauge("malla_control_watches", "Watches that are served now.");
-  const topics = registry.gauge("malla_control_topics", "Different answers that are watched.");
+  const { objects, watches, topics } = controllerFamilies(registry);
   const handler = adminHandler({
     registry,
     waitingFor: () => [

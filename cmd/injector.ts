@@ -36,6 +36,7 @@ import { Leadership } from "../lib/source/kube/lease.ts";
 import { problemLog } from "../lib/source/problem-log.ts";
 import { adminHandler } from "../lib/telemetry/admin.ts";
 import { type Logger } from "../lib/telemetry/logger.ts";
+import type { Counter, Family } from "../lib/telemetry/metric.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
 import { loggerOf, readSettingsText, runMode } from "./settings-mode.ts";
 
@@ -146,12 +147,18 @@ async function serve(settings: InjectorSettings, log: Logger): Promise<void> {
   }
 }
 
+/** Registers what the injector counts. */
+export function injectorFamily(registry: Registry): Family<Counter> {
+  return registry.counter(
+    "malla_injector_admissions_total",
+    "Objects that the API server asked about, by what became of them",
+    ["namespace", "outcome", "resource"],
+  );
+}
+
 /** Counts, logs and tells each decision. */
 function decider(registry: Registry, log: Logger, tell: (admission: Admission) => void) {
-  const admissions = registry.counter(
-    "malla_injector_admissions_total",
-    "Objects that the API server asked about, by what became of them.",
-  );
+  const admissions = injectorFamily(registry);
   return (admission: Admission): void => {
     const { resource, namespace, name, outcome, reason } = admission;
     admissions.with({ resource, namespace, outcome }).add(1);

@@ -6,6 +6,15 @@ import type { TlsClientOptions, TlsMaterial, TlsServerOptions } from "./net.ts";
 /** SSL_OP_NO_TLSv1, _1 and _2 of BoringSSL: what is left is TLS 1.3. */
 const ONLY_TLS_1_3 = 0x04000000 | 0x10000000 | 0x08000000;
 
+/** The versions that are left by that. */
+export const TLS_VERSIONS: readonly string[] = ["TLSv1.3"];
+
+/**
+ * The groups of key exchange that the runtime offers, in its order; a test holds them against the bytes of a
+ * handshake between two proxies.
+ */
+export const TLS_GROUPS: readonly string[] = ["X25519MLKEM768", "X25519", "P-256", "P-384"];
+
 /** The options of a TLS server: the client may stay without a certificate, its reader decides. */
 export function serverTls(options: TlsServerOptions): TLSOptions {
   return {

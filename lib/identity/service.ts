@@ -13,6 +13,7 @@ import { type Authority, authorityNotAfterMs, authorityPem } from "../pki/issuer
 import { readCsr } from "../pki/read-csr.ts";
 import { chains } from "../pki/verify.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Counter, Family, Gauge } from "../telemetry/metric.ts";
 import type { Registry } from "../telemetry/registry.ts";
 import { createAuthority, issueFor } from "./authority.ts";
 import { type IssuerFolder, watchIssuer } from "./issuer-files.ts";
@@ -72,7 +73,7 @@ class Service implements IdentityService {
 
   constructor(options: IdentityServiceOptions) {
     this.#options = options;
-    this.#metrics = identityMetrics(options.registry);
+    this.#metrics = identityFamilies(options.registry);
     // Whoever does not wait for it must not be ended by it.
     this.#serving.promise.catch(() => {});
   }
@@ -188,21 +189,28 @@ class Service implements IdentityService {
   }
 }
 
-type IdentityMetrics = ReturnType<typeof identityMetrics>;
+type IdentityMetrics = ReturnType<typeof identityFamilies>;
 
-function identityMetrics(registry: Registry) {
+/** Registers what the service counts. */
+export function identityFamilies(registry: Registry): {
+  readonly certificates: Family<Counter>;
+  readonly loads: Family<Counter>;
+  readonly issuerTtl: Family<Gauge>;
+} {
   return {
     certificates: registry.counter(
       "malla_identity_certificates_total",
-      "Certificates that were asked for, by what came of it.",
+      "Certificates that were asked for, by what came of it",
+      ["result"],
     ),
     loads: registry.counter(
       "malla_identity_issuer_loads_total",
-      "Readings of the issuer's files, by what came of it.",
+      "Readings of the issuer's files, by what came of it",
+      ["result"],
     ),
     issuerTtl: registry.gauge(
       "issuer_cert_ttl_seconds",
-      "Seconds until the issuer's certificate chain expires.",
+      "Seconds until the issuer's certificate chain expires",
     ),
   };
 }

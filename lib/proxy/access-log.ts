@@ -8,7 +8,7 @@ import { ACCESS_LOG_FIELD_CHARS_MAX } from "../base/limits.ts";
 import { asciiBytes } from "../base/bytes.ts";
 import type { Clock } from "../host/clock.ts";
 import type { LineWriter } from "../host/line-writer.ts";
-import type { Counter } from "../telemetry/metric.ts";
+import type { Counter, Family } from "../telemetry/metric.ts";
 import type { Registry } from "../telemetry/registry.ts";
 import type { RequestHead } from "../wire/http/mod.ts";
 import type { HttpSide, SideFacts } from "./http-parts.ts";
@@ -51,10 +51,7 @@ export class AccessLog implements Recorder {
 
   constructor(options: AccessLogOptions) {
     this.#options = options;
-    const lines = options.registry.counter(
-      "malla_access_log_lines_total",
-      "Lines of the access log, and those that were dropped since nobody read the log in time",
-    );
+    const lines = accessLogFamily(options.registry);
     this.#written = lines.with({ result: "written" });
     this.#dropped = lines.with({ result: "dropped" });
   }
@@ -154,4 +151,13 @@ function quoted(text: string): string {
     const code = char.charCodeAt(0).toString(16).padStart(2, "0");
     return char === '"' || char === "\\" ? `\\${char}` : `\\x${code}`;
   });
+}
+
+/** Registers what is counted of lines. */
+export function accessLogFamily(registry: Registry): Family<Counter> {
+  return registry.counter(
+    "malla_access_log_lines_total",
+    "Lines of the access log, and those that were dropped since nobody read the log in time",
+    ["result"],
+  );
 }

@@ -11,6 +11,8 @@ import type { Net } from "../host/net.ts";
 import type { Asker } from "../mesh/discovery.ts";
 import { portsContain } from "../mesh/port-range.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Counter, Family } from "../telemetry/metric.ts";
+import type { Registry } from "../telemetry/registry.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { defaultPolicy } from "./default-policy.ts";
 import type { IdentitySource, ProxyEnvironment } from "./environment.ts";
@@ -133,10 +135,7 @@ export class ProxyCore {
   #net(): Net {
     const { host: { net }, number } = this.#options;
     if (number === null) return net;
-    const taken = this.metrics.registry.counter(
-      "malla_proxy_core_connections_total",
-      "Connections that each core of this proxy has taken",
-    ).with({ core: String(number) });
+    const taken = coreFamily(this.metrics.registry).with({ core: String(number) });
     return {
       ...net,
       listen: (address, handler, data) =>
@@ -207,4 +206,13 @@ export class ProxyCore {
     const { destinationContext, policyWorkload } = this.#options.settings;
     return { context: destinationContext, workload: policyWorkload };
   }
+}
+
+/** Registers what each core counts, where there are several. */
+export function coreFamily(registry: Registry): Family<Counter> {
+  return registry.counter(
+    "malla_proxy_core_connections_total",
+    "Connections that each core of this proxy has taken",
+    ["core"],
+  );
 }

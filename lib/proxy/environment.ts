@@ -153,6 +153,15 @@ export type ErrorKind =
 /** What became of a request that a route's policy would send again. */
 export type RetryOutcome = "requests" | "successes" | "limit_exceeded" | "overflow";
 
+/** What is counted once per connection. */
+export type ConnectionCount =
+  | "inbound_tcp_authz_terminate_total"
+  | "inbound_tcp_transport_header_connections_total"
+  | "outbound_tcp_protocol_connections_total";
+
+/** What the first bytes of a connection told. */
+export type DetectResult = "http/1" | "http/2" | "not_http" | "read_timeout";
+
 /** The families of ServiceProfiles' routes: requests with all their tries, and each try. */
 export type ProfileKind = "route" | "route_actual";
 
@@ -164,6 +173,10 @@ export interface PathMetrics {
   authorized(protocol: "http" | "tcp", allowed: boolean, labels: Labels): void;
   failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void;
   retried(outcome: RetryOutcome, labels: Labels): void;
+  /** One more connection; its labels cost a string. */
+  counted(name: ConnectionCount, labels: Labels): void;
+  /** The first bytes of a connection had to tell its protocol, and did so after a while. */
+  detected(direction: "inbound" | "outbound", result: DetectResult, durationMs: number): void;
   /** Requests of a ServiceProfile's route as clients see them, and its attempts. */
   profileRoute(kind: ProfileKind, labels: Labels): HttpMetrics;
   /** `route_retryable_total`. */

@@ -13,6 +13,7 @@ import {
   startCertificateLoop,
 } from "../pki/certificate-loop.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Counter, Family, Gauge } from "../telemetry/metric.ts";
 import type { Registry } from "../telemetry/registry.ts";
 import type { Credentials, IdentitySource } from "./environment.ts";
 
@@ -114,25 +115,40 @@ export class IdentityAgent implements IdentitySource {
   }
 }
 
-/** `control_identity_cert_*`. */
+/** Registers `control_identity_cert_*`. */
+export function identityAgentFamilies(registry: Registry): {
+  readonly expiration: Family<Gauge>;
+  readonly refreshed: Family<Gauge>;
+  readonly refreshes: Family<Counter>;
+} {
+  return {
+    expiration: registry.gauge(
+      "control_identity_cert_expiration_timestamp_seconds",
+      "When the present certificate expires, since the epoch",
+    ),
+    refreshed: registry.gauge(
+      "control_identity_cert_refresh_timestamp_seconds",
+      "When the present certificate was issued to this proxy, since the epoch",
+    ),
+    refreshes: registry.counter(
+      "control_identity_cert_refreshes_total",
+      "Times that a certificate was asked for, by what came of it",
+      ["result"],
+    ),
+  };
+}
+
+/** Adds to them. */
 class IdentityMetrics {
   readonly #expiration;
   readonly #refreshed;
   readonly #refreshes;
 
   constructor(registry: Registry) {
-    this.#expiration = registry.gauge(
-      "control_identity_cert_expiration_timestamp_seconds",
-      "When the present certificate expires",
-    );
-    this.#refreshed = registry.gauge(
-      "control_identity_cert_refresh_timestamp_seconds",
-      "When the present certificate was issued to this proxy",
-    );
-    this.#refreshes = registry.counter(
-      "control_identity_cert_refreshes_total",
-      "Times that a certificate was asked for",
-    );
+    const { expiration, refreshed, refreshes } = identityAgentFamilies(registry);
+    this.#expiration = expiration;
+    this.#refreshed = refreshed;
+    this.#refreshes = refreshes;
   }
 
   refreshed(nowMs: number, expiresAtMs: number): void {

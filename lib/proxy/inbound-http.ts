@@ -205,7 +205,7 @@ export class InboundHttp implements HttpSide {
     if (abort === null || this.#client.admittedBy() !== null) return;
     const { env } = this.#context;
     env.log.info("ended a tunnel that the policy admits no more", this.#client.describe());
-    env.metrics.authorized("http", false, this.#client.policyLabels());
+    env.metrics.counted("inbound_tcp_authz_terminate_total", this.#client.policyLabels());
     abort();
   }
 }

@@ -32,7 +32,7 @@ export class InboundHop implements HopSource {
     this.#unsubscribe = cell.subscribe(() => {
       if (this.#client.admittedBy() !== null) return;
       env.log.info("ended a connection that the policy admits no more", this.#client.describe());
-      env.metrics.authorized("tcp", false, this.#client.policyLabels());
+      env.metrics.counted("inbound_tcp_authz_terminate_total", this.#client.policyLabels());
       relay.abort();
     });
     relay.reach(plainHop(target, {

@@ -51,6 +51,9 @@ const BRIDGED_ACCEPT: ConnHandler<{ context: PathContext; original: SocketAddres
 /** How a connection got here: to our own port, or from the application's. */
 type Way = "direct" | "redirected" | "bridged";
 
+/** As the label says it. */
+const SESSION_PROTOCOLS = { http1: "http/1", http2: "http/2", opaque: "" } as const;
+
 const PLAIN: TlsState = {
   peerId: null,
   terminated: false,
@@ -201,6 +204,12 @@ class InboundConnection implements Session, OpeningOwner {
       this.#refuse("unexpected", `port ${port} is the proxy's own`);
     } else {
       intake.consume(decoded.consumed);
+      this.#context.env.metrics.counted("inbound_tcp_transport_header_connections_total", {
+        session_protocol: SESSION_PROTOCOLS[protocol],
+        target_port: String(port),
+        target_name: name,
+        client_id: this.#tls.peerId ?? "",
+      });
       const client = this.#client({ ip: this.#original.ip, port });
       if (protocol === "http1") this.#startHttp1(client);
       else if (protocol === "http2") this.#startHttp2(client);
@@ -227,9 +236,11 @@ class InboundConnection implements Session, OpeningOwner {
       }
     }
     const detected = this.#detect(protocol, last);
+    if (detected === Detected.MORE && !last) return;
+    if (protocol === "detect") this.#opening.detected("inbound", detected);
     if (detected === Detected.HTTP1) this.#startHttp1(this.#client(this.#original));
     else if (detected === Detected.HTTP2) this.#startHttp2(this.#client(this.#original));
-    else if (detected !== Detected.MORE || last) this.#startOpaque(this.#client(this.#original));
+    else this.#startOpaque(this.#client(this.#original));
   }
 
   #detect(protocol: PortProtocol, last: boolean): Detected {

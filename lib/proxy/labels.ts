@@ -80,12 +80,23 @@ export function refLabels(prefix: string, ref: ResourceRef): Labels {
   };
 }
 
-/** `parent_*` and `route_*`: the route that a request took, and what it belongs to. */
-export function routeLabels(parent: ResourceRef, route: ResourceRef): Labels {
+/** `protocol` and `parent_*`: a connection and what it leads to. */
+export function protocolLabels(protocol: string, parent: ResourceRef): Labels {
+  return { protocol, ...parentLabels(parent) };
+}
+
+function parentLabels(parent: ResourceRef): Labels {
   return {
     ...refLabels("parent", parent),
     parent_namespace: parent.namespace,
     parent_port: parent.port === 0 ? "" : String(parent.port),
+  };
+}
+
+/** `parent_*` and `route_*`: the route that a request took, and what it belongs to. */
+export function routeLabels(parent: ResourceRef, route: ResourceRef): Labels {
+  return {
+    ...parentLabels(parent),
     ...refLabels("route", route),
     route_namespace: route.namespace,
   };

@@ -12,6 +12,8 @@ import { prometheusText } from "../telemetry/prometheus.ts";
 import { Registry } from "../telemetry/registry.ts";
 import { type FamilySnapshot, snapshotOf, sumOf } from "../telemetry/snapshot.ts";
 import type {
+  ConnectionCount,
+  DetectResult,
   ErrorKind,
   HttpMetrics,
   PathMetrics,
@@ -43,6 +45,8 @@ interface Listed {
   uses: number;
   usedAtMs: number;
 }
+
+const NO_LABELS: Labels = {};
 
 /** All metrics of one proxy. */
 export class ProxyMetrics implements PathMetrics, SeriesKeeper {
@@ -87,6 +91,15 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
 
   retried(outcome: RetryOutcome, labels: Labels): void {
     this.#countOf(`outbound_http_route_retry_${outcome}_total`, labels).add();
+  }
+
+  counted(name: ConnectionCount, labels: Labels): void {
+    this.#count(name, labels).add();
+  }
+
+  detected(direction: "inbound" | "outbound", result: DetectResult, durationMs: number): void {
+    this.#count(`${direction}_tcp_detect_http_results_total`, { result }).add();
+    this.families.detections[direction].with(NO_LABELS).observe(durationMs / 1_000);
   }
 
   profileRoute(kind: ProfileKind, labels: Labels): HttpMetrics {

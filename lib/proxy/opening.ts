@@ -6,6 +6,8 @@
 
 import { Deadline } from "../base/wheel.ts";
 import type { CloseReason, Conn, ConnHandler, TlsPeer } from "../host/net.ts";
+import { Detected } from "../wire/http1/mod.ts";
+import type { DetectResult } from "./environment.ts";
 import { type PathContext, READ_AHEAD_BYTES } from "./context.ts";
 import { Intake } from "./intake.ts";
 
@@ -23,6 +25,7 @@ export class Opening {
   readonly context: PathContext;
   readonly conn: Conn<unknown>;
   readonly intake: Intake = new Intake();
+  readonly #beganAtMs: number;
   /** The peer has sent FIN. */
   ended = false;
   timedOut = false;
@@ -34,12 +37,20 @@ export class Opening {
     this.context = context;
     this.conn = conn;
     this.owner = owner;
+    this.#beganAtMs = context.nowMs();
     this.#deadline = new Deadline<Opening>(this, expired);
   }
 
   /** Has the owner asked again after this time at the latest. */
   waitUpTo(delayMs: number): void {
     this.context.wheel.schedule(this.#deadline, this.context.nowMs() + delayMs);
+  }
+
+  /** The first bytes have told the protocol, or that it is none that we know. */
+  detected(direction: "inbound" | "outbound", found: Detected): void {
+    const result = found === Detected.MORE && this.timedOut ? "read_timeout" : resultOf(found);
+    const durationMs = this.context.nowMs() - this.#beganAtMs;
+    this.context.env.metrics.detected(direction, result, durationMs);
   }
 
   /** The owner has decided: no deadline any more. */
@@ -73,6 +84,11 @@ export const OPENING: ConnHandler<Opening> = {
     conn.data.owner.lost(reason);
   },
 };
+
+function resultOf(found: Detected): DetectResult {
+  if (found === Detected.HTTP1) return "http/1";
+  return found === Detected.HTTP2 ? "http/2" : "not_http";
+}
 
 function expired(opening: Opening): void {
   opening.timedOut = true;

@@ -15,7 +15,7 @@ import { DownstreamHttp1 } from "./downstream-http1.ts";
 import { DownstreamHttp2 } from "./downstream-http2.ts";
 import type { OutboundTarget, TransportMetrics } from "./environment.ts";
 import { errnoOf } from "./errno.ts";
-import { clientTlsLabels, FROM_APPLICATION, targetLabels } from "./labels.ts";
+import { clientTlsLabels, FROM_APPLICATION, protocolLabels, targetLabels } from "./labels.ts";
 import { OpaqueRelay } from "./opaque.ts";
 import { OPENING, Opening, type OpeningOwner } from "./opening.ts";
 import { OutboundHttp } from "./outbound-http.ts";
@@ -75,9 +75,14 @@ class OutboundConnection implements Session, OpeningOwner {
     const { intake, ended, timedOut } = this.#opening;
     const known = detectedAs(target.policy.protocol);
     const detected = known ?? detectProtocol(intake.bytes, intake.start, intake.end);
+    if (detected === Detected.MORE && !ended && !timedOut) return;
+    if (known === null) this.#opening.detected("outbound", detected);
+    const { metrics } = this.#context.env;
+    const labels = protocolLabels(protocolOf(detected), target.policy.parent);
+    metrics.counted("outbound_tcp_protocol_connections_total", labels);
     if (detected === Detected.HTTP1) this.#startHttp1(target);
     else if (detected === Detected.HTTP2) this.#startHttp2(target);
-    else if (detected !== Detected.MORE || ended || timedOut) this.#startOpaque(target);
+    else this.#startOpaque(target);
   }
 
   lost(reason: CloseReason): void {
@@ -145,6 +150,11 @@ class OutboundConnection implements Session, OpeningOwner {
     const out = new Outlet(conn, this.#metrics, this.#context.gatherer);
     return { out, intake, ended, paused };
   }
+}
+
+function protocolOf(detected: Detected): string {
+  if (detected === Detected.HTTP1) return "http/1";
+  return detected === Detected.HTTP2 ? "http/2" : "opaque";
 }
 
 /**

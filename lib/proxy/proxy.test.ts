@@ -1,6 +1,7 @@
 /** The proxy's control side against real services on loopback: TLS, gRPC, tokens in files, HTTP. */
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { unnamedLabels } from "../../test/support/metric-labels.ts";
 import { FakeDiscovery } from "../../test/support/fake-control.ts";
 import { Fault } from "../base/fault.ts";
 import { type ControlServer, serveControl } from "../contract/server.ts";
@@ -103,6 +104,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await proxy?.stop();
+  expect(proxy === null ? [] : unnamedLabels(proxy.metrics.registry)).toEqual([]);
   proxy = null;
   await identity.close();
   await controller.close();

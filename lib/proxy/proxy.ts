@@ -16,6 +16,7 @@ import { formatAddress } from "../mesh/address.ts";
 import type { IdentityFiles } from "../pki/certificate-loop.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Labels } from "../telemetry/metric.ts";
+import { buildFamily, TLS_LABELS, tlsFamily } from "./info-families.ts";
 import { registerProcessMetrics } from "../telemetry/process-metrics.ts";
 import { serveAdmin } from "./admin.ts";
 import { type CoreHost, type CoreOptions, ProxyCore } from "./core.ts";
@@ -67,7 +68,8 @@ export class Proxy {
     });
     const { registry } = this.metrics;
     this.metrics.beforeText(registerProcessMetrics(registry, host.readProcess));
-    registry.gauge("proxy_build_info", "What this proxy was built from").with(options.build).set(1);
+    buildFamily(registry).with(options.build).set(1);
+    tlsFamily(registry).with(TLS_LABELS).set(1);
     this.#identity = new IdentityAgent({
       name: settings.localName,
       serverName: settings.serverName ?? settings.localName,

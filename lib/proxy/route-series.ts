@@ -40,38 +40,48 @@ export function routeFamilies(registry: Registry): ReadonlyMap<RouteKind, RouteF
   return new Map(KINDS.map((kind) => [kind, familiesOf(registry, kind)]));
 }
 
+const ROUTE_LABELS = ["parent_*", "route_*"];
+const BACKEND_LABELS = [...ROUTE_LABELS, "backend_*"];
+
 function familiesOf(registry: Registry, kind: RouteKind): RouteFamilies {
+  const status = kind.includes("grpc") ? "grpc_status" : "http_status";
   const what = kind.includes("grpc") ? "gRPC calls" : "HTTP requests";
   if (kind.endsWith("backend")) {
     return {
       requests: registry.counter(
         `${kind}_requests_total`,
         `Ended attempts of ${what} at a backend`,
+        BACKEND_LABELS,
       ),
       durations: registry.histogram(
         `${kind}_response_duration_seconds`,
         `Time from ${what} to the end of a backend's response, for each attempt`,
         BACKEND_BOUNDS,
+        BACKEND_LABELS,
       ),
       statuses: registry.counter(
         `${kind}_response_statuses_total`,
         `How a backend's responses to ${what} ended, each attempt counted`,
+        [...BACKEND_LABELS, "error", status],
       ),
     };
   }
   const inbound = kind.startsWith("inbound");
+  const labels = inbound ? ROUTE_LABELS : [...ROUTE_LABELS, "hostname"];
   return {
     requests: inbound
-      ? registry.counter(`${kind}_requests_total`, `Ended ${what} of clients of this pod`)
+      ? registry.counter(`${kind}_requests_total`, `Ended ${what} of clients of this pod`, labels)
       : null,
     durations: registry.histogram(
       `${kind}_request_duration_seconds`,
       `Time from ${what} to the end of what the client got`,
       ROUTE_BOUNDS,
+      labels,
     ),
     statuses: registry.counter(
       inbound ? `${kind}_statuses_total` : `${kind}_request_statuses_total`,
       `How ${what} ended as their clients saw it, retries included`,
+      [...labels, "error", status],
     ),
   };
 }

@@ -9,7 +9,7 @@ import { TRACE_SPANS_PENDING_MAX, TRACE_SPANS_PER_EXPORT_MAX } from "../base/lim
 import type { TraceSpan } from "../contract/trace-export.ts";
 import type { Clock, Timer } from "../host/clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Counter } from "../telemetry/metric.ts";
+import type { Counter, Family } from "../telemetry/metric.ts";
 import type { Registry } from "../telemetry/registry.ts";
 import type { SpanSink } from "./trace-recorder.ts";
 
@@ -49,18 +49,9 @@ export class TraceQueue implements SpanSink {
     const { registry, random } = options;
     this.#options = options;
     this.#backoff = new Backoff(BACKOFF, random);
-    this.#requests = registry.counter(
-      "opentelemetry_span_export_requests_total",
-      "Calls to the collector of traces",
-    ).with({});
-    this.#exported = registry.counter(
-      "opentelemetry_span_export_spans_total",
-      "Spans that the collector of traces has taken",
-    ).with({});
-    const dropped = registry.counter(
-      "malla_trace_spans_dropped_total",
-      "Spans that no collector has got: too many waited, or it refused them",
-    );
+    const { requests, exported, dropped } = traceFamilies(registry);
+    this.#requests = requests.with({});
+    this.#exported = exported.with({});
     this.#full = dropped.with({ reason: "full" });
     this.#refused = dropped.with({ reason: "refused" });
   }
@@ -117,4 +108,27 @@ export class TraceQueue implements SpanSink {
       this.#spans.unshift(...spans.slice(0, room));
     }
   }
+}
+
+/** Registers what is counted of spans. */
+export function traceFamilies(registry: Registry): {
+  readonly requests: Family<Counter>;
+  readonly exported: Family<Counter>;
+  readonly dropped: Family<Counter>;
+} {
+  return {
+    requests: registry.counter(
+      "opentelemetry_span_export_requests_total",
+      "Calls to the collector of traces",
+    ),
+    exported: registry.counter(
+      "opentelemetry_span_export_spans_total",
+      "Spans that the collector of traces has taken",
+    ),
+    dropped: registry.counter(
+      "malla_trace_spans_dropped_total",
+      "Spans that no collector has got: too many waited, or it refused them",
+      ["reason"],
+    ),
+  };
 }

@@ -62,12 +62,15 @@ export interface Series<M> {
 export class Family<M> {
   readonly name: string;
   readonly help: string;
+  /** The names that its series may have; one that ends in `*` stands for all that begin so. */
+  readonly labels: readonly string[];
   readonly #make: () => M;
   readonly #series = new Map<string, Series<M>>();
 
-  constructor(name: string, help: string, make: () => M) {
+  constructor(name: string, help: string, labels: readonly string[], make: () => M) {
     this.name = name;
     this.help = help;
+    this.labels = labels;
     this.#make = make;
   }
 

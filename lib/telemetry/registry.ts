@@ -9,31 +9,48 @@ export type MetricType = "counter" | "gauge" | "histogram";
 export interface Registered {
   readonly type: MetricType;
   readonly family: Family<Counter | Gauge | Histogram>;
+  /** A histogram's buckets. */
+  readonly bounds?: readonly number[];
 }
 
 /** Holds families in the order in which they were made. */
 export class Registry {
   readonly #families: Registered[] = [];
 
-  counter(name: string, help: string): Family<Counter> {
-    return this.#register("counter", new Family(name, help, () => new Counter()));
+  /** `labels`: see `Family.labels`; they are for the reference, and held by tests. */
+  counter(name: string, help: string, labels: readonly string[] = []): Family<Counter> {
+    return this.#register("counter", new Family(name, help, labels, () => new Counter()));
   }
 
-  gauge(name: string, help: string): Family<Gauge> {
-    return this.#register("gauge", new Family(name, help, () => new Gauge()));
+  gauge(name: string, help: string, labels: readonly string[] = []): Family<Gauge> {
+    return this.#register("gauge", new Family(name, help, labels, () => new Gauge()));
   }
 
   /** `bounds` are the buckets' upper bounds in rising order, without +Inf. */
-  histogram(name: string, help: string, bounds: readonly number[]): Family<Histogram> {
-    return this.#register("histogram", new Family(name, help, () => new Histogram(bounds)));
+  histogram(
+    name: string,
+    help: string,
+    bounds: readonly number[],
+    labels: readonly string[] = [],
+  ): Family<Histogram> {
+    const family = new Family(name, help, labels, () => new Histogram(bounds));
+    return this.#register("histogram", family, bounds);
   }
 
   families(): readonly Registered[] {
     return this.#families;
   }
 
-  #register<M extends Counter | Gauge | Histogram>(type: MetricType, family: Family<M>): Family<M> {
-    this.#families.push({ type, family: family as Family<Counter | Gauge | Histogram> });
+  #register<M extends Counter | Gauge | Histogram>(
+    type: MetricType,
+    family: Family<M>,
+    bounds?: readonly number[],
+  ): Family<M> {
+    this.#families.push({
+      type,
+      family: family as Family<Counter | Gauge | Histogram>,
+      ...bounds === undefined ? {} : { bounds },
+    });
     return family;
   }
 }

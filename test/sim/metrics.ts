@@ -122,6 +122,10 @@ export class StrictMetrics implements PathMetrics {
 
   retryable(): void {}
 
+  counted(): void {}
+
+  detected(): void {}
+
   #latencyMaxMs(labels: Labels): number {
     const limitMs = this.latenciesMaxMs.get(labels["target_port"] ?? "");
     if (limitMs === undefined) return Infinity;

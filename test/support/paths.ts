@@ -36,6 +36,7 @@ import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
 import { type BytePath, startBytePath } from "../../lib/proxy/path.ts";
 import type { Recorder } from "../../lib/proxy/outcome.ts";
 import { silentLogger } from "../../lib/telemetry/logger.ts";
+import { unnamedLabels } from "./metric-labels.ts";
 import { makeMaterials, type TestMaterial } from "./certificates.ts";
 
 const resource = { group: "", kind: "default", name: "test", namespace: "", port: 0 };
@@ -250,8 +251,11 @@ export class TestProxy {
     return sum;
   }
 
+  /** Throws when the metrics have labels that the reference does not know. */
   async stop(): Promise<void> {
     await this.path.drain();
+    const unnamed = unnamedLabels(this.metrics.registry);
+    if (unnamed.length > 0) throw new Error(`labels without a name: ${unnamed.join(", ")}`);
   }
 
   /** The real network, with the kernel's answers in the test's hand. */
