@@ -332,3 +332,19 @@ export const PROFILE_ROUTES_MAX = 1_000;
 
 /** Conditions within one condition of a route or a class of responses. */
 export const PROFILE_CONDITIONS_MAX = 100;
+/** Requests that an adaptive limit lets an application have at a time; what is above, no limit helps. */
+export const CONCURRENCY_MAX = 10_000;
+
+/** Requests of one pod under way at a time in each direction; the contract's default. Some 4 KB each. */
+export const IN_FLIGHT_MAX = 100_000;
+
+/** Requests that wait for an application or a connection, unless set; the contract's default. */
+export const QUEUE_MAX = 10_000;
+
+/** As many may wait however low a limit is, so that a few callers have their turns. */
+export const QUEUE_LEAST = 8;
+
+assert(QUEUE_LEAST <= QUEUE_MAX && QUEUE_MAX <= IN_FLIGHT_MAX, "who waits is under way as well");
+
+/** Ports whose application's limit a proxy remembers; a pod listens on a handful. */
+export const APPLICATION_GATES_KEPT = 1_000;

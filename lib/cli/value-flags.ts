@@ -65,6 +65,7 @@ const FLAGS: readonly ValueFlag[] = [
   optionFlag("memoryLimit", "proxy.resources.memory.limit"),
   optionFlag("proxyLogLevel", "proxy.logLevel"),
   optionFlag("accessLog", "proxy.accessLog"),
+  optionFlag("inboundConcurrencyLimit", "proxy.inboundConcurrencyLimit"),
   optionFlag("defaultInboundPolicy", "proxy.defaultInboundPolicy"),
   optionFlag("externalProfiles", "proxy.enableExternalProfiles"),
   optionFlag("waitBeforeExitSeconds", "proxy.waitBeforeExitSeconds"),

@@ -104,6 +104,7 @@ function pathVariables(
       : formatPortRanges(config.requireIdentityPorts),
     LINKERD2_PROXY_OUTBOUND_CONNECT_TIMEOUT: config.outboundConnectTimeout,
     LINKERD2_PROXY_INBOUND_CONNECT_TIMEOUT: config.inboundConnectTimeout,
+    MALLA_INBOUND_CONCURRENCY_LIMIT: config.inboundConcurrencyLimit,
     LINKERD2_PROXY_OUTBOUND_DISCOVERY_IDLE_TIMEOUT: config.outboundDiscoveryUnused,
     LINKERD2_PROXY_INBOUND_DISCOVERY_IDLE_TIMEOUT: config.inboundDiscoveryUnused,
     // No switch turns detection's limit off, so it is set beyond any wait.

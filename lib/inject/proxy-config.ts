@@ -41,6 +41,8 @@ export interface ProxyConfig {
   readonly logFormat: string;
   readonly logHttpHeaders?: string;
   readonly accessLog?: string;
+  /** off, adaptive or a number. */
+  readonly inboundConcurrencyLimit?: string;
   readonly defaultInboundPolicy: string;
   readonly adminShutdown: boolean;
   readonly externalProfiles: boolean;

@@ -160,6 +160,14 @@ export const PROXY_OPTIONS = {
   accessLog: option("access-log", oneOf(["apache", "json"]), (accessLog) => ({ accessLog }), {
     help: "In which form proxies write a line for each request; without it they write none.",
   }),
+  inboundConcurrencyLimit: option(
+    "proxy-inbound-concurrency-limit",
+    concurrency(),
+    (inboundConcurrencyLimit) => ({ inboundConcurrencyLimit }),
+    {
+      help: "How many requests an application gets at a time: off, a number, or adaptive.",
+    },
+  ),
   defaultInboundPolicy: option(
     "default-inbound-policy",
     oneOf(INBOUND_POLICIES),
@@ -401,6 +409,13 @@ function durationText(): SettingType<string> {
   return pattern(
     { expected: "a duration with unit, such as 500ms, 2s or 1m", placeholder: "DURATION" },
     /^\d{1,12}(ms|s|m|h|d)$/,
+  );
+}
+
+function concurrency(): SettingType<string> {
+  return pattern(
+    { expected: "off, adaptive, or a whole number from 1 to 9999", placeholder: "LIMIT" },
+    /^(off|adaptive|[1-9]\d{0,3})$/,
   );
 }
 

@@ -215,6 +215,7 @@ export const INSTALL_VALUES = {
     logFormat: option("proxyLogFormat", DEFAULT_PROXY_CONFIG.logFormat),
     logHTTPHeaders: option("proxyLogHttpHeaders"),
     accessLog: option("accessLog"),
+    inboundConcurrencyLimit: option("inboundConcurrencyLimit"),
     resources: {
       cpu: {
         request: option("cpuRequest"),

@@ -2,6 +2,8 @@
 
 import { formatAddress } from "../mesh/address.ts";
 import type { PathContext } from "./context.ts";
+import { gateOf } from "./application-gate.ts";
+import type { Gate } from "./gate.ts";
 import { plainHop } from "./hop.ts";
 import type { InboundClient } from "./inbound-client.ts";
 import { applicationTransport } from "./inbound-opaque.ts";
@@ -12,6 +14,8 @@ import { PoolHttp2 } from "./pool-http2.ts";
 export interface Application {
   readonly http1: PoolHttp1;
   readonly http2: PoolHttp2;
+  /** Lets requests in. */
+  readonly gate: Gate;
 }
 
 /** The application that a client wants; forgotten when it has no connection left. */
@@ -28,6 +32,7 @@ export function applicationOf(context: PathContext, client: InboundClient): Appl
   const made: Application = {
     http1: new PoolHttp1(context, hop, false),
     http2: new PoolHttp2(context, hop, false),
+    gate: gateOf(context, client.target),
   };
   const forget = () => {
     if (!made.http1.isEmpty || !made.http2.isEmpty) return;

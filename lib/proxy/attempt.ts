@@ -12,6 +12,7 @@ import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts"
 import type { Balancer, EndpointState, PickWaiter } from "./balance.ts";
 import type { HttpMetrics } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
+import type { GateVisitor, ShedReason } from "./gate.ts";
 import { GRPC_UNKNOWN } from "./grpc.ts";
 import { addGrpcTimeout } from "./grpc-deadline.ts";
 import type { Loss, RequestPool, Upstream } from "./http-parts.ts";
@@ -20,7 +21,7 @@ import type { RequestBody } from "./request-body.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
 /** One try. */
-export class Attempt implements PickWaiter {
+export class Attempt implements PickWaiter, GateVisitor {
   readonly exchange: Exchange;
   /** It wants a new connection. */
   readonly fresh: boolean;
@@ -34,6 +35,8 @@ export class Attempt implements PickWaiter {
   balancer: Balancer | null = null;
   endpoint: EndpointState | null = null;
   readonly beganAtMs: number;
+  /** At the gate of an application: see `GateVisitor`. */
+  place = 0;
   /** When it was given to its pool. */
   queuedAtMs = 0;
   /** When its head was sent: what comes before is no latency of the endpoint's. */
@@ -68,6 +71,10 @@ export class Attempt implements PickWaiter {
     return this.exchange.head;
   }
 
+  get caller(): string {
+    return this.exchange.side.caller;
+  }
+
   get body(): RequestBody {
     return this.exchange.body;
   }
@@ -96,6 +103,18 @@ export class Attempt implements PickWaiter {
 
   picked(state: EndpointState | null): void {
     if (!this.#isSettled) this.exchange.side.picked(this, state);
+  }
+
+  /** The application's gate lets it in. */
+  admitted(): void {
+    if (!this.#isSettled) this.exchange.side.picked(this, null);
+  }
+
+  /** There is no room for it, or it has waited too long. */
+  shed(reason: ShedReason): void {
+    this.#pool = null;
+    this.settle(reason);
+    this.exchange.shed(reason);
   }
 
   /** It goes to this endpoint. */

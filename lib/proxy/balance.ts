@@ -45,6 +45,9 @@ export interface BalancerOptions {
   readonly accrual?: FailureAccrual;
   /** How failures weigh on the choice; absent: they do not. */
   readonly penalty?: LoadPenalty;
+  /** How many wait for a first endpoint at most, and how long; absent: the usual. */
+  readonly queueMax?: number;
+  readonly queueMs?: number;
 }
 
 /** What its user keeps at an endpoint; is closed when the endpoint goes. */
@@ -234,7 +237,7 @@ export class Balancer {
 
   constructor(options: BalancerOptions) {
     this.#options = options;
-    this.#failfastAtMs = options.clock.monotonicMs() + FAILFAST_MS;
+    this.#failfastAtMs = options.clock.monotonicMs() + (this.#options.queueMs ?? FAILFAST_MS);
     const stay = options.accrual?.endpointsMin ?? 0;
     this.#mayEject = () => stay === 0 || this.#hasBetter(stay);
   }
@@ -306,12 +309,17 @@ export class Balancer {
   wait(waiter: PickWaiter, shunned: EndpointState | null = null): void {
     const now = this.#options.clock.monotonicMs();
     const state = this.pick(now, shunned);
-    if (state !== null || now >= this.#failfastAtMs || this.#waiters.size >= BALANCER_WAITERS_MAX) {
+    if (state !== null || now >= this.#failfastAtMs || this.isFull) {
       waiter.picked(state);
       return;
     }
     this.#waiters.add(waiter);
     this.#timer ??= this.#options.clock.after(this.#failfastAtMs - now, () => this.#failWaiters());
+  }
+
+  /** No more may wait. */
+  get isFull(): boolean {
+    return this.#waiters.size >= (this.#options.queueMax ?? BALANCER_WAITERS_MAX);
   }
 
   /** The waiter has gone; it will not be called any more. */
@@ -365,7 +373,8 @@ export class Balancer {
     state.resource?.close();
     state.resource = null;
     if (this.#byAddress.size === 0) {
-      this.#failfastAtMs = this.#options.clock.monotonicMs() + FAILFAST_MS;
+      this.#failfastAtMs = this.#options.clock.monotonicMs() +
+        (this.#options.queueMs ?? FAILFAST_MS);
     }
   }
 

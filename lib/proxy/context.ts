@@ -11,6 +11,7 @@ import type { ProxyEnvironment } from "./environment.ts";
 import type { Intake } from "./intake.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Application } from "./application.ts";
+import type { Gate } from "./gate.ts";
 import { Gatherer } from "./gatherer.ts";
 import { AddedRetries, InheritedRetries } from "./retry-budget.ts";
 import { FieldLines } from "../wire/http/mod.ts";
@@ -72,6 +73,10 @@ export class PathContext {
   readonly pools: Set<Closable> = new Set();
   /** Inbound: connections to the application, by its address. */
   readonly applications: Map<string, Application> = new Map();
+  /** Inbound: what stands before them. */
+  readonly gates: Map<string, Gate> = new Map();
+  /** Requests of the pod that are under way. */
+  outboundInFlight = 0;
   draining = false;
   /** Called when the last session has gone. */
   emptied: (() => void) | null = null;

@@ -181,6 +181,7 @@ export class ProxyCore {
     return new WatchedTargets({
       host: this.#watchHost(),
       discovery: this.control.discovery,
+      queue: { queueMax: settings.outboundQueueMax, queueMs: settings.outboundQueueMs },
       asker: this.#asker(),
       health: new StreamHealth("destination", host.clock, host.log),
       policyHealth: this.#policyHealth,

@@ -22,6 +22,8 @@ export interface DestinationsOptions {
   readonly discovery: Discovery;
   readonly asker: Asker;
   readonly health: StreamHealth;
+  /** How many requests wait for a first endpoint, and how long; absent: the usual. */
+  readonly queue?: { readonly queueMax: number; readonly queueMs: number };
 }
 
 /** Which traffic a balancer measures. */
@@ -100,7 +102,8 @@ export class Destinations {
     measures: { readonly defaultRttMs: number; readonly decayMs: number },
   ): BalancerOptions {
     const { clock, random } = this.#options.host;
-    return { clock, random, defaultRttMs: measures.defaultRttMs, decayMs: measures.decayMs };
+    const { defaultRttMs, decayMs } = measures;
+    return { clock, random, defaultRttMs, decayMs, ...this.#options.queue };
   }
 }
 

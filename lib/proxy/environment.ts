@@ -13,6 +13,8 @@ import type { Labels } from "../telemetry/metric.ts";
 import type { FieldLines } from "../wire/http/mod.ts";
 import type { Balancer } from "./balance.ts";
 import type { ProfileRoutes } from "./profile-routes.ts";
+import type { GateFigures } from "./gate.ts";
+import type { PathLimits } from "./path-limits.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { RouteKind } from "./route-series.ts";
 import type { Recorder } from "./outcome.ts";
@@ -31,6 +33,7 @@ export interface PathSettings {
   readonly outboundDetectTimeoutMs: number;
   readonly poolIdleTimeoutMs: number;
   readonly poolIdlePerEndpointMax: number;
+  readonly limits: PathLimits;
   /** How long open connections may go on after SIGTERM. */
   readonly drainMs: number;
   /** SO_MARK of all connections that the proxy makes; 0 where the uid exempts it. */
@@ -181,6 +184,8 @@ export interface PathMetrics {
   profileRoute(kind: ProfileKind, labels: Labels): HttpMetrics;
   /** `route_retryable_total`. */
   retryable(labels: Labels): void;
+  /** Of the gate before the application on a port; once per port. */
+  gate(port: string): GateFigures;
   /** Figures of a route; costs a string: once per connection or endpoint. */
   route(kind: RouteKind, labels: Labels): RouteFigures;
 }

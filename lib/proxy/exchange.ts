@@ -25,11 +25,12 @@ import { Attempt } from "./attempt.ts";
 import type { PathContext } from "./context.ts";
 import { ExchangeTimers, type TimedExchange } from "./exchange-timers.ts";
 import { grpcStatusOf } from "./grpc.ts";
+import type { ShedReason } from "./gate.ts";
 import { grpcTimeoutMs } from "./grpc-deadline.ts";
 import type { Downstream, HttpRoute, HttpSide, Loss, Refusal, Upstream } from "./http-parts.ts";
 import { addedRetries, closesPeer, isUnsent } from "./mesh-headers.ts";
 import type { ProfileFigures } from "./profile-figures.ts";
-import { TIMED_OUT, UNREACHABLE } from "./refusals.ts";
+import { OVERLOADED, TIMED_OUT, UNREACHABLE, WAITED_TOO_LONG } from "./refusals.ts";
 import { RequestBody } from "./request-body.ts";
 import { retriesGrpcStatus, retriesStatus } from "./retry.ts";
 import { Retrying } from "./retrying.ts";
@@ -174,6 +175,13 @@ export class Exchange implements TimedExchange {
   unreachable(refusal: Refusal | null): void {
     if (refusal === null && this.#tries < TRIES_MAX) this.#ask(false, false);
     else this.#failTry(refusal ?? UNREACHABLE);
+  }
+
+  /** An attempt finds no room, or has waited too long. */
+  shed(reason: ShedReason): void {
+    if (this.#state !== ASKING) return;
+    this.context.env.metrics.failed(this.side.direction, "http", reason);
+    this.#failTry(reason === "loadshed" ? OVERLOADED : WAITED_TOO_LONG);
   }
 
   /** TLS is needed and there is no certificate. */

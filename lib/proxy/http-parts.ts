@@ -130,6 +130,8 @@ export interface HttpSide {
   readonly fromMesh: boolean;
   /** Whether the client may read what exactly went wrong. */
   readonly explains: boolean;
+  /** Among whom what there is is shared: a client's identity, or its address. */
+  readonly caller: string;
   /** What is configured for a request; null: nothing is. */
   routeOf(head: RequestHead): HttpRoute | null;
   /**

@@ -646,7 +646,7 @@ describe("inbound policy", () => {
     const server = lab.proxy("web");
     const onlyShop = { kind: "identities", names: [identityOf("shop")], suffixes: [] } as const;
     server.cell(app.port).set(serverPolicy(onlyShop, {
-      probes: [{ method: "GET", path: "/ready" }],
+      probes: [{ method: "GET" as const, path: "/ready" }],
       probeNetworks: [parseNetwork("127.0.0.0/8")],
     }));
     server.inboundOriginal = { ip: "127.0.0.1", port: app.port };
@@ -668,7 +668,10 @@ describe("inbound policy", () => {
   test("probes of whoever is admitted anyhow are a route of their own, if they say so", async () => {
     const app = await application(paths);
     const server = lab.proxy("web");
-    const probes = { probePaths: ["/ready"], probeNetworks: [parseNetwork("127.0.0.0/8")] };
+    const probes = {
+      probes: [{ method: "GET" as const, path: "/ready" }],
+      probeNetworks: [parseNetwork("127.0.0.0/8")],
+    };
     server.cell(app.port).set(serverPolicy({ kind: "unauthenticated" }, probes));
     server.inboundOriginal = { ip: "127.0.0.1", port: app.port };
     const client = dial(server.inbound);
@@ -700,7 +703,10 @@ describe("inbound policy", () => {
   test("a peer with an identity is never a probe", async () => {
     const app = await application(paths);
     const { client, server } = lab.pair(app.port);
-    const probes = { probePaths: ["/ready"], probeNetworks: [parseNetwork("127.0.0.0/8")] };
+    const probes = {
+      probes: [{ method: "GET" as const, path: "/ready" }],
+      probeNetworks: [parseNetwork("127.0.0.0/8")],
+    };
     server.cell(app.port).set(serverPolicy({ kind: "unauthenticated" }, probes));
     const shop = dial(client.outbound);
     shop.send("GET /ready HTTP/1.1\r\nhost: web\r\nuser-agent: kube-probe/1.33\r\n\r\n");

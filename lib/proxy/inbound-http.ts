@@ -3,6 +3,7 @@
 
 import { asciiBytes, equalsBytes } from "../base/bytes.ts";
 import type { CloseReason } from "../host/net.ts";
+import { isFailure } from "../mesh/failure.ts";
 import { formatAddress } from "../mesh/address.ts";
 import { admitsProbe } from "../mesh/authorize.ts";
 import type { ServerPolicy } from "../mesh/policy.ts";
@@ -13,12 +14,14 @@ import {
   Method,
   RANGES_PER_HEADER,
   type RequestHead,
+  type ResponseHead,
 } from "../wire/http/mod.ts";
 import type { PathContext } from "./context.ts";
 import type { Application } from "./application.ts";
 import type { HttpMetrics, RouteFigures } from "./environment.ts";
 import { applicationOf } from "./application.ts";
 import type { Exchange } from "./exchange.ts";
+import { grpcStatusOf } from "./grpc.ts";
 import type { Attempt } from "./attempt.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpSide, Refusal, SideFacts } from "./http-parts.ts";
@@ -32,6 +35,7 @@ const DENIED: Refusal = {
   kind: "unauthorized",
   message: "unauthorized request on this port",
 };
+const SWITCHING_PROTOCOLS = 101;
 /** What no route object configures. */
 const DEFAULT_ROUTE = { route_group: "", route_kind: "default", route_name: "default" };
 const PROBE_ROUTE = { route_group: "", route_kind: "default", route_name: "probe" };
@@ -47,6 +51,7 @@ export class InboundHttp implements HttpSide {
   readonly added: FieldLines | null;
   readonly fromMesh: boolean;
   readonly explains: boolean;
+  readonly caller: string;
   readonly #context: PathContext;
   readonly #client: InboundClient;
   readonly #unsubscribe: () => void;
@@ -67,6 +72,7 @@ export class InboundHttp implements HttpSide {
     this.#figures = this.#figuresOf("default");
     const id = client.tls.peerId;
     this.added = id === null ? null : fieldLinesOf([["l5d-client-id", id]]);
+    this.caller = id ?? client.remote.ip;
     this.fromMesh = id !== null;
     this.explains = id !== null;
     this.#unsubscribe = client.cell.subscribe(() => this.#policyChanged());
@@ -128,13 +134,18 @@ export class InboundHttp implements HttpSide {
   }
 
   dispatch(attempt: Attempt): void {
+    const { gate } = this.#application ??= applicationOf(this.#context, this.#client);
+    // Who asks whether the application lives must not hear that it is busy.
+    if (gate.isFull && this.#isProbe(attempt.exchange)) this.picked(attempt);
+    else if (gate.enter(attempt)) this.picked(attempt);
+  }
+
+  picked(attempt: Attempt): void {
     const application = this.#application ??= applicationOf(this.#context, this.#client);
     const { head } = attempt;
     const isHttp2 = head.http2 && head.originalVersion < 0 && !head.wantsConnection();
     attempt.assign(isHttp2 ? application.http2 : application.http1, this.#httpMetrics(attempt));
   }
-
-  picked(): void {}
 
   unreachable(_attempt: Attempt, reason: CloseReason): Refusal {
     const { env } = this.#context;
@@ -149,11 +160,32 @@ export class InboundHttp implements HttpSide {
     return false;
   }
 
-  answered(): void {}
+  answered(attempt: Attempt, head: ResponseHead): void {
+    const gate = this.#application?.gate;
+    if (gate === undefined) return;
+    const grpcStatus = attempt.exchange.grpc ? grpcStatusOf(head) : -1;
+    const { sentAtMs } = attempt;
+    const now = this.#context.nowMs();
+    // Failures may be quick, and say nothing of how long good answers take.
+    if (!isFailure(head.status, grpcStatus)) {
+      gate.answered(attempt, now - sentAtMs, sentAtMs, now);
+    }
+    // What becomes a tunnel may last for days.
+    if (head.status === SWITCHING_PROTOCOLS) gate.left(attempt);
+  }
 
   judged(): void {}
 
-  settled(): void {}
+  settled(attempt: Attempt): void {
+    const gate = this.#application?.gate;
+    if (gate === undefined) return;
+    if (attempt.isUnanswered) {
+      const { sentAtMs } = attempt;
+      const now = this.#context.nowMs();
+      gate.unanswered(attempt, now - sentAtMs, sentAtMs, now);
+    }
+    gate.left(attempt);
+  }
 
   tunneled(abort: (() => void) | null): void {
     this.#abortTunnel = abort;

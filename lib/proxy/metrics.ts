@@ -22,6 +22,7 @@ import type {
   RouteFigures,
   TransportMetrics,
 } from "./environment.ts";
+import type { GateFigures } from "./gate.ts";
 import { type CountName, type PathFamilies, pathFamilies } from "./path-families.ts";
 import {
   CountSeries,
@@ -114,6 +115,19 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
 
   retryable(labels: Labels): void {
     this.#countOf("route_retryable_total", labels).add();
+  }
+
+  gate(port: string): GateFigures {
+    const labels = { target_port: port };
+    const { limit, inFlight, waiting } = this.families.gates;
+    const gauges = [limit.with(labels), inFlight.with(labels), waiting.with(labels)] as const;
+    return {
+      show(limit, inFlight, waiting) {
+        gauges[0].value = limit;
+        gauges[1].value = inFlight;
+        gauges[2].value = waiting;
+      },
+    };
   }
 
   route(kind: RouteKind, labels: Labels): RouteFigures {

@@ -15,7 +15,7 @@ import { unreachableStatus } from "./http-error.ts";
 import type { HttpRoute, HttpSide, Refusal, SideFacts } from "./http-parts.ts";
 import { hostless } from "./labels.ts";
 import { OutboundEndpoint } from "./outbound-endpoint.ts";
-import { NO_ENDPOINT } from "./refusals.ts";
+import { NO_ENDPOINT, OVERLOADED } from "./refusals.ts";
 import { RouteFiguresOf } from "./route-figures.ts";
 import { retryAfterMs } from "./retry-after.ts";
 import type { RetryBudget } from "./retry-budget.ts";
@@ -29,6 +29,7 @@ export class OutboundHttp implements HttpSide {
   readonly direction = "outbound";
   readonly fromMesh = false;
   readonly explains = true;
+  readonly caller = "";
   readonly added: FieldLines | null;
   readonly #context: PathContext;
   readonly #target: OutboundTarget;
@@ -82,6 +83,11 @@ export class OutboundHttp implements HttpSide {
 
   dispatch(attempt: Attempt): void {
     const { env, inheritedRetries } = this.#context;
+    if (this.#context.outboundInFlight >= env.settings.limits.outboundInFlightMax) {
+      attempt.exchange.shed("loadshed");
+      return;
+    }
+    attempt.place = ++this.#context.outboundInFlight;
     attempt.marksRetry = attempt.isRetry ||
       inheritedRetries.isInherited(attempt.beganAtMs, env.random);
     attempt.balancer = pickBackend(this.#target.httpBackends, env.random);
@@ -98,8 +104,10 @@ export class OutboundHttp implements HttpSide {
         next.wait(attempt, attempt.shunned);
         return;
       }
-      this.#context.env.metrics.failed("outbound", "http", "failfast");
-      attempt.exchange.refuse(NO_ENDPOINT);
+      const refusal = attempt.balancer?.isFull === true ? OVERLOADED : NO_ENDPOINT;
+      this.#leave(attempt);
+      this.#context.env.metrics.failed("outbound", "http", refusal.kind);
+      attempt.exchange.refuse(refusal);
       return;
     }
     attempt.endpoint = state;
@@ -153,6 +161,7 @@ export class OutboundHttp implements HttpSide {
   }
 
   settled(attempt: Attempt): void {
+    this.#leave(attempt);
     attempt.balancer?.cancel(attempt);
     const { endpoint, queuedAtMs } = attempt;
     if (endpoint === null) return;
@@ -167,6 +176,12 @@ export class OutboundHttp implements HttpSide {
 
   closed(): void {
     this.#context.env.targets.release(this.#target);
+  }
+
+  #leave(attempt: Attempt): void {
+    if (attempt.place === 0) return;
+    attempt.place = 0;
+    this.#context.outboundInFlight--;
   }
 
   #endpointOf(state: EndpointState): OutboundEndpoint {

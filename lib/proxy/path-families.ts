@@ -32,6 +32,12 @@ export interface PathFamilies {
   readonly wrote: Family<Counter>;
   readonly detections: Readonly<Record<"inbound" | "outbound", Family<Histogram>>>;
   readonly counts: ReadonlyMap<CountName, Family<Counter>>;
+  /** Where a concurrency limit is set. */
+  readonly gates: {
+    readonly limit: Family<Gauge>;
+    readonly inFlight: Family<Gauge>;
+    readonly waiting: Family<Gauge>;
+  };
 }
 
 /** The byte path's counters that have no further labels than the caller's. */
@@ -113,8 +119,26 @@ export function pathFamilies(registry: Registry): PathFamilies {
   for (const name of Object.keys(COUNTS) as CountName[]) {
     counts.set(name, registry.counter(name, ...COUNTS[name]));
   }
+  const gates = {
+    limit: registry.gauge(
+      "malla_inbound_concurrency_limit",
+      "Requests that the application gets at a time",
+      ["target_port"],
+    ),
+    inFlight: registry.gauge(
+      "malla_inbound_concurrency_in_flight",
+      "Requests that the application has",
+      ["target_port"],
+    ),
+    waiting: registry.gauge(
+      "malla_inbound_concurrency_waiting",
+      "Requests that wait for the application",
+      ["target_port"],
+    ),
+  };
   return {
     http: httpFamilies(registry),
+    gates,
     profiles: profileFamilies(registry),
     opens: registry.counter("tcp_open_total", "Connections that were opened", TRANSPORT),
     open: registry.gauge("tcp_open_connections", "Connections that are open", TRANSPORT),

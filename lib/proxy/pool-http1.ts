@@ -7,7 +7,6 @@
 
 import { assert } from "../base/assert.ts";
 import { CONNECTING_MIN } from "../base/limits.ts";
-import { Ring } from "../base/ring.ts";
 import type { CloseReason } from "../host/net.ts";
 import type { EndpointResource } from "./balance.ts";
 import type { Attempt } from "./attempt.ts";
@@ -15,7 +14,7 @@ import type { PathContext } from "./context.ts";
 import type { Hop } from "./hop.ts";
 import type { RequestPool } from "./http-parts.ts";
 import { UpstreamHttp1 } from "./upstream-http1.ts";
-import { failWaiting } from "./waiting.ts";
+import { failWaiting, Waiting } from "./waiting.ts";
 
 /** Connections to one endpoint. */
 export class PoolHttp1 implements EndpointResource, RequestPool {
@@ -26,7 +25,7 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
   /** Called when there is no connection left; a pool without use may then be forgotten. */
   emptied: (() => void) | null = null;
   #idle: UpstreamHttp1[] = [];
-  readonly #waiting = new Ring<Attempt>();
+  readonly #waiting: Waiting;
   #connecting = 0;
   /** Connections, those that are being made included. */
   #open = 0;
@@ -38,6 +37,7 @@ export class PoolHttp1 implements EndpointResource, RequestPool {
 
   constructor(context: PathContext, hop: Hop, meshed: boolean) {
     this.context = context;
+    this.#waiting = new Waiting(context);
     this.hop = hop;
     this.meshed = meshed;
   }

@@ -4,7 +4,6 @@
  * Requests without a connection wait for the one that is being made.
  */
 
-import { Ring } from "../base/ring.ts";
 import type { CloseReason } from "../host/net.ts";
 import type { EndpointResource } from "./balance.ts";
 import type { Attempt } from "./attempt.ts";
@@ -12,7 +11,7 @@ import type { PathContext } from "./context.ts";
 import type { Hop } from "./hop.ts";
 import type { RequestPool } from "./http-parts.ts";
 import { UpstreamHttp2 } from "./upstream-http2.ts";
-import { failWaiting } from "./waiting.ts";
+import { failWaiting, Waiting } from "./waiting.ts";
 
 /** Connections to one endpoint. */
 export class PoolHttp2 implements EndpointResource, RequestPool {
@@ -25,12 +24,13 @@ export class PoolHttp2 implements EndpointResource, RequestPool {
   #open: UpstreamHttp2[] = [];
   /** All that are not closed. */
   readonly #all = new Set<UpstreamHttp2>();
-  readonly #waiting = new Ring<Attempt>();
+  readonly #waiting: Waiting;
   #isConnecting = false;
   #isClosed = false;
 
   constructor(context: PathContext, hop: Hop, meshed: boolean) {
     this.context = context;
+    this.#waiting = new Waiting(context);
     this.hop = hop;
     this.meshed = meshed;
   }

@@ -23,6 +23,20 @@ export const NO_ENDPOINT: Refusal = {
   message: "no endpoint is available",
 };
 
+/** More is asked than can be answered. */
+export const OVERLOADED: Refusal = {
+  status: 503,
+  kind: "loadshed",
+  message: "too many requests are under way",
+};
+
+/** The request has waited for its turn, and that was too long. */
+export const WAITED_TOO_LONG: Refusal = {
+  status: 503,
+  kind: "failfast",
+  message: "waited too long for a turn",
+};
+
 /** A head with more fields than are taken. */
 export const TOO_LARGE: Refusal = {
   status: 431,

@@ -34,6 +34,7 @@ import { coreSettings, sharedPortProblems } from "./cores.ts";
 import type { PathSettings } from "./environment.ts";
 import { logLevelOf } from "./log-filter.ts";
 import { acceptedSettings, ineffective } from "./settings-accepted.ts";
+import { limitSettings, pathLimits } from "./settings-limits.ts";
 import { recordSettings } from "./settings-records.ts";
 
 /** What may be set, by variable or flag. */
@@ -316,6 +317,7 @@ export const proxySettings = defineSettings("proxy", {
     default: "plain",
     help: "Whether log lines are for people or for machines.",
   },
+  ...limitSettings,
   ...recordSettings,
 });
 
@@ -363,6 +365,7 @@ export function pathSettings(settings: ProxySettings): PathSettings {
     outboundDetectTimeoutMs: settings.outboundDetectTimeoutMs,
     poolIdleTimeoutMs: settings.poolIdleTimeoutMs,
     poolIdlePerEndpointMax: settings.poolIdleMax,
+    limits: pathLimits(settings),
     drainMs: settings.shutdownGraceMs,
     socketMark: settings.socketMark,
     clusterNetworks: settings.clusterNetworks,

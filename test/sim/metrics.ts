@@ -3,6 +3,7 @@
  * found where it happens or at the end of a run.
  */
 
+import type { GateFigures } from "../../lib/proxy/gate.ts";
 import type {
   ErrorKind,
   HttpMetrics,
@@ -96,6 +97,16 @@ export class StrictMetrics implements PathMetrics {
     this.#world = world;
     this.#name = name;
     this.#paying = paying;
+  }
+
+  gate(): GateFigures {
+    return {
+      show(limit, inFlight, waiting) {
+        if (limit < 1 || inFlight < 0 || waiting < 0) {
+          throw new Violation(`a gate of ${limit} has ${inFlight}, and ${waiting} wait`);
+        }
+      },
+    };
   }
 
   transport(labels: Labels): TransportMetrics {

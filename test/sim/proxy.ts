@@ -1,5 +1,6 @@
 /** A proxy on the simulated host: the real byte path, with a control plane that the scenario plays. */
 
+import { USUAL_LIMITS } from "../../lib/proxy/path-limits.ts";
 import type { Net } from "../../lib/host/net.ts";
 import type { PathContext } from "../../lib/proxy/context.ts";
 import type { Credentials, PathSettings } from "../../lib/proxy/environment.ts";
@@ -99,6 +100,7 @@ function settingsOf(pod: Pod): PathSettings {
     outboundDetectTimeoutMs: 10_000,
     poolIdleTimeoutMs: 3_000,
     poolIdlePerEndpointMax: 100,
+    limits: USUAL_LIMITS,
     drainMs: DRAIN_MS,
     socketMark: 0,
     clusterNetworks: [],

@@ -1,5 +1,6 @@
 /** An environment of the byte path without sockets, on a clock that the test moves. */
 
+import { USUAL_LIMITS } from "../../lib/proxy/path-limits.ts";
 import type { Clock, Timer } from "../../lib/host/clock.ts";
 import type { Net } from "../../lib/host/net.ts";
 import type { Credentials, ProxyEnvironment } from "../../lib/proxy/environment.ts";
@@ -65,6 +66,7 @@ export class TestEnvironment implements ProxyEnvironment {
     outboundDetectTimeoutMs: 300,
     poolIdleTimeoutMs: 3_000,
     poolIdlePerEndpointMax: 100,
+    limits: USUAL_LIMITS,
     drainMs: 1_000,
     socketMark: 0,
     clusterNetworks: [],

@@ -3,6 +3,7 @@
  * which the test plays the control plane and the kernel's redirect.
  */
 
+import { USUAL_LIMITS } from "../../lib/proxy/path-limits.ts";
 import { createBunNet } from "../../lib/host/bun-net.ts";
 import { systemClock } from "../../lib/host/clock.ts";
 import type { Conn, ConnHandler, Net } from "../../lib/host/net.ts";
@@ -188,6 +189,7 @@ export class TestProxy {
         outboundDetectTimeoutMs: 300,
         poolIdleTimeoutMs: 3_000,
         poolIdlePerEndpointMax: 10_000,
+        limits: USUAL_LIMITS,
         drainMs: 2_000,
         socketMark: 0,
         clusterNetworks: [],

@@ -174,6 +174,7 @@ function proxyFlags(): readonly Template[] {
     always("proxyLogFormat", proxy.logFormat),
     given("proxyLogHttpHeaders", proxy.logHTTPHeaders),
     given("accessLog", proxy.accessLog),
+    given("inboundConcurrencyLimit", proxy.inboundConcurrencyLimit),
     given("cpuRequest", cpu.request),
     given("cpuLimit", cpu.limit),
     given("cpuRatioLimit", cpu.ratioLimit),

@@ -1,0 +1,130 @@
+import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
+import { meshed, PathLab, until } from "../../test/support/paths.ts";
+import { USUAL_LIMITS } from "./path-limits.ts";
+
+let lab: PathLab;
+const cleanups: (() => unknown)[] = [];
+
+beforeAll(() => {
+  lab = new PathLab(["shop", "web"]);
+});
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
+  await lab.stop();
+});
+
+/** An application that holds all requests until the test lets it answer. */
+async function holding() {
+  const held: (() => void)[] = [];
+  const server = await new RawServer((socket, text) => {
+    for (const _ of text.matchAll(/^GET /gm)) held.push(() => socket.write(respond("yes")));
+  }).listen();
+  cleanups.push(() => server.stop());
+  return { port: server.port, held };
+}
+
+function dial(to: { port: number }): RawClient {
+  const client = new RawClient(to.port);
+  cleanups.push(() => client.stop());
+  return client;
+}
+
+const get = "GET / HTTP/1.1\r\nhost: web\r\n\r\n";
+
+describe("before the application", () => {
+  async function world(limits: Partial<typeof USUAL_LIMITS>) {
+    const app = await holding();
+    const client = lab.proxy("shop");
+    const server = lab.proxy("web", { limits: { ...USUAL_LIMITS, ...limits } });
+    client.target().endpoints({ ...meshed(server, app.port), hint: "h2" });
+    const ask = () => {
+      const shop = dial(client.outbound);
+      shop.send(get);
+      return shop;
+    };
+    return { app, client, server, ask };
+  }
+
+  test("as many as the limit get in, one waits, and the next is told at once", async () => {
+    const limits = { inboundConcurrency: 2, inboundQueueMax: 1, inboundQueueMs: 60_000 };
+    const { app, client, server, ask } = await world(limits);
+    const first = [ask(), ask()];
+    await until("two are in", () => app.held.length === 2);
+    const waiter = ask();
+    await until("waits", () => server.count("malla_inbound_concurrency_waiting") === 1);
+    const shed = ask();
+    await until("told", () => shed.text.length > 0);
+    expect(shed.text).toStartWith("HTTP/1.1 503 ");
+    expect(shed.text).toContain("l5d-proxy-error: too many requests are under way");
+    expect(server.count("inbound_http_errors_total", { error: "loadshed" })).toBe(1);
+    expect(server.count("malla_inbound_concurrency_limit")).toBe(2);
+    expect(app.held.length).toBe(2);
+    app.held[0]!();
+    await until("the waiter is in", () => app.held.length === 3);
+    for (const answer of app.held.splice(1)) answer();
+    for (const one of [...first, waiter]) await until("good", () => one.text === respond("yes"));
+    await until("empty", () => server.count("malla_inbound_concurrency_in_flight") === 0);
+    expect(client.count("response_total", { status_code: "503" })).toBe(1);
+  });
+
+  test("who waits too long is told", async () => {
+    const limits = { inboundConcurrency: 1, inboundQueueMs: 100 };
+    const { app, server, ask } = await world(limits);
+    ask();
+    await until("in", () => app.held.length === 1);
+    const late = ask();
+    await until("told", () => late.text.length > 0);
+    expect(late.text).toContain("l5d-proxy-error: waited too long for a turn");
+    expect(server.count("inbound_http_errors_total", { error: "failfast" })).toBe(1);
+    expect(server.count("malla_inbound_concurrency_waiting")).toBe(0);
+  });
+
+  test("a client that leaves gives its place, or its turn, to the next one", async () => {
+    const limits = { inboundConcurrency: 1, inboundQueueMs: 60_000 };
+    const { app, server, ask } = await world(limits);
+    const waiting = (count: number) => () =>
+      server.count("malla_inbound_concurrency_waiting") === count;
+    const first = ask();
+    await until("in", () => app.held.length === 1);
+    const second = ask();
+    await until("second waits", waiting(1));
+    const third = ask();
+    await until("third waits", waiting(2));
+    second.socket.resetAndDestroy();
+    await until("second has gone", waiting(1));
+    first.socket.resetAndDestroy();
+    await until("third is in", () => app.held.length === 2);
+    app.held[1]!();
+    await until("answered", () => third.text === respond("yes"));
+    expect(server.count("malla_inbound_concurrency_in_flight")).toBe(0);
+  });
+
+  test("without a limit nothing is listed", async () => {
+    const { app, server, ask } = await world({});
+    const one = ask();
+    await until("in", () => app.held.length === 1);
+    app.held[0]!();
+    await until("answered", () => one.text === respond("yes"));
+    expect(server.metrics.text()).not.toContain("malla_inbound_concurrency_limit{");
+  });
+});
+
+describe("before a service", () => {
+  test("more than may be under way are told at once", async () => {
+    const app = await holding();
+    const client = lab.proxy("shop", { limits: { ...USUAL_LIMITS, outboundInFlightMax: 1 } });
+    client.target().endpoints({ address: { ip: "127.0.0.1", port: app.port } });
+    const [first, shed] = [dial(client.outbound), dial(client.outbound)];
+    first.send(get);
+    await until("in", () => app.held.length === 1);
+    shed.send(get);
+    await until("told", () => shed.text.length > 0);
+    expect(shed.text).toContain("l5d-proxy-error: too many requests are under way");
+    expect(client.count("outbound_http_errors_total", { error: "loadshed" })).toBe(1);
+    app.held[0]!();
+    await until("answered", () => first.text === respond("yes"));
+    shed.send(get);
+    await until("in again", () => app.held.length === 2);
+  });
+});

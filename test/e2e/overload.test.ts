@@ -1,0 +1,95 @@
+/**
+ * Replicas that are asked for twice what they can do, by clients that give up: with and without a limit
+ * before them, switched on by an annotation of their pods.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Laptop, whyNoMesh } from "../support/laptop.ts";
+import { serviceManifest } from "../support/nginx-pods.ts";
+import type { SteadyResult } from "../support/steady-load.ts";
+import { requestsOf } from "../support/wrk.ts";
+
+const LONG_MS = 180_000;
+const LOAD = new URL("../support/steady-load.ts", import.meta.url).pathname;
+const REPLICAS = 2;
+const WORKERS = 4;
+const ANSWER_SECONDS = 0.05;
+const TIMEOUT_MS = 1_000;
+
+const reason = whyNoMesh("python3", "wrk");
+if (reason !== undefined) console.log(`skipping overload: ${reason}`);
+
+describe.skipIf(reason !== undefined)("twice the capacity", () => {
+  const laptop = new Laptop("self");
+  let clients = 0;
+
+  beforeAll(async () => {
+    laptop.copy("overload");
+    for (let i = 0; i < REPLICAS; i++) {
+      pod(`plain-${i}`, "plain", {});
+      pod(`limited-${i}`, "limited", {
+        "config.malla.dev/proxy-inbound-concurrency-limit": "adaptive",
+      });
+    }
+    laptop.write("service-plain.json", serviceManifest("plain", "plain"));
+    laptop.write("service-limited.json", serviceManifest("limited", "limited"));
+    await laptop.up();
+  }, LONG_MS);
+
+  afterAll(() => laptop.clean());
+
+  function pod(name: string, app: string, annotations: Record<string, string>): void {
+    const command = ["python3", "app/workers.py", String(WORKERS), String(ANSWER_SECONDS)];
+    laptop.write(
+      `${name}.json`,
+      JSON.stringify({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name, labels: { app }, annotations },
+        spec: {
+          containers: [{
+            name: "python",
+            image: "python",
+            command,
+            ports: [{ containerPort: 80 }],
+            readinessProbe: { tcpSocket: { port: 80 } },
+          }],
+        },
+      }),
+    );
+  }
+
+  async function client(...command: string[]): Promise<string> {
+    const { out, err } = await laptop.run("run", `load-${++clients}`, "--", ...command);
+    return out + err;
+  }
+
+  async function steady(service: string, rate: number): Promise<SteadyResult> {
+    const words = [`http://${service}/`, String(rate), "16", String(TIMEOUT_MS)];
+    const text = await client(process.execPath, LOAD, ...words);
+    const found = /\{"seconds.*\}/.exec(text);
+    if (found === null) throw new Error(text);
+    return JSON.parse(found[0]) as SteadyResult;
+  }
+
+  test("goodput stays with a limit and collapses without", async () => {
+    // As many connections as workers: nobody waits.
+    const text = await client("wrk", "-t1", `-c${REPLICAS * WORKERS * 2}`, "-d5s", "http://plain/");
+    const capacity = requestsOf(text) / 5;
+    const asked = Math.round(2 * capacity);
+    const limited = await steady("limited", asked);
+    const plain = await steady("plain", asked);
+    const share = ({ good, seconds }: SteadyResult) => good / seconds / capacity;
+    const p99 = limited.times[Math.floor(0.99 * limited.times.length)] ?? Infinity;
+    console.log(
+      `capacity ${capacity.toFixed(0)}/s, asked ${asked}/s: ${(100 * share(plain)).toFixed(0)} % ` +
+        `without a limit, ${(100 * share(limited)).toFixed(0)} % with, p99 ${p99.toFixed(0)} ms`,
+    );
+    expect(share(limited)).toBeGreaterThan(0.9);
+    expect(share(plain)).toBeLessThan(0.4);
+    expect(p99).toBeLessThan(0.6 * TIMEOUT_MS);
+    // What is not answered is told so, and nobody waits in vain.
+    expect(limited.shed).toBeGreaterThan(limited.good / 2);
+    expect(limited.late).toBeLessThan(0.05 * limited.good);
+  }, LONG_MS);
+});
