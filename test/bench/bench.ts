@@ -3,6 +3,7 @@
 import { Lab } from "../support/lab.ts";
 import { Mesh } from "../support/mesh.ts";
 import { startEnvoy } from "./envoy.ts";
+import { startFloor } from "./floor.ts";
 import { type Sidecar, startMeshed } from "./meshed.ts";
 import { type Cores, Place, type TwoHops } from "./place.ts";
 
@@ -19,6 +20,7 @@ export interface BenchOptions {
   readonly envoy: string;
   readonly vegeta: string;
   readonly stock: string;
+  readonly floor: string;
 }
 
 /** One run of the benchmark, inside its laboratory. */
@@ -46,6 +48,8 @@ export class Bench {
     switch (peer) {
       case "none":
         return { name: peer, place, ways: place.direct, proxies: [] };
+      case "floor":
+        return await startFloor(place, this.options.floor);
       case "envoy":
         return await startEnvoy(place, this.options.envoy, cores);
       default:
@@ -63,7 +67,7 @@ export class Bench {
   sidecar(peer: string): Sidecar {
     if (peer === "malla") return "malla";
     if (peer === "linkerd2-proxy") return { stock: this.options.stock };
-    throw new Error(`unknown peer "${peer}": expected none, malla, envoy or linkerd2-proxy`);
+    throw new Error(`unknown peer "${peer}": expected none, floor, malla, envoy or linkerd2-proxy`);
   }
 
   /** The control plane, started when it is first needed. */

@@ -3,8 +3,9 @@
  * TLS, both proxies on one core, load and backend on the other.
  *
  *   bun run bench [SCENARIO…] [--rounds 7] [--seconds 4] [--connections 1,4,32,128]
- *                 [--peers none,malla,envoy] [--linkerd2-proxy PATH] [--executable PATH]
+ *                 [--peers none,floor,malla,envoy] [--linkerd2-proxy PATH] [--executable PATH]
  *
+ * The floor is a relay in C, for the closed loop, that shows what the kernel alone takes (needs gcc).
  * A stock linkerd2-proxy joins with --linkerd2-proxy; it runs under Malla's control plane. Without a
  * scenario all are run, which takes an hour and more; `--rounds 1 --seconds 1` tries them out.
  */
@@ -19,7 +20,7 @@ import { newConnections } from "./scenario/connections.ts";
 import { cores } from "./scenario/cores.ts";
 import { memoryUse } from "./scenario/memory.ts";
 import { openLoop } from "./scenario/open-loop.ts";
-import { installEnvoy, installVegeta, missingPackages } from "./tools.ts";
+import { buildFloor, installEnvoy, installVegeta, missingPackages } from "./tools.ts";
 
 const SCENARIOS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   "closed-loop": closedLoop,
@@ -43,6 +44,7 @@ const { values, positionals } = parseArgs({
     // Found before the laboratory is entered, which has no network.
     envoy: { type: "string", default: "" },
     vegeta: { type: "string", default: "" },
+    floor: { type: "string", default: "" },
   },
 });
 const stock = values["linkerd2-proxy"];
@@ -61,7 +63,8 @@ if (!insideLab()) {
     process.exit(1);
   }
   const envoy = peers.includes("envoy") ? ["--envoy", installEnvoy()] : [];
-  const found = [...envoy, "--vegeta", installVegeta()];
+  const floor = peers.includes("floor") ? ["--floor", buildFloor()] : [];
+  const found = [...envoy, ...floor, "--vegeta", installVegeta()];
   process.exit(enterLab(import.meta.path, [...process.argv.slice(2), ...found]));
 }
 
@@ -74,6 +77,7 @@ const bench = new Bench({
   envoy: values.envoy,
   vegeta: values.vegeta,
   stock,
+  floor: values.floor,
 });
 for (const name of chosen) {
   console.log(`\n## ${name}, ${values.rounds} rounds of ${values.seconds} s`);

