@@ -348,3 +348,5 @@ assert(QUEUE_LEAST <= QUEUE_MAX && QUEUE_MAX <= IN_FLIGHT_MAX, "who waits is und
 
 /** Ports whose application's limit a proxy remembers; a pod listens on a handful. */
 export const APPLICATION_GATES_KEPT = 1_000;
+/** TLS sessions kept for the next handshake with a peer, some 2 KB each; beyond, handshakes are whole. */
+export const TLS_SESSIONS_MAX = 256;

@@ -4,7 +4,8 @@ import { makeMaterials, type TestMaterial } from "../../test/support/certificate
 import { FullBacklog } from "../../test/support/full-backlog.ts";
 import { createBunNet } from "./bun-net.ts";
 import { readSockaddr, writeSockaddr } from "./sockaddr.ts";
-import type { CloseReason, Conn, ConnHandler, Listener, TlsPeer } from "./net.ts";
+import { systemClock } from "./clock.ts";
+import type { CloseReason, Conn, ConnHandler, Listener, TlsClientOptions, TlsPeer } from "./net.ts";
 
 const SERVER = "web.default.serviceaccount.identity.malla.cluster.local";
 const CLIENT = "shop.default.serviceaccount.identity.malla.cluster.local";
@@ -104,15 +105,20 @@ function material(name: string): TestMaterial {
 }
 
 function dial(listener: Listener, tls?: { peerName: string; serverName?: string; as?: string }) {
-  const probe = new Probe();
-  const options = tls === undefined ? {} : {
-    tls: {
+  return dialAs(
+    tls && {
       ...material(tls.as ?? CLIENT),
       serverName: tls.serverName ?? tls.peerName,
       peerName: tls.peerName,
       alpn: ALPN,
     },
-  };
+    listener,
+  );
+}
+
+function dialAs(tls: TlsClientOptions | undefined, listener: Listener): Probe {
+  const probe = new Probe();
+  const options = tls === undefined ? {} : { tls };
   probe.conn = net.connect(
     { address: listener.address, timeoutMs: 2_000, ...options },
     handler,
@@ -120,6 +126,23 @@ function dial(listener: Listener, tls?: { peerName: string; serverName?: string;
   );
   open.push({ stop: () => probe.conn?.destroy(true) });
   return probe;
+}
+
+/** Asks, waits for the answer, which a client's next session comes before, and ends the connection. */
+async function talk(probes: readonly Probe[], client: Probe): Promise<[Probe, Probe]> {
+  await until("secure", () => client.peer !== null);
+  client.send(new TextEncoder().encode("question"), false);
+  await until("answer", () => client.received > 0);
+  const server = probes.at(-1)!;
+  client.conn!.destroy();
+  server.conn!.destroy();
+  return [client, server];
+}
+
+/** A TLS server that answers. */
+function talkingServer(probe: Probe): void {
+  tlsServer(probe);
+  probe.onData = () => probe.send(new TextEncoder().encode("answer"), false);
 }
 
 function tlsServer(probe: Probe): void {
@@ -330,6 +353,65 @@ describe("tls", () => {
     expect(client.reason).toBe("tls");
     expect(client.peer).toBeNull();
     expect(client.events).toEqual(["open", "close"]);
+  });
+
+  test("a handshake with a known peer is resumed, and shows the same peer", async () => {
+    const { probes, listener } = serve(talkingServer);
+    for (const resumed of [false, true, true]) {
+      const [client, server] = await talk(probes, dial(listener, { peerName: SERVER }));
+      expect([client.peer!.resumed, server.peer!.resumed]).toEqual([resumed, resumed]);
+      expect(client.peer!.alpn).toBe("transport.l5d.io/v1");
+      expect(Buffer.from(client.peer!.certificate!).includes(SERVER)).toBe(true);
+      expect(Buffer.from(server.peer!.certificate!).includes(CLIENT)).toBe(true);
+    }
+    // Other keys, another name, another address: none of them is that peer.
+    const strange = dial(listener, { peerName: SERVER, as: STRANGER });
+    expect((await talk(probes, strange))[0].peer!.resumed).toBe(false);
+    const wrong = dial(listener, { peerName: STRANGER, serverName: SERVER });
+    await until("close", () => wrong.reason !== null);
+    expect(wrong.reason).toBe("tls");
+    const other = serve(talkingServer);
+    const elsewhere = await talk(other.probes, dial(other.listener, { peerName: SERVER }));
+    expect(elsewhere[0].peer!.resumed).toBe(false);
+  });
+
+  test("a client that the server does not trust stays a stranger when it is resumed", async () => {
+    const { probes, listener } = serve(talkingServer);
+    const foreign = makeMaterials([CLIENT]).get(CLIENT)!;
+    for (const resumed of [false, true]) {
+      const tls = {
+        ...foreign,
+        trustAnchors: material(CLIENT).trustAnchors,
+        serverName: SERVER,
+        peerName: SERVER,
+        alpn: ALPN,
+      };
+      const [client, server] = await talk(probes, dialAs(tls, listener));
+      expect(client.peer!.resumed).toBe(resumed);
+      expect(server.peer!.certificate).toBeNull();
+    }
+  });
+
+  test("no session outlives the certificate, and the next handshake is a whole one", async () => {
+    let laterMs = 0;
+    const later = createBunNet({ clock: { ...systemClock, nowMs: () => Date.now() + laterMs } });
+    const probes: Probe[] = [];
+    const listener = later.listen({ ip: "127.0.0.1", port: 0 }, handler, () => {
+      const probe = new Probe();
+      probes.push(probe);
+      talkingServer(probe);
+      return probe;
+    });
+    open.push(listener);
+    await talk(probes, dial(listener, { peerName: SERVER }));
+    laterMs = 100 * 365 * 24 * 3_600_000;
+    const refused = dial(listener, { peerName: SERVER });
+    await until("end", () => refused.events.includes("end"));
+    refused.conn!.destroy();
+    expect(probes.at(-1)!.reason).toBe("tls");
+    expect(probes.at(-1)!.peer).toBeNull();
+    const [client] = await talk(probes, dial(listener, { peerName: SERVER }));
+    expect(client.peer!.resumed).toBe(false);
   });
 
   test("the peer's name counts, not the server name that was sent", async () => {

@@ -6,10 +6,11 @@
  */
 
 import type { Socket, SocketHandler, TLSOptions } from "bun";
-import { X509Certificate } from "node:crypto";
 import { Fault } from "../base/fault.ts";
 import { formatAddress, type SocketAddress } from "../mesh/address.ts";
-import { clientTls, serverTls } from "./bun-tls.ts";
+import { isOver, peerDer, serverAccepted } from "./bun-peer.ts";
+import { ERRNO_REASONS, reasonOf } from "./bun-reasons.ts";
+import { type Resumption, TlsContexts } from "./bun-tls.ts";
 import { type Clock, systemClock, type Timer } from "./clock.ts";
 import { type Libc, openLibc } from "./ffi.ts";
 import type {
@@ -33,16 +34,14 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 const LATE_EVENTS_MS = 1;
 /** A peer that vanished without a word is noticed after some 20 s, as `setKeepAlive` sets it. */
 const KEEP_ALIVE_DELAY_MS = 10_000;
-/** A port opened but taken: Linux queues this many times more than we ever accept in one turn. */
-const ERRNO_REASONS: Readonly<Record<number, CloseReason>> = {
-  101: "unreachable",
-  110: "timeout",
-  111: "refused",
-  113: "unreachable",
-};
 
 /** A socket whose data is our connection; absent on the raw half below a TLS connection. */
 type BunSocket = Socket<BunConn | undefined>;
+
+/** What Bun's types say of this is that nothing is returned. */
+interface SessionSource {
+  getSession(): Uint8Array | undefined;
+}
 
 /** `upgradeTLS` takes `isServer`, which Bun's types do not know. */
 interface ServerUpgrade {
@@ -79,6 +78,7 @@ export function createBunNet(options: BunNetOptions = {}): Net {
   const host: Host = {
     clock,
     sharesPorts,
+    contexts: new TlsContexts(),
     libc: () => libc ??= openLibc(),
   };
   return {
@@ -98,6 +98,7 @@ export function createBunNet(options: BunNetOptions = {}): Net {
 interface Host {
   readonly clock: Clock;
   readonly sharesPorts: boolean;
+  readonly contexts: TlsContexts;
   readonly libc: () => Libc;
 }
 
@@ -113,6 +114,8 @@ class BunConn implements Conn<unknown> {
   /** What the close is to be called, when we know better than the socket's own error. */
   reason: CloseReason | null = null;
   tlsClient: TlsClientOptions | null = null;
+  /** Until the server's ticket is there, which comes before its first bytes. */
+  resumption: Resumption | null = null;
   /** A TLS handshake is expected or under way. */
   securing = false;
   timer: Timer | null = null;
@@ -132,6 +135,10 @@ class BunConn implements Conn<unknown> {
     this.data = data;
     this.#remote = remote;
     this.#local = local;
+  }
+
+  get nowMs(): number {
+    return this.#host.clock.nowMs();
   }
 
   get remote(): SocketAddress {
@@ -188,7 +195,7 @@ class BunConn implements Conn<unknown> {
     const upgrade = this.socket as unknown as ServerUpgrade;
     const [raw, tls] = upgrade.upgradeTLS({
       isServer: true,
-      tls: serverTls(options),
+      tls: this.#host.contexts.server(options),
       data: this,
       socket: HANDLER,
     });
@@ -217,6 +224,8 @@ class BunConn implements Conn<unknown> {
   finish(reason: CloseReason): void {
     if (this.closed) return;
     this.closed = true;
+    // The server said nothing: perhaps it did not like the session, so the next handshake is a whole one.
+    this.resumption?.drop();
     this.stopTimer();
     this.handler.close(this, this.reason ?? reason);
   }
@@ -233,12 +242,14 @@ const HANDLER: SocketHandler<BunConn | undefined> = {
       return;
     }
     conn.socket = socket;
+    offerSession(conn, socket);
     established(conn, socket);
   },
   data(socket, chunk) {
     const conn = socket.data;
     if (conn === undefined || conn.closed) return;
     if (!conn.opened) established(conn, socket);
+    if (conn.resumption !== null) keepSession(conn, socket);
     conn.handler.data(conn, chunk);
   },
   drain(socket) {
@@ -342,6 +353,7 @@ function connect<D>(
   const conn = new BunConn(host, handler as ConnHandler<unknown>, data, address);
   if (tls !== undefined) {
     conn.tlsClient = tls;
+    conn.resumption = host.contexts.resumption(tls, address);
     conn.securing = true;
   }
   conn.startTimer(options.timeoutMs);
@@ -349,7 +361,7 @@ function connect<D>(
     allowHalfOpen: true,
     data: conn as BunConn | undefined,
     socket: HANDLER,
-    ...(tls === undefined ? {} : { tls: clientTls(tls) }), // cold: once per connection
+    ...(tls === undefined ? {} : { tls: host.contexts.client(tls) }), // cold: once per connection
   };
   if (mark === 0) {
     Bun.connect({ ...common, hostname: address.ip, port: address.port }) // cold: as above
@@ -396,6 +408,7 @@ function adopt(conn: BunConn, fd: number, common: Common, connected: () => boole
     open(socket) {
       if (conn.opened) return;
       conn.socket = socket;
+      offerSession(conn, socket);
       queueMicrotask(() => { // cold: as above
         if (conn.closed) socket.terminate();
         else if (!conn.opened && connected()) established(conn, socket);
@@ -429,7 +442,9 @@ function handshakeDone(
   error: Error | null,
 ): void {
   const client = conn.tlsClient;
-  const accepted = client === null ? success : serverAccepted(client, socket, error);
+  const resumed = socket.isSessionReused();
+  const accepted = (client === null ? success : serverAccepted(client, socket, error)) &&
+    !(resumed && isOver(socket, conn.nowMs));
   if (!accepted) {
     conn.reason = "tls";
     conn.destroy();
@@ -442,47 +457,19 @@ function handshakeDone(
     certificate: client !== null || socket.authorized ? peerDer(socket) : null,
     alpn: typeof alpn === "string" && alpn !== "" ? alpn : null,
     serverName: client?.serverName ?? (socket.getServername() || null),
+    resumed,
   });
 }
 
-/**
- * Bun has verified the chain, then compared the certificate with the SNI: its error tells which of
- * the two failed. A peer whose name is not the SNI is compared here.
- */
-function serverAccepted(
-  client: TlsClientOptions,
-  socket: BunSocket,
-  error: Error | null,
-): boolean {
-  if (client.peerName === client.serverName) return error === null && socket.authorized;
-  const code = (error as { code?: string } | null)?.code;
-  const der = peerDer(socket);
-  return (code === undefined || code === "ERR_TLS_CERT_ALTNAME_INVALID") && der !== null &&
-    new X509Certificate(der).checkHost(client.peerName, { subject: "never" }) !== undefined;
+function offerSession(conn: BunConn, socket: BunSocket): void {
+  const session = conn.resumption?.find();
+  if (session !== undefined) socket.setSession(session as Uint8Array<ArrayBuffer>);
 }
 
-function peerDer(socket: BunSocket): Uint8Array | null {
-  return (socket.getPeerCertificate() as { raw?: Uint8Array } | null)?.raw ?? null;
-}
-
-function reasonOf(error: unknown): CloseReason {
-  const code = (error as { code?: unknown } | undefined)?.code;
-  switch (code) {
-    case "ECONNREFUSED":
-      return "refused";
-    case "ENETUNREACH":
-    case "EHOSTUNREACH":
-    case "EADDRNOTAVAIL":
-      return "unreachable";
-    case "ETIMEDOUT":
-      return "timeout";
-    case "ECONNRESET":
-    case "EPIPE":
-    case "ECONNABORTED":
-      return "reset";
-    default:
-      return typeof code === "string" && /TLS|SSL|CERT|EPROTO/.test(code) ? "tls" : "other";
-  }
+function keepSession(conn: BunConn, socket: BunSocket): void {
+  const session = (socket as unknown as SessionSource).getSession();
+  if (session !== undefined) conn.resumption?.keep(session);
+  conn.resumption = null;
 }
 
 function plainIp(ip: string | undefined): string {

@@ -26,6 +26,8 @@ export interface TlsPeer {
   readonly certificate: Uint8Array | null;
   readonly alpn: string | null;
   readonly serverName: string | null;
+  /** An earlier handshake with the same peer was resumed; its certificate is the one shown then. */
+  readonly resumed: boolean;
 }
 
 /**

@@ -36,7 +36,7 @@ class FakeConn {
   open() {
     const conn = this as Conn<unknown>;
     this.handler.open(conn);
-    this.handler.secure(conn, { certificate: null, alpn: null, serverName: null });
+    this.handler.secure(conn, { certificate: null, alpn: null, serverName: null, resumed: false });
   }
   bring(text: string) {
     this.handler.data(this as Conn<unknown>, asciiBytes(text));

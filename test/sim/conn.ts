@@ -432,7 +432,8 @@ export class SimConn implements Conn<unknown> {
     this.#securing = false;
     this.#stopTimer();
     this.#note(() => `secure ${peer?.name ?? "nobody"}`);
-    this.handler.secure(this, { certificate: peer?.der ?? null, alpn, serverName });
+    const certificate = peer?.der ?? null;
+    this.handler.secure(this, { certificate, alpn, serverName, resumed: false });
   }
 
   #refuse(): void {
