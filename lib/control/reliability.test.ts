@@ -69,6 +69,8 @@ describe("a wrong value is named and left out, and the others hold", () => {
     [`${RETRY}/grpc`, "unknown", "cancelled, deadline-exceeded"],
     [`${RETRY}/limit`, "1000000", `a whole number from 0 to ${RETRIES_MAX}`],
     [`${RETRY}/timeout`, "0s", "above 0"],
+    [`${TIMEOUT}/request`, "0s", "above 0"],
+    [`${RETRY}/limit`, "-1", `a whole number from 0 to ${RETRIES_MAX}`],
     [`${TIMEOUT}/request`, "10", "a duration with its unit"],
     [`${BALANCER}/failure-accrual`, "always", "consecutive or unified"],
     [`${ALPHA}/failure-accrual-success-rate-threshold`, "1.5", "a number from 0 to 1"],

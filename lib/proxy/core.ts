@@ -13,6 +13,7 @@ import { portsContain } from "../mesh/port-range.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Counter, Family } from "../telemetry/metric.ts";
 import type { Registry } from "../telemetry/registry.ts";
+import { BalancerGauges } from "./balancer-gauges.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { defaultPolicy } from "./default-policy.ts";
 import type { IdentitySource, ProxyEnvironment } from "./environment.ts";
@@ -90,6 +91,11 @@ export class ProxyCore {
     this.#policyHealth = new StreamHealth("policy", clock, host.log);
     this.policies = this.#makePolicies();
     this.#targets = this.#makeTargets();
+    // Each core of several knows the same endpoints: the figures of one are enough.
+    if ((options.number ?? 1) === 1) {
+      const gauges = new BalancerGauges(registry, () => this.#targets.balancers());
+      this.metrics.beforeText(() => gauges.refresh());
+    }
   }
 
   /** To be called once there is an identity. Throws `unavailable` when a port is taken. */

@@ -28,7 +28,7 @@ import { grpcStatusOf } from "./grpc.ts";
 import type { ShedReason } from "./gate.ts";
 import { grpcTimeoutMs } from "./grpc-deadline.ts";
 import type { Downstream, HttpRoute, HttpSide, Loss, Refusal, Upstream } from "./http-parts.ts";
-import { addedRetries, closesPeer, isUnsent } from "./mesh-headers.ts";
+import { closesPeer, isUnsent, takeAddedRetries } from "./mesh-headers.ts";
 import type { ProfileFigures } from "./profile-figures.ts";
 import { OVERLOADED, TIMED_OUT, UNREACHABLE, WAITED_TOO_LONG } from "./refusals.ts";
 import { RequestBody } from "./request-body.ts";
@@ -214,7 +214,7 @@ export class Exchange implements TimedExchange {
     last: boolean,
   ): boolean {
     if (meshed && closesPeer(head) && this.#elsewhere(attempt, isUnsent(head))) return false;
-    if (meshed && head.hasMeshHeaders) this.#hear(addedRetries(head));
+    if (meshed && head.hasMeshHeaders) this.#hear(takeAddedRetries(head));
     this.side.answered(attempt, head);
     if (this.#retrying !== null) {
       if (this.#retriesHead(this.#retrying, attempt, head, last)) return false;

@@ -3,6 +3,7 @@
 import { registerProcessMetrics } from "../telemetry/process-metrics.ts";
 import type { Registry } from "../telemetry/registry.ts";
 import { accessLogFamily } from "./access-log.ts";
+import { balancerFamilies } from "./balancer-gauges.ts";
 import { coreFamily } from "./core.ts";
 import { identityAgentFamilies } from "./identity-agent.ts";
 import { buildFamily, tlsFamily } from "./info-families.ts";
@@ -14,6 +15,7 @@ import { traceFamilies } from "./trace-queue.ts";
 export function proxyFamilies(registry: Registry): void {
   pathFamilies(registry);
   routeFamilies(registry);
+  balancerFamilies(registry);
   identityAgentFamilies(registry);
   buildFamily(registry);
   tlsFamily(registry);

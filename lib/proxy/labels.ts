@@ -133,6 +133,11 @@ export function inboundRouteLabels(
   return routeLabels(parent, route);
 }
 
+/** `parent_*` and `backend_*`: a balancer and what it stands for. */
+export function balancerLabels(parent: ResourceRef, backend: ResourceRef): Labels {
+  return backendLabels(parentLabels(parent), backend);
+}
+
 /** A route's labels with `backend_*`: the backend that an attempt went to. */
 export function backendLabels(route: Labels, backend: ResourceRef): Labels {
   return {

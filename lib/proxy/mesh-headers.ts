@@ -42,10 +42,11 @@ export function isRetry(head: RequestHead): boolean {
   return false;
 }
 
-/** What share of retries whoever answers has added, as he says; 0: none. */
-export function addedRetries(head: ResponseHead): number {
+/** What share of retries whoever answers has added, as he says; 0: none. The field ends here. */
+export function takeAddedRetries(head: ResponseHead): number {
   const i = head.find(ADDED);
   if (i < 0) return 0;
+  head.endHere(i);
   const at = i * RANGES_PER_HEADER;
   const percent = parseDecimal(head.bytes, head.ranges[at + 2]!, head.ranges[at + 3]!);
   return percent < 0 ? 0 : percent / 100;

@@ -201,29 +201,32 @@ for (const hint of ["h2", "unknown"] as const) {
   });
 }
 
-test("a peer that has retried behind says so, and its failures are passed on", async () => {
-  const app = await application(() => failing);
-  const { client, server, target } = pairOf(app.port);
-  const budget = { ratio: 0.5, minPerSecond: 0, ttlMs: 10_000 };
-  target.configure(RETRY);
-  target.budget = new RetryBudget(budget, 0);
-  const ask = async () => {
-    const shop = dial(client.outbound);
-    shop.send(get);
-    await until("answer", () => shop.text.includes("\r\n\r\nno"));
-    return shop.text;
-  };
-  for (let i = 0; i < 4; i++) expect(await ask()).not.toContain("l5d-malla-retries");
-  const retried = () => client.count("outbound_http_route_retry_requests_total");
-  expect(retried()).toBe(2);
-  // The application behind asks others, and its proxy retries for it.
-  const behind = server.target().endpoints({ address: { ip: "127.0.0.1", port: app.port } });
-  behind.configure({ ...RETRY, retriesMax: 1 });
-  const web = dial(server.outbound);
-  web.send(get);
-  await until("behind", () => web.text === failing);
-  // One request became two: more than all that may be spent in front.
-  for (let i = 0; i < 4; i++) expect(await ask()).toContain("l5d-malla-retries: 100\r\n");
-  expect(retried()).toBe(2);
-  expect(client.count("outbound_http_route_retry_overflow_total")).toBeGreaterThanOrEqual(4);
-});
+test.each(["h2", "unknown"] as const)(
+  "a peer that has retried behind says so (%s)",
+  async (hint) => {
+    const app = await application(() => failing);
+    const { client, server, target } = pairOf(app.port, hint);
+    const budget = { ratio: 0.5, minPerSecond: 0, ttlMs: 10_000 };
+    target.configure(RETRY);
+    target.budget = new RetryBudget(budget, 0);
+    const ask = async () => {
+      const shop = dial(client.outbound);
+      shop.send(get);
+      // What proxies say to each other is none of the application's business.
+      await until("answer", () => shop.text === failing);
+    };
+    for (let i = 0; i < 4; i++) await ask();
+    const retried = () => client.count("outbound_http_route_retry_requests_total");
+    expect(retried()).toBe(2);
+    // The application behind asks others, and its proxy retries for it.
+    const behind = server.target().endpoints({ address: { ip: "127.0.0.1", port: app.port } });
+    behind.configure({ ...RETRY, retriesMax: 1 });
+    const web = dial(server.outbound);
+    web.send(get);
+    await until("behind", () => web.text === failing);
+    // One request became two: more than all that may be spent in front.
+    for (let i = 0; i < 4; i++) await ask();
+    expect(retried()).toBe(2);
+    expect(client.count("outbound_http_route_retry_overflow_total")).toBeGreaterThanOrEqual(4);
+  },
+);

@@ -8,6 +8,10 @@ import type { ClientPolicy, Profile, Route } from "../mesh/policy.ts";
 import { silentLogger } from "../telemetry/logger.ts";
 import type { OutboundTarget } from "./environment.ts";
 import { StreamHealth } from "./stream-health.ts";
+import { BalancerGauges } from "./balancer-gauges.ts";
+import { unnamedLabels } from "../../test/support/metric-labels.ts";
+import { prometheusText } from "../telemetry/prometheus.ts";
+import { Registry } from "../telemetry/registry.ts";
 import { WatchedTargets } from "./targets.ts";
 
 const WEB = "10.43.0.1:80";
@@ -409,4 +413,28 @@ describe("a ServiceProfile", () => {
       backends: [{ resource: { kind: "Service", name: "v1", namespace: "n", port: 80 } }, {}],
     });
   });
+});
+
+test("the balancers in use are shown with their endpoints, and gone with their target", () => {
+  const registry = new Registry();
+  const gauges = new BalancerGauges(registry, () => targets.balancers());
+  const lookup = acquire();
+  answer();
+  discovery.endpoints.next(PATH, {
+    kind: "add",
+    endpoints: [endpoint("10.42.0.1:80"), endpoint("10.42.0.2:80")],
+    labels: {},
+  });
+  const shown = () => {
+    gauges.refresh();
+    return prometheusText(registry).split("\n").filter((line) => line.startsWith("outbound_http"));
+  };
+  expect(shown()).toEqual([
+    expect.stringMatching(/backend_name="web".*endpoint_state="ready"} 2$/),
+    expect.stringMatching(/parent_name="web".*endpoint_state="pending"} 0$/),
+  ]);
+  expect(unnamedLabels(registry)).toEqual([]);
+  targets.release(lookup.target!);
+  clock.advance(10_000);
+  expect(shown()).toEqual([]);
 });

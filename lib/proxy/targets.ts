@@ -18,7 +18,7 @@ import {
   networkContains,
   type SocketAddress,
 } from "../mesh/address.ts";
-import type { ClientPolicy, Profile, Route } from "../mesh/policy.ts";
+import type { ClientPolicy, Profile, ResourceRef, Route } from "../mesh/policy.ts";
 import {
   DEFAULT_RETRY_BUDGET,
   type FailureAccrual,
@@ -27,6 +27,7 @@ import {
 import type { Logger } from "../telemetry/logger.ts";
 import type { Labels } from "../telemetry/metric.ts";
 import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
+import type { UsedBalancer } from "./balancer-gauges.ts";
 import {
   type BalancerLease,
   Destinations,
@@ -73,6 +74,11 @@ export class WatchedTargets implements OutboundTargets {
   /** How many targets are remembered, and how many destinations are watched for them. */
   get size(): { readonly targets: number; readonly destinations: number } {
     return { targets: this.#targets.size, destinations: this.#destinations.size };
+  }
+
+  /** The balancers of all targets that were found, but those of single endpoints. */
+  *balancers(): Iterable<UsedBalancer> {
+    for (const target of this.#targets.values()) yield* target.balancers();
   }
 
   acquire(address: SocketAddress, found: TargetFound): void {
@@ -168,6 +174,14 @@ class WatchedTarget implements OutboundTarget {
 
   get opaqueBackends(): readonly WeightedBalancer[] {
     return this.#found().opaque;
+  }
+
+  *balancers(): Iterable<UsedBalancer> {
+    const view = this.#view;
+    if (view === null) return;
+    const { policy: { parent, http, opaque } } = view;
+    yield* usedBalancers("http", parent, http, view.http);
+    yield* usedBalancers("opaque", parent, opaque, view.opaque);
   }
 
   start(): void {
@@ -356,6 +370,20 @@ interface TargetView {
   readonly routeLabels: Labels;
   readonly http: readonly WeightedBalancer[];
   readonly opaque: readonly WeightedBalancer[];
+}
+
+function* usedBalancers(
+  kind: TrafficKind,
+  parent: ResourceRef,
+  { action }: Route,
+  balancers: readonly WeightedBalancer[],
+): Iterable<UsedBalancer> {
+  if (action.kind === "fail") return;
+  for (const [index, backend] of action.backends.entries()) {
+    const balancer = balancers[index]?.balancer;
+    if (balancer === undefined || backend.target.kind !== "balancer") continue;
+    yield { kind, parent, backend, balancer };
+  }
 }
 
 function isFault(fault: Error, ...codes: readonly string[]): boolean {

@@ -10,6 +10,7 @@
 
 import { asciiText } from "../../base/bytes.ts";
 import { FieldLines, RANGES_PER_HEADER } from "./field-lines.ts";
+import { FieldName } from "./field-name.ts";
 import { Method } from "./method.ts";
 
 /** Which of the `l5d-*` fields go on with a head: nobody outside the mesh may speak for it. */
@@ -83,6 +84,12 @@ export class Head extends FieldLines {
   upgrades(): boolean {
     return this.hasUpgrade && this.connectionUpgrade && !this.upgradeH2c &&
       this.versionMinor === 1;
+  }
+
+  /** Field `i` was meant for us: it goes no further, as what concerns one connection. */
+  endHere(i: number): void {
+    this.marks[i] = FieldName.PROXY_CONNECTION;
+    this.hasHopByHop = true;
   }
 
   /** Forgets everything; parsers do it when they begin a head. */
@@ -226,6 +233,7 @@ export class ResponseHead extends Head {
     made.meshFields = this.meshFields;
     made.contentLength = this.contentLength;
     made.hasMeshHeaders = this.hasMeshHeaders;
+    made.hasHopByHop = this.hasHopByHop;
     return made;
   }
 
