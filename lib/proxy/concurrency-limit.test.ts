@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { CONCURRENCY_MAX } from "../base/limits.ts";
 import { capacityOf, overload, type ServiceModel } from "../../test/sim/overload.ts";
@@ -19,6 +19,8 @@ for (const workers of [1, 2, 4, 8, 32]) {
     SERVICES.push({ workers, meanMs, spread: "exponential" });
   }
 }
+
+setDefaultTimeout(60_000);
 
 describe("a limit that finds itself", () => {
   for (const service of SERVICES) {
