@@ -29,7 +29,6 @@ const CHAIN = ["one", "two", "three", "four", "five"];
 const RATIO = 0.2;
 const PER_SECOND = 10;
 const TTL_SECONDS = 10;
-const ATTEMPTS_MAX = (1 + RATIO) * (REQUESTS + CHAIN.length * PER_SECOND * TTL_SECONDS);
 
 const LAST = {
   http: "split_clients $request_id $half { 50% 1; * 0; }",
@@ -38,6 +37,14 @@ const LAST = {
     location = /half { if ($half) { return 503; } return 200 "good\\n"; }
     location / { return 200 "good\\n"; }`,
 };
+
+/** How requests were answered, how many came to each service, and how long that took. */
+interface Outcome {
+  readonly good: number;
+  readonly bad: number;
+  readonly at: readonly number[];
+  readonly seconds: number;
+}
 
 const reason = whyNoMesh("nginx", "h2load", "curl");
 if (reason !== undefined) console.log(`skipping the chain: ${reason}`);
@@ -68,7 +75,8 @@ describe.skipIf(reason !== undefined)("along five services", () => {
   }
 
   /** So many requests to the first service: how they were answered, and what became of them on the way. */
-  async function load(path: string): Promise<{ good: number; bad: number; at: number[] }> {
+  async function load(path: string): Promise<Outcome> {
+    const beganAt = performance.now();
     const before = CHAIN.map(counted);
     const script = `h2load --h1 -n ${REQUESTS} -c ${CLIENTS} -t 1 http://one${path}`;
     const { out } = await laptop.run("run", `client-${++clients}`, "--", "sh", "-c", script);
@@ -76,35 +84,39 @@ describe.skipIf(reason !== undefined)("along five services", () => {
     if (good === undefined) throw new Error(out);
     // The question itself is counted as well.
     const at = CHAIN.map((name, i) => counted(name) - (before[i] ?? 0) - 1);
-    return { good: Number(good), bad: Number(bad), at };
+    const seconds = (performance.now() - beganAt) / 1_000;
+    return { good: Number(good), bad: Number(bad), at, seconds };
   }
 
   /** None may multiply what it gets, and all together no more than one may. */
-  function expectBounded(at: readonly number[]): void {
+  function expectBounded({ at, seconds }: Outcome): void {
+    // A busy machine takes longer, and what may always be retried is so many a second.
+    const always = CHAIN.length * PER_SECOND * (TTL_SECONDS + seconds);
+    const most = Math.ceil((1 + RATIO) * (REQUESTS + always));
     for (const [i, requests] of at.entries()) {
-      expect(`${requests} at ${CHAIN[i]}, at most ${ATTEMPTS_MAX}`).toBe(
-        `${Math.min(requests, ATTEMPTS_MAX)} at ${CHAIN[i]}, at most ${ATTEMPTS_MAX}`,
-      );
+      expect([CHAIN[i], Math.max(requests, most)]).toEqual([CHAIN[i], most]);
       expect(requests).toBeGreaterThanOrEqual(at[i - 1] ?? REQUESTS);
     }
   }
 
   test("whose last fails half of its requests, some are mended and none multiply", async () => {
-    const { good, bad, at } = await load("/half");
+    const outcome = await load("/half");
+    const { good, bad, at } = outcome;
     console.log(
       `half fail: ${REQUESTS} requests became ${at.join(", ")}; ${bad} failed in the end`,
     );
-    expectBounded(at);
+    expectBounded(outcome);
     expect(good + bad).toBe(REQUESTS);
     // A retry mends every second failure.
     expect(bad).toBeLessThan((0.5 - RATIO / 4) * REQUESTS);
   }, LONG_MS);
 
   test("whose last fails all of them, retries stay within one budget", async () => {
-    const { bad, at } = await load("/all");
+    const outcome = await load("/all");
+    const { bad, at } = outcome;
     console.log(`all fail: ${REQUESTS} requests became ${at.join(", ")}`);
     expect(bad).toBe(REQUESTS);
-    expectBounded(at);
+    expectBounded(outcome);
     expect(at.at(-1)).toBeGreaterThan(REQUESTS);
   }, LONG_MS);
 
