@@ -75,6 +75,7 @@ export type {
 export type { BackoffBounds } from "./lib/base/backoff.ts";
 export type {
   FailureAccrual,
+  HedgePolicy,
   LoadPenalty,
   RetryBudget,
   RetryPolicy,

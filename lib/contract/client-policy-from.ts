@@ -25,6 +25,7 @@ import { statusOfGrpcCode } from "./grpc-status.ts";
 import {
   accrualFromWire,
   grpcRetryFromWire,
+  hedgeFromWire,
   httpRetryFromWire,
   penaltyFromWire,
   timeoutsFromWire,
@@ -131,7 +132,13 @@ function httpRoute(routes: readonly HttpRoute[]): Route {
   }
   if (!catchesAll(rule.matches)) return unsupported({ resource }, "matches of an HTTP route");
   const action = ruleAction(rule.filters, rule.backends);
-  return { resource, action, ...limits(rule.timeouts, httpRetryFromWire(rule.retry)) };
+  const hedge = hedgeFromWire(rule.hedge);
+  return {
+    resource,
+    action,
+    ...(hedge === undefined ? {} : { hedge }),
+    ...limits(rule.timeouts, httpRetryFromWire(rule.retry)),
+  };
 }
 
 function grpcRoute(routes: readonly GrpcRoute[]): Route {

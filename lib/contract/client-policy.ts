@@ -19,7 +19,13 @@ import {
   type TlsRouteSchema,
 } from "./gen/outbound_pb.ts";
 import { grpcCodeOfStatus } from "./grpc-status.ts";
-import { accrualToWire, grpcRetryToWire, httpRetryToWire, timeoutsToWire } from "./reliability.ts";
+import {
+  accrualToWire,
+  grpcRetryToWire,
+  hedgeToWire,
+  httpRetryToWire,
+  timeoutsToWire,
+} from "./reliability.ts";
 import { resourceInit } from "./resource.ts";
 
 /** How many requests may wait at a backend, and how long while none of its endpoints is ready. */
@@ -98,6 +104,7 @@ function httpRoute(route: Route): MessageInitShape<typeof HttpRouteSchema> {
       backends: distribution(action),
       timeouts: timeoutsToWire(route.timeouts),
       ...(route.retry === undefined ? {} : { retry: httpRetryToWire(route.retry) }),
+      ...(route.hedge === undefined ? {} : { hedge: hedgeToWire(route.hedge) }),
     }],
   };
 }

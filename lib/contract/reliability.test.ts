@@ -1,7 +1,12 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { ClientPolicy, PortProtocol, Route } from "../mesh/policy.ts";
-import type { FailureAccrual, RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
+import type {
+  FailureAccrual,
+  HedgePolicy,
+  RetryPolicy,
+  RouteTimeouts,
+} from "../mesh/reliability.ts";
 import { clientPolicyFromWire } from "./client-policy-from.ts";
 import { clientPolicyToWire } from "./client-policy.ts";
 import { defaultResource } from "./resource.ts";
@@ -29,6 +34,14 @@ const timeouts: fc.Arbitrary<RouteTimeouts> = fc.record({
   responseMs: ms,
   idleMs: fc.nat(10_000),
 });
+const hedge: fc.Arbitrary<HedgePolicy> = fc.oneof(
+  fc.record({ delayMs: ms, quantile: fc.constant(0), requestBytesMax: fc.nat(65_536) }),
+  fc.record({
+    delayMs: fc.constant(0),
+    quantile: fc.double({ min: 0.5, max: 0.999, noNaN: true }),
+    requestBytesMax: fc.nat(65_536),
+  }),
+);
 const accrual: fc.Arbitrary<FailureAccrual> = fc.record({
   failuresMax: fc.nat(1_000),
   backoff,
@@ -100,4 +113,11 @@ test("a policy without any of them has none", () => {
     undefined,
     undefined,
   ]);
+});
+
+test("a second attempt survives the wire where routes are HTTP's", () => {
+  fc.assert(fc.property(fc.constantFrom("detect", "http1", "http2"), hedge, (protocol, hedge) => {
+    const sent = policy(protocol, { hedge }, {});
+    expect(clientPolicyFromWire(clientPolicyToWire(sent)).http.hedge).toEqual(hedge);
+  }));
 });

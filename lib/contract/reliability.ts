@@ -4,6 +4,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { BackoffBounds } from "../base/backoff.ts";
 import type {
   FailureAccrual,
+  HedgePolicy,
   LoadPenalty,
   RetryPolicy,
   RouteTimeouts,
@@ -18,6 +19,8 @@ import type {
   FailureAccrualSchema,
   GrpcRoute_Retry,
   GrpcRoute_RetrySchema,
+  HttpRoute_Hedge,
+  HttpRoute_HedgeSchema,
   HttpRoute_Retry,
   HttpRoute_RetrySchema,
 } from "./gen/outbound_pb.ts";
@@ -82,6 +85,24 @@ export function grpcRetryFromWire(message: GrpcRoute_Retry | undefined): RetryPo
     .filter(([name]) => conditions?.[name as keyof typeof GRPC_CONDITIONS] === true)
     .map(([, status]) => status);
   return retryOf(message, [], statuses);
+}
+
+/** The message of a second attempt. */
+export function hedgeToWire(
+  hedge: HedgePolicy,
+): MessageInitShape<typeof HttpRoute_HedgeSchema> {
+  const { delayMs, quantile, requestBytesMax: maxRequestBytes } = hedge;
+  return { delay: durationToWire(delayMs), quantile, maxRequestBytes };
+}
+
+/** The second attempt in a message; undefined when there is none. */
+export function hedgeFromWire(message: HttpRoute_Hedge | undefined): HedgePolicy | undefined {
+  if (message === undefined) return undefined;
+  const delayMs = durationFromWire(message.delay, 0);
+  const { quantile, maxRequestBytes: requestBytesMax } = message;
+  const isQuantile = quantile > 0 && quantile < 1;
+  if (delayMs <= 0 && !isQuantile) return undefined;
+  return { delayMs, quantile: isQuantile ? quantile : 0, requestBytesMax };
 }
 
 /** The message of timeouts; 0 is left out. */

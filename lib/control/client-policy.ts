@@ -92,7 +92,7 @@ function servicePolicy(
     const message = `Service "${name}" in namespace "${namespace}" has no port ${port}`;
     return policy("opaque", parent, "undefined-port", { kind: "fail", status: 403, message });
   }
-  const { retry, timeouts, accrual, penalty } = service.reliability;
+  const { retry, hedge, timeouts, accrual, penalty } = service.reliability;
   const backend: Backend = {
     resource: parent,
     target: {
@@ -112,6 +112,7 @@ function servicePolicy(
     http: {
       ...made.http,
       ...(retry === undefined ? {} : { retry }),
+      ...(hedge === undefined ? {} : { hedge }),
       ...(timeouts === undefined ? {} : { timeouts }),
     },
     ...(accrual === undefined ? {} : { accrual }),

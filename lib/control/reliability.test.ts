@@ -93,3 +93,16 @@ describe("a wrong value is named and left out, and the others hold", () => {
     expect(accrual?.backoff).toEqual({ minMs: 300_000, maxMs: 300_000, jitter: 0.5 });
   });
 });
+
+test("a second attempt, after a time or a share of the latency", () => {
+  const read = (text: string) => serviceReliability({ "retry.malla.dev/hedge-after": text });
+  const requestBytesMax = 65_536;
+  expect(read("50ms").hedge).toEqual({ delayMs: 50, quantile: 0, requestBytesMax });
+  expect(read("p95").hedge).toEqual({ delayMs: 0, quantile: 0.95, requestBytesMax });
+  expect(read("p99.9").hedge?.quantile).toBeCloseTo(0.999);
+  for (const bad of ["p20", "p100", "95", "0s", "soon"]) {
+    const { hedge, problems } = read(bad);
+    expect(hedge).toBeUndefined();
+    expect(problems[0]).toContain(`retry.malla.dev/hedge-after is "${bad}"`);
+  }
+});

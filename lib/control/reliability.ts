@@ -7,6 +7,7 @@ import { DURATION_EXPECTED, parseDuration } from "../base/duration.ts";
 import { RETRIES_MAX } from "../base/limits.ts";
 import type {
   FailureAccrual,
+  HedgePolicy,
   LoadPenalty,
   RetryPolicy,
   RouteTimeouts,
@@ -16,6 +17,7 @@ import type { StringMap } from "../source/objects.ts";
 /** What the annotations ask for; what they do not mention is absent. */
 export interface ServiceReliability {
   readonly retry?: RetryPolicy;
+  readonly hedge?: HedgePolicy;
   readonly timeouts?: RouteTimeouts;
   readonly accrual?: FailureAccrual;
   readonly penalty?: LoadPenalty;
@@ -30,6 +32,8 @@ const RETRY_REQUEST_BYTES_MAX = 65_536;
 const RETRIES_USUAL = 1;
 
 const RETRY = "retry.linkerd.io/";
+/** Malla's own, beside the contract's. */
+const HEDGE_AFTER = "retry.malla.dev/hedge-after";
 const TIMEOUT = "timeout.linkerd.io/";
 const BALANCER = "balancer.linkerd.io/";
 const BALANCER_ALPHA = "balancer.alpha.linkerd.io/";
@@ -47,11 +51,13 @@ const GRPC_STATUSES: Readonly<Record<string, number>> = {
 export function serviceReliability(annotations: StringMap): ServiceReliability {
   const reader = new Reader(annotations);
   const retry = retryOf(reader);
+  const hedge = hedgeOf(reader);
   const timeouts = timeoutsOf(reader);
   const accrual = accrualOf(reader);
   const penalty = penaltyOf(reader);
   return {
     ...(retry === undefined ? {} : { retry }),
+    ...(hedge === undefined ? {} : { hedge }),
     ...(timeouts === undefined ? {} : { timeouts }),
     ...(accrual === undefined ? {} : { accrual }),
     ...(penalty === undefined ? {} : { penalty }),
@@ -132,6 +138,25 @@ function retryOf(reader: Reader): RetryPolicy | undefined {
     tryTimeoutMs: tryTimeoutMs ?? 0,
     backoff: RETRY_BACKOFF,
   };
+}
+
+function hedgeOf(reader: Reader): HedgePolicy | undefined {
+  const expected = `${DURATION_EXPECTED}, above 0, or a percentile of latency from p50 to p99.9`;
+  return reader.read(HEDGE_AFTER, expected, (text) => {
+    const requestBytesMax = RETRY_REQUEST_BYTES_MAX;
+    const [, percent] = /^p(\d\d(?:\.\d)?)$/.exec(text) ?? [];
+    if (percent !== undefined) {
+      const quantile = Number(percent) / 100;
+      return quantile >= 0.5 ? { delayMs: 0, quantile, requestBytesMax } : undefined;
+    }
+    try {
+      const delayMs = parseDuration(text);
+      return delayMs > 0 ? { delayMs, quantile: 0, requestBytesMax } : undefined;
+    } catch {
+      // Named with what was expected.
+      return undefined;
+    }
+  });
 }
 
 function statusRanges(text: string): (readonly [number, number])[] | undefined {

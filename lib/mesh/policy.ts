@@ -7,6 +7,7 @@ import type { Network } from "./address.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type {
   FailureAccrual,
+  HedgePolicy,
   LoadPenalty,
   RetryBudget,
   RetryPolicy,
@@ -129,6 +130,8 @@ export interface Route {
   readonly action: RouteAction;
   /** What is asked for again; absent: nothing. */
   readonly retry?: RetryPolicy;
+  /** When a second endpoint is asked; absent: never. */
+  readonly hedge?: HedgePolicy;
   /** How long it may take; absent: any time. */
   readonly timeouts?: RouteTimeouts;
 }

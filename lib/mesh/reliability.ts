@@ -31,6 +31,16 @@ export interface RouteTimeouts {
   readonly idleMs: number;
 }
 
+/** When a second endpoint is asked beside one that has not answered. */
+export interface HedgePolicy {
+  /** After this time; 0: after as long as a share of the responses takes. */
+  readonly delayMs: number;
+  /** That share, between 0 and 1. */
+  readonly quantile: number;
+  /** A request with a larger body is sent once. */
+  readonly requestBytesMax: number;
+}
+
 /** When an endpoint is left alone for a while, and how it is taken back. */
 export interface FailureAccrual {
   /** So many failures one after another; 0: they do not count. */

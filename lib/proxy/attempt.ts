@@ -114,7 +114,7 @@ export class Attempt implements PickWaiter, GateVisitor {
   shed(reason: ShedReason): void {
     this.#pool = null;
     this.settle(reason);
-    this.exchange.shed(reason);
+    this.exchange.shed(this, reason);
   }
 
   /** It goes to this endpoint. */
@@ -151,14 +151,14 @@ export class Attempt implements PickWaiter, GateVisitor {
     const { exchange } = this;
     const refusal = exchange.side.unreachable(this, reason);
     this.settle("connect");
-    exchange.unreachable(refusal);
+    exchange.unreachable(this, refusal);
   }
 
   /** TLS is needed and there is no certificate. */
   unsecurable(): void {
     this.#pool = null;
     this.settle("identity required");
-    this.exchange.unsecurable();
+    this.exchange.unsecurable(this);
   }
 
   // What the endpoint brings.

@@ -13,7 +13,8 @@ import type { Outlet } from "./outlet.ts";
 import type { Application } from "./application.ts";
 import type { Gate } from "./gate.ts";
 import { Gatherer } from "./gatherer.ts";
-import { AddedRetries, InheritedRetries } from "./retry-budget.ts";
+import { AddedRetries, InheritedRetries, type RetryBudget } from "./retry-budget.ts";
+import { RunningQuantile } from "../base/running-quantile.ts";
 import { FieldLines } from "../wire/http/mod.ts";
 
 /** For timeouts of requests, which are told in milliseconds; turned only while there are some. */
@@ -77,6 +78,8 @@ export class PathContext {
   readonly gates: Map<string, Gate> = new Map();
   /** Requests of the pod that are under way. */
   outboundInFlight = 0;
+  /** Latencies of routes, by their budgets, which all connections to a target share. */
+  readonly #latencies = new WeakMap<RetryBudget, RunningQuantile>();
   draining = false;
   /** Called when the last session has gone. */
   emptied: (() => void) | null = null;
@@ -100,6 +103,16 @@ export class PathContext {
 
   nowMs(): number {
     return this.env.clock.monotonicMs();
+  }
+
+  /** The latency that a share of the responses does not exceed; one object per budget. */
+  latencyOf(budget: RetryBudget, quantile: number): RunningQuantile {
+    let latency = this.#latencies.get(budget);
+    if (latency?.quantile !== quantile) {
+      latency = new RunningQuantile(quantile);
+      this.#latencies.set(budget, latency);
+    }
+    return latency;
   }
 
   /** As `wheel.schedule`, within some milliseconds; `cancelFine` is its end. */

@@ -167,6 +167,8 @@ export type DetectResult = "http/1" | "http/2" | "not_http" | "read_timeout";
 
 /** The families of ServiceProfiles' routes: requests with all their tries, and each try. */
 export type ProfileKind = "route" | "route_actual";
+/** What became of a request that is sent to a second endpoint beside the first. */
+export type HedgeOutcome = "requests" | "wins" | "overflow";
 
 /** Where the byte path counts. The label sets are those of Linkerd's metrics. */
 export interface PathMetrics {
@@ -184,6 +186,7 @@ export interface PathMetrics {
   profileRoute(kind: ProfileKind, labels: Labels): HttpMetrics;
   /** `route_retryable_total`. */
   retryable(labels: Labels): void;
+  hedged(outcome: HedgeOutcome, labels: Labels): void;
   /** Of the gate before the application on a port; once per port. */
   gate(port: string): GateFigures;
   /** Figures of a route; costs a string: once per connection or endpoint. */

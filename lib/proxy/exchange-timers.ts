@@ -110,6 +110,12 @@ export class ExchangeTimers {
   }
 }
 
+/** The shorter of two times, where 0 is any. */
+export function sooner(a: number, b: number): number {
+  if (a === 0 || b === 0) return a + b;
+  return Math.min(a, b);
+}
+
 function timedOut(exchange: TimedExchange): void {
   exchange.timedOut();
 }
@@ -120,4 +126,19 @@ function tryTimedOut(exchange: TimedExchange): void {
 
 function headHeldTooLong(exchange: TimedExchange): void {
   exchange.headHeldTooLong();
+}
+
+/** The timers of an exchange whose route or client has set some time; null: none has. */
+export function timersOf(
+  context: PathContext,
+  exchange: TimedExchange,
+  timeouts: RouteTimeouts | null,
+  tryMs: number,
+  requestMs: number,
+): ExchangeTimers | null {
+  if (timeouts === null && tryMs === 0 && requestMs === 0) return null;
+  const timers = new ExchangeTimers(context, exchange, timeouts, tryMs);
+  timers.requestBegan(requestMs);
+  timers.touched();
+  return timers;
 }

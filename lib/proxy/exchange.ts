@@ -11,27 +11,22 @@
  * endpoint brings. Each tells the other to wait by `blocked`.
  */
 
-import {
-  type FieldLines,
-  fieldLinesOf,
-  FieldName,
-  isIdempotent,
-  type RequestHead,
-  type ResponseHead,
-} from "../wire/http/mod.ts";
+import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
+import { isIdempotent } from "../wire/http/mod.ts";
 import { ErrorCode } from "../wire/http2/mod.ts";
-import { isFailure } from "../mesh/failure.ts";
 import { Attempt } from "./attempt.ts";
 import type { PathContext } from "./context.ts";
-import { ExchangeTimers, type TimedExchange } from "./exchange-timers.ts";
+import { ExchangeTimers, sooner, type TimedExchange, timersOf } from "./exchange-timers.ts";
 import { grpcStatusOf } from "./grpc.ts";
+import { isFailure } from "../mesh/failure.ts";
 import type { ShedReason } from "./gate.ts";
 import { grpcTimeoutMs } from "./grpc-deadline.ts";
+import { type Hedging, hedgingOf } from "./hedging.ts";
 import type { Downstream, HttpRoute, HttpSide, Loss, Refusal, Upstream } from "./http-parts.ts";
 import { closesPeer, isUnsent, takeAddedRetries } from "./mesh-headers.ts";
 import type { ProfileFigures } from "./profile-figures.ts";
-import { OVERLOADED, TIMED_OUT, UNREACHABLE, WAITED_TOO_LONG } from "./refusals.ts";
-import { RequestBody } from "./request-body.ts";
+import { lostRefusal, NO_CERTIFICATE, shedRefusal, TIMED_OUT, UNREACHABLE } from "./refusals.ts";
+import { NOTHING, RequestBody } from "./request-body.ts";
 import { retriesGrpcStatus, retriesStatus } from "./retry.ts";
 import { Retrying } from "./retrying.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
@@ -41,14 +36,6 @@ const ASKING = 0;
 const RESPONDING = 1;
 const RESPONDED = 2;
 const OVER = 3;
-
-const NOTHING = new Uint8Array(0);
-
-/** How a call ends whose response has begun when its time is over. */
-const DEADLINE_EXCEEDED = fieldLinesOf([
-  ["grpc-status", "4"],
-  ["grpc-message", TIMED_OUT.message],
-]);
 
 /** Connections that one request may be tried on: the replica may be gone, and the next one too. */
 const TRIES_MAX = 3;
@@ -75,6 +62,7 @@ export class Exchange implements TimedExchange {
   #route: HttpRoute | null = null;
   /** By the route's policy, where it has one. */
   #retrying: Retrying | null = null;
+  #hedging: Hedging | null = null;
   #timers: ExchangeTimers | null = null;
   /** A call's response head that waits for its status, which may have it thrown away. */
   #heldHead: ResponseHead | null = null;
@@ -90,8 +78,7 @@ export class Exchange implements TimedExchange {
 
   /** The client should bring no more of the request's body. */
   get blocked(): boolean {
-    const upstream = this.#upstream;
-    return upstream === null ? this.body.length > 0 : upstream.blocked;
+    return this.#upstream?.blocked ?? this.body.length > 0;
   }
 
   /** Where a ServiceProfile's route is counted. */
@@ -138,11 +125,9 @@ export class Exchange implements TimedExchange {
   requestTrailers(fields: FieldLines): void {
     if (this.#state === OVER) return;
     this.#requestComplete();
-    const upstream = this.#upstream;
     // Kept for a connection to come, or for another try: their array is good for this call only.
     if (this.body.whole) this.body.trailers = fields.copy(); // cold: requests with trailers
-    if (upstream === null) return;
-    upstream.trailers(fields);
+    this.#upstream?.trailers(fields);
     if (this.#state === RESPONDED) this.#finish();
   }
 
@@ -172,22 +157,23 @@ export class Exchange implements TimedExchange {
   // What an attempt tells.
 
   /** No connection could be made. `refusal` null: there is somewhere else to go. */
-  unreachable(refusal: Refusal | null): void {
+  unreachable(attempt: Attempt, refusal: Refusal | null): void {
+    if (this.#goesOn(attempt)) return;
     if (refusal === null && this.#tries < TRIES_MAX) this.#ask(false, false);
     else this.#failTry(refusal ?? UNREACHABLE);
   }
 
   /** An attempt finds no room, or has waited too long. */
-  shed(reason: ShedReason): void {
+  shed(attempt: Attempt, reason: ShedReason): void {
     if (this.#state !== ASKING) return;
     this.context.env.metrics.failed(this.side.direction, "http", reason);
-    this.#failTry(reason === "loadshed" ? OVERLOADED : WAITED_TOO_LONG);
+    if (!this.#goesOn(attempt)) this.#failTry(shedRefusal(reason));
   }
 
   /** TLS is needed and there is no certificate. */
-  unsecurable(): void {
+  unsecurable(attempt: Attempt): void {
     this.context.env.metrics.failed(this.side.direction, "http", "identity required");
-    this.refuse({ status: 503, kind: "identity required", message: "no certificate yet" });
+    if (!this.#goesOn(attempt)) this.refuse(NO_CERTIFICATE);
   }
 
   upstreamDrained(): void {
@@ -213,6 +199,12 @@ export class Exchange implements TimedExchange {
     end: number,
     last: boolean,
   ): boolean {
+    if (this.isFailure(head.status, -1) && this.#goesOn(attempt)) {
+      this.side.answered(attempt, head);
+      attempt.status = head.status;
+      attempt.giveUp("");
+      return false;
+    }
     if (meshed && closesPeer(head) && this.#elsewhere(attempt, isUnsent(head))) return false;
     if (meshed && head.hasMeshHeaders) this.#hear(takeAddedRetries(head));
     this.side.answered(attempt, head);
@@ -257,13 +249,11 @@ export class Exchange implements TimedExchange {
 
   lost(attempt: Attempt, loss: Loss): void {
     if (this.#state === OVER) return;
-    if (this.#state === RESPONDED) {
-      this.#finish();
-      return;
-    }
+    if (this.#state === RESPONDED) return this.#finish();
     this.#heldHead = null;
     const { error } = loss;
     attempt.settle(error);
+    if (this.#goesOn(attempt)) return;
     if (this.#state === ASKING && this.#mayResend(loss)) {
       this.#ask(!loss.unprocessed, !loss.unprocessed);
       return;
@@ -272,10 +262,7 @@ export class Exchange implements TimedExchange {
     const code = this.#downstream.hasCodes ? loss.reset : 0;
     if (code === 0) this.context.env.metrics.failed(this.side.direction, "http", "i/o");
     if (this.#state === RESPONDING) this.#cutOff(code);
-    else {
-      const message = `upstream connection: ${error}`;
-      this.#failTry({ status: 502, kind: "i/o", message }, code);
-    }
+    else this.#failTry(lostRefusal(error), code);
   }
 
   broken(attempt: Attempt, cause: string): void {
@@ -326,6 +313,12 @@ export class Exchange implements TimedExchange {
     }
   }
 
+  /** The attempt takes long: another endpoint is asked as well. */
+  hedgeDue(): void {
+    if (this.#state !== ASKING || this.#attempt === null || this.#retrying?.waits === true) return;
+    this.#hedging?.start(this.#attempt);
+  }
+
   headHeldTooLong(): void {
     if (this.#attempt !== null) this.#releaseHead(this.#attempt);
   }
@@ -342,23 +335,27 @@ export class Exchange implements TimedExchange {
     if (route !== null && retry !== null) {
       this.#retrying = new Retrying(context, route, retry, beganAtMs);
     }
+    this.#hedging = hedgingOf(context, route, this);
     const tryMs = retry?.tryTimeoutMs ?? 0;
     const requestMs = sooner(timeouts?.requestMs ?? 0, deadlineMs);
-    if (timeouts === null && tryMs === 0 && requestMs === 0) return;
-    const timers = this.#timers = new ExchangeTimers(context, this, timeouts, tryMs);
-    if (this.grpc && requestMs > 0) {
-      this.deadlineAtMs = beganAtMs + requestMs;
-      this.head.replacesTimeout = true;
-    }
-    timers.requestBegan(requestMs);
-    timers.touched();
-    if (this.body.complete) timers.responseExpected();
+    this.#timers = timersOf(context, this, timeouts, tryMs, requestMs);
+    if (this.body.complete) this.#timers?.responseExpected();
+    if (!this.grpc || requestMs <= 0) return;
+    this.deadlineAtMs = beganAtMs + requestMs;
+    this.head.replacesTimeout = true;
   }
 
   /** The peer tells what share of retries has been added behind it. */
   #hear(share: number): void {
     this.#retrying?.heard(share);
     if (share > 0) this.context.addedRetries.told(share, this.context.nowMs());
+  }
+
+  /** One of two attempts has come to nothing, and the other one is waited for. */
+  #goesOn(failed: Attempt): boolean {
+    const survivor = this.#hedging?.survivor(failed, this.#attempt) ?? null;
+    if (survivor !== null) this.#attempt = survivor;
+    return survivor !== null;
   }
 
   #requestComplete(): void {
@@ -417,6 +414,7 @@ export class Exchange implements TimedExchange {
   /** Ends the present attempt, counted with this error. */
   #giveUp(error: string): void {
     this.#heldHead = null;
+    this.#hedging?.stop(error);
     this.#attempt?.giveUp(error);
   }
 
@@ -440,14 +438,14 @@ export class Exchange implements TimedExchange {
     this.#state = OVER;
     this.#timers?.stop();
     this.#retrying?.stop();
+    this.#hedging?.stop("canceled");
   }
 
   /** A call whose response has begun ends with its status. */
   #endCall(): void {
     this.#end();
     this.body.drop();
-    this.#downstream.trailers(DEADLINE_EXCEEDED);
-    this.#downstream.done();
+    this.#downstream.endCall();
   }
 
   /** Makes an attempt, if possible not where the last one went. */
@@ -478,13 +476,13 @@ export class Exchange implements TimedExchange {
 
   #respond(attempt: Attempt, head: ResponseHead): void {
     this.#state = RESPONDING;
+    this.#hedging?.decided(attempt, this.#attempt);
+    this.#attempt = attempt;
     attempt.status = head.status;
     this.#timers?.tryEnded();
     this.#timers?.touched();
     this.#timers?.responseExpected();
-    if (this.grpc && (head.seen & 1 << FieldName.GRPC_STATUS) !== 0) {
-      attempt.grpcStatus = grpcStatusOf(head);
-    }
+    if (this.grpc) attempt.grpcStatus = grpcStatusOf(head);
     this.body.drop();
   }
 
@@ -497,10 +495,4 @@ export class Exchange implements TimedExchange {
     attempt?.settle("");
     this.#downstream.done();
   }
-}
-
-/** The shorter of two times, where 0 is any. */
-function sooner(a: number, b: number): number {
-  if (a === 0 || b === 0) return a + b;
-  return Math.min(a, b);
 }

@@ -6,7 +6,8 @@
 
 import type { CloseReason } from "../host/net.ts";
 import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
-import type { RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
+import type { RunningQuantile } from "../base/running-quantile.ts";
+import type { HedgePolicy, RetryPolicy, RouteTimeouts } from "../mesh/reliability.ts";
 import type { Labels } from "../telemetry/metric.ts";
 import type { Attempt } from "./attempt.ts";
 import type { EndpointState } from "./balance.ts";
@@ -99,6 +100,9 @@ export interface Refusal {
 /** What a route has configured, and what its requests share. */
 export interface HttpRoute {
   readonly retry: RetryPolicy | null;
+  readonly hedge: HedgePolicy | null;
+  /** How long responses take, where a second attempt waits for that. */
+  readonly latency: RunningQuantile | null;
   readonly timeouts: RouteTimeouts | null;
   readonly budget: RetryBudget;
   /** For the route's metrics; the same object each time. */

@@ -15,6 +15,7 @@ import type {
   ConnectionCount,
   DetectResult,
   ErrorKind,
+  HedgeOutcome,
   HttpMetrics,
   PathMetrics,
   ProfileKind,
@@ -115,6 +116,10 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
 
   retryable(labels: Labels): void {
     this.#countOf("route_retryable_total", labels).add();
+  }
+
+  hedged(outcome: HedgeOutcome, labels: Labels): void {
+    this.#countOf(`malla_outbound_http_route_hedge_${outcome}_total`, labels).add();
   }
 
   gate(port: string): GateFigures {

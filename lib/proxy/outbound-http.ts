@@ -55,7 +55,7 @@ export class OutboundHttp implements HttpSide {
     if (policy !== this.#policy || budget !== this.#budget) {
       this.#policy = policy;
       this.#budget = budget;
-      this.#route = routeOf(this.#target);
+      this.#route = routeOf(this.#target, this.#context);
     }
     return this.#route;
   }
@@ -84,7 +84,7 @@ export class OutboundHttp implements HttpSide {
   dispatch(attempt: Attempt): void {
     const { env, inheritedRetries } = this.#context;
     if (this.#context.outboundInFlight >= env.settings.limits.outboundInFlightMax) {
-      attempt.exchange.shed("loadshed");
+      attempt.shed("loadshed");
       return;
     }
     attempt.place = ++this.#context.outboundInFlight;
@@ -193,11 +193,13 @@ export class OutboundHttp implements HttpSide {
   }
 }
 
-function routeOf({ policy, budget, routeLabels }: OutboundTarget): HttpRoute | null {
-  const { retry = null, timeouts = null } = policy.http;
-  return retry === null && timeouts === null
-    ? null
-    : { retry, timeouts, budget, labels: routeLabels, classes: null, figures: null };
+function routeOf(target: OutboundTarget, context: PathContext): HttpRoute | null {
+  const { policy, budget, routeLabels: labels } = target;
+  const { retry = null, hedge = null, timeouts = null } = policy.http;
+  if (retry === null && hedge === null && timeouts === null) return null;
+  const quantile = hedge?.quantile ?? 0;
+  const latency = quantile > 0 ? context.latencyOf(budget, quantile) : null;
+  return { retry, hedge, latency, timeouts, budget, labels, classes: null, figures: null };
 }
 
 /**

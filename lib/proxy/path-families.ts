@@ -5,7 +5,7 @@
 
 import type { Counter, Family, Gauge, Histogram, Labels } from "../telemetry/metric.ts";
 import type { Registry } from "../telemetry/registry.ts";
-import type { ProfileKind, RetryOutcome } from "./environment.ts";
+import type { HedgeOutcome, ProfileKind, RetryOutcome } from "./environment.ts";
 
 /** The contract's buckets of latencies, in milliseconds. */
 export const LATENCY_BOUNDS_MS: readonly number[] = [1, 10, 100, 1_000, 10_000]
@@ -49,6 +49,7 @@ export type CountName =
   | `${"inbound" | "outbound"}_tcp_detect_http_results_total`
   | "outbound_tcp_protocol_connections_total"
   | `outbound_http_route_retry_${RetryOutcome}_total`
+  | `malla_outbound_http_route_hedge_${HedgeOutcome}_total`
   | "route_retryable_total";
 
 /** The far end of a connection or request, and who it is. */
@@ -104,6 +105,18 @@ const COUNTS: Readonly<Record<CountName, CountEntry>> = {
   ],
   outbound_http_route_retry_overflow_total: [
     "Failed responses that were passed on, as the budget of retries was used up",
+    ROUTE,
+  ],
+  malla_outbound_http_route_hedge_requests_total: [
+    "Requests that were sent to a second endpoint as the first took long",
+    ROUTE,
+  ],
+  malla_outbound_http_route_hedge_wins_total: [
+    "Requests that the second endpoint answered first",
+    ROUTE,
+  ],
+  malla_outbound_http_route_hedge_overflow_total: [
+    "Requests that were not sent to a second endpoint, as the budget of retries was used up",
     ROUTE,
   ],
   route_retryable_total: [

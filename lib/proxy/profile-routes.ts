@@ -48,7 +48,8 @@ export class ProfileRoutes {
     const { profile: { routes = [] }, labels, authority, budget } = options;
     this.#routes = routes.flatMap((route) => tested(route, options) ?? []);
     const figures = new ProfileFigures(labels, { direction: "outbound", dst: authority });
-    this.#otherwise = { retry: null, timeouts: null, budget, labels, classes: null, figures };
+    const nothing = { retry: null, hedge: null, latency: null, timeouts: null, classes: null };
+    this.#otherwise = { ...nothing, budget, labels, figures };
   }
 
   /** The first route that takes the request. */
@@ -81,6 +82,8 @@ function tested(route: ProfileRoute, options: ProfileOptions): TestedRoute | und
     test,
     route: {
       retry: route.isRetryable ? retryOf(classes) : null,
+      hedge: null,
+      latency: null,
       timeouts: timeoutsOf(route.timeoutMs),
       budget,
       labels,

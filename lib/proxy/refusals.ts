@@ -1,5 +1,7 @@
 /** Answers in the proxy's own name that need no detail. */
 
+import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
+import type { ShedReason } from "./gate.ts";
 import type { Refusal } from "./http-parts.ts";
 
 /** No endpoint is left to try. */
@@ -23,6 +25,13 @@ export const NO_ENDPOINT: Refusal = {
   message: "no endpoint is available",
 };
 
+/** TLS is needed and there is no certificate. */
+export const NO_CERTIFICATE: Refusal = {
+  status: 503,
+  kind: "identity required",
+  message: "no certificate yet",
+};
+
 /** More is asked than can be answered. */
 export const OVERLOADED: Refusal = {
   status: 503,
@@ -31,7 +40,7 @@ export const OVERLOADED: Refusal = {
 };
 
 /** The request has waited for its turn, and that was too long. */
-export const WAITED_TOO_LONG: Refusal = {
+const WAITED_TOO_LONG: Refusal = {
   status: 503,
   kind: "failfast",
   message: "waited too long for a turn",
@@ -43,3 +52,19 @@ export const TOO_LARGE: Refusal = {
   kind: "bad request",
   message: "header list too large",
 };
+
+/** How a call ends whose response has begun when its time is over. */
+export const DEADLINE_EXCEEDED: FieldLines = fieldLinesOf([
+  ["grpc-status", "4"],
+  ["grpc-message", TIMED_OUT.message],
+]);
+
+/** Why a request was not let in. */
+export function shedRefusal(reason: ShedReason): Refusal {
+  return reason === "loadshed" ? OVERLOADED : WAITED_TOO_LONG;
+}
+
+/** An endpoint's connection was lost under a request. */
+export function lostRefusal(error: string): Refusal {
+  return { status: 502, kind: "i/o", message: `upstream connection: ${error}` };
+}

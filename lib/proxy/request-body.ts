@@ -9,6 +9,9 @@ import { REPLAY_BYTES_MAX } from "../base/limits.ts";
 import type { FieldLines } from "../wire/http/mod.ts";
 import type { Upstream } from "./http-parts.ts";
 
+/** No bytes. */
+export const NOTHING = new Uint8Array(0);
+
 /** A part of the body. */
 interface Part {
   readonly bytes: Uint8Array;
@@ -63,5 +66,3 @@ export class RequestBody {
     this.#parts = null;
   }
 }
-
-const NOTHING = new Uint8Array(0);

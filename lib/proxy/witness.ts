@@ -21,6 +21,7 @@ import {
   type Recording,
 } from "./outcome.ts";
 import type { ProfileFigures } from "./profile-figures.ts";
+import { DEADLINE_EXCEEDED } from "./refusals.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
 /** Sees one exchange. */
@@ -118,6 +119,12 @@ export class Witness implements Downstream, Outcome {
   done(): void {
     this.#end(this.error);
     this.#client.done();
+  }
+
+  /** A call whose response has begun ends with its status, as its time is over. */
+  endCall(): void {
+    this.trailers(DEADLINE_EXCEEDED);
+    this.done();
   }
 
   resumeRequest(): void {

@@ -1,6 +1,7 @@
 /**
- * Replicas that are asked for twice what they can do, by clients that give up: with and without a limit
- * before them, switched on by an annotation of their pods.
+ * Replicas that are asked for twice what they can do, by clients that give up, with and without a limit
+ * before them; and replicas that stall now and then, with and without second attempts. Each is switched on
+ * by an annotation.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -15,22 +16,31 @@ const REPLICAS = 2;
 const WORKERS = 4;
 const ANSWER_SECONDS = 0.05;
 const TIMEOUT_MS = 1_000;
+const WORK = [String(WORKERS), String(ANSWER_SECONDS)];
+/** The share of answers that take half a second more. */
+const STALLS = 0.03;
 
 const reason = whyNoMesh("python3", "wrk");
 if (reason !== undefined) console.log(`skipping overload: ${reason}`);
 
-describe.skipIf(reason !== undefined)("twice the capacity", () => {
+describe.skipIf(reason !== undefined)("by annotations", () => {
   const laptop = new Laptop("self");
   let clients = 0;
 
   beforeAll(async () => {
     laptop.copy("overload");
     for (let i = 0; i < REPLICAS; i++) {
-      pod(`plain-${i}`, "plain", {});
-      pod(`limited-${i}`, "limited", {
+      pod(`plain-${i}`, "plain", WORK);
+      pod(`limited-${i}`, "limited", WORK, {
         "config.malla.dev/proxy-inbound-concurrency-limit": "adaptive",
       });
     }
+    for (let i = 0; i < 3; i++) pod(`stalling-${i}`, "stalling", ["8", "0.005", String(STALLS)]);
+    laptop.write("service-stalling.json", serviceManifest("stalling", "stalling"));
+    laptop.write(
+      "service-hedged.json",
+      serviceManifest("hedged", "stalling", { "retry.malla.dev/hedge-after": "50ms" }),
+    );
     laptop.write("service-plain.json", serviceManifest("plain", "plain"));
     laptop.write("service-limited.json", serviceManifest("limited", "limited"));
     await laptop.up();
@@ -38,8 +48,13 @@ describe.skipIf(reason !== undefined)("twice the capacity", () => {
 
   afterAll(() => laptop.clean());
 
-  function pod(name: string, app: string, annotations: Record<string, string>): void {
-    const command = ["python3", "app/workers.py", String(WORKERS), String(ANSWER_SECONDS)];
+  function pod(
+    name: string,
+    app: string,
+    work: readonly string[],
+    annotations: Record<string, string> = {},
+  ): void {
+    const command = ["python3", "app/workers.py", ...work];
     laptop.write(
       `${name}.json`,
       JSON.stringify({
@@ -80,7 +95,7 @@ describe.skipIf(reason !== undefined)("twice the capacity", () => {
     const limited = await steady("limited", asked);
     const plain = await steady("plain", asked);
     const share = ({ good, seconds }: SteadyResult) => good / seconds / capacity;
-    const p99 = limited.times[Math.floor(0.99 * limited.times.length)] ?? Infinity;
+    const p99 = p99Of(limited);
     console.log(
       `capacity ${capacity.toFixed(0)}/s, asked ${asked}/s: ${(100 * share(plain)).toFixed(0)} % ` +
         `without a limit, ${(100 * share(limited)).toFixed(0)} % with, p99 ${p99.toFixed(0)} ms`,
@@ -92,4 +107,21 @@ describe.skipIf(reason !== undefined)("twice the capacity", () => {
     expect(limited.shed).toBeGreaterThan(limited.good / 2);
     expect(limited.late).toBeLessThan(0.05 * limited.good);
   }, LONG_MS);
+
+  test("second attempts hide replicas that stall now and then", async () => {
+    const plain = await steady("stalling", 100);
+    const hedged = await steady("hedged", 100);
+    console.log(
+      `p99 ${p99Of(plain).toFixed(0)} ms without second attempts, ${
+        p99Of(hedged).toFixed(0)
+      } ms with`,
+    );
+    expect(p99Of(plain)).toBeGreaterThan(450);
+    expect(p99Of(hedged)).toBeLessThan(0.5 * p99Of(plain));
+    expect(hedged.good).toBeGreaterThan(0.99 * 100 * hedged.seconds);
+  }, LONG_MS);
 });
+
+function p99Of({ times }: SteadyResult): number {
+  return times[Math.floor(0.99 * times.length)] ?? Infinity;
+}

@@ -99,6 +99,10 @@ export class StrictMetrics implements PathMetrics {
     this.#paying = paying;
   }
 
+  hedged(): never {
+    throw new Violation("a second attempt that no route has configured");
+  }
+
   gate(): GateFigures {
     return {
       show(limit, inFlight, waiting) {

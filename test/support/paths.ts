@@ -26,6 +26,7 @@ import type {
 } from "../../lib/proxy/environment.ts";
 import {
   DEFAULT_RETRY_BUDGET,
+  type HedgePolicy,
   type RetryBudget as BudgetPolicy,
   type RetryPolicy,
   type RouteTimeouts,
@@ -147,13 +148,18 @@ export class TestTarget implements OutboundTarget {
   }
 
   /** Sets what the route configures; what is left out stays as it is. */
-  configure(retry?: RetryPolicy, timeouts?: Partial<RouteTimeouts>): void {
+  configure(
+    retry?: RetryPolicy,
+    timeouts?: Partial<RouteTimeouts>,
+    hedge?: HedgePolicy,
+  ): void {
     const none = { requestMs: 0, responseMs: 0, idleMs: 0 };
     this.policy = {
       ...this.policy,
       http: {
         ...this.policy.http,
         ...(retry === undefined ? {} : { retry }),
+        ...(hedge === undefined ? {} : { hedge }),
         ...(timeouts === undefined ? {} : { timeouts: { ...none, ...timeouts } }),
       },
     };
