@@ -38,6 +38,8 @@ const WINDOW_LEAST_MS = 50;
 /** A service that answers rarely: after so many baselines, and this, what there is counts. */
 const WINDOW_BASELINES_MAX = 10;
 const WINDOW_MOST_MS = 1_000;
+/** … and after this in any case: a baseline may be wrong. */
+const WINDOW_LAST_MS = 10_000;
 /** Shorter ones say more of the proxy's own turns than of the application. */
 const BASELINE_LEAST_MS = 1;
 /** Probes come after this time, then after twice as long, and so on up to … */
@@ -127,7 +129,8 @@ export class AdaptiveLimit implements ConcurrencyLimit {
     // Whoever left early says nothing.
     if (waitedMs < this.#baselineMs) return;
     this.#unanswered++;
-    this.answered(waitedMs * UNANSWERED_WEIGHT, beganAtMs, inFlight, nowMs);
+    const weight = this.#isProbing ? 1 : UNANSWERED_WEIGHT;
+    this.answered(waitedMs * weight, beganAtMs, inFlight, nowMs);
   }
 
   #isFull(nowMs: number): boolean {
@@ -136,7 +139,8 @@ export class AdaptiveLimit implements ConcurrencyLimit {
     if (this.#samples >= wanted) {
       return this.#isProbing || elapsed >= Math.max(WINDOW_LEAST_MS, this.#baselineMs);
     }
-    return elapsed >= Math.max(WINDOW_MOST_MS, WINDOW_BASELINES_MAX * this.#baselineMs);
+    const mostMs = Math.max(WINDOW_MOST_MS, WINDOW_BASELINES_MAX * this.#baselineMs);
+    return elapsed >= Math.min(mostMs, WINDOW_LAST_MS);
   }
 
   #begin(nowMs: number): void {
@@ -169,7 +173,7 @@ export class AdaptiveLimit implements ConcurrencyLimit {
       this.#isStarting = false;
       const gradient = Math.max(GRADIENT_LEAST, slowness);
       this.#set(this.#limit + (this.#limit * gradient + headroom - this.#limit) * SMOOTHING);
-    } else if (this.#peak >= this.#limit * USED_SHARE) {
+    } else if (this.#peak >= this.current * USED_SHARE) {
       this.#set(this.#isStarting ? this.#limit * STARTING_GROWTH : this.#limit + headroom);
     }
     this.#probeIfDue(nowMs);
