@@ -8,20 +8,26 @@
  *     kubectl WORD…                  kubectl as its administrator
  *     load ARCHIVE…                  puts images on its nodes
  *     in NODE WORD…                  a command in a node's namespaces
+ *     measure [--samples N] [--proxies N]
+ *                                    an installation's time to green, the injector's share of an
+ *                                    admission, how soon proxies know of a pod; a cluster of its own
  *     env                            the variable that lets any program reach it
  *
  * The cluster is called "dev" unless `--name NAME` comes before the command.
  */
 
 import { spawnSync } from "node:child_process";
+import { parseArgs } from "node:util";
 import { buildPrograms } from "./build.ts";
 import { Cluster } from "./cluster.ts";
 import { removeLeftovers } from "./launch.ts";
+import { measure, type MeasureOptions } from "./measure/measure.ts";
 import { clusterFolder } from "./plan.ts";
 import { clusterNames, readSpec, readState } from "./state.ts";
 
 const USAGE = `Usage: bun test/cluster/main.ts [--name NAME] COMMAND
-Commands: build, up [--nodes N], down, status, kubectl WORD…, load ARCHIVE…, in NODE WORD…, env
+Commands: build, up [--nodes N], down, status, kubectl WORD…, load ARCHIVE…, in NODE WORD…,
+  measure [--samples N] [--proxies N], env
 `;
 
 if (import.meta.main) {
@@ -63,6 +69,9 @@ async function main(words: readonly string[]): Promise<number> {
       process.stderr.write(stderr);
       return code;
     }
+    case "measure":
+      await measure(measureOptions(args));
+      return 0;
     case "env":
       console.log(`export KUBECONFIG=${Cluster.running(name).kubeconfig}`);
       return 0;
@@ -78,6 +87,22 @@ async function up(name: string, args: readonly string[]): Promise<number> {
   const timed = (text: string) => say(`${((Date.now() - began) / 1000).toFixed(1)} s  ${text}`);
   await Cluster.start(name, { nodes, tied: false, say: timed });
   return 0;
+}
+
+function measureOptions(args: readonly string[]): MeasureOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      samples: { type: "string", default: "200" },
+      proxies: { type: "string", default: "100" },
+    },
+  });
+  const numberOf = (name: "samples" | "proxies") => {
+    const value = Number(values[name]);
+    if (Number.isInteger(value) && value > 0) return value;
+    throw new Error(`--${name}: expected a whole number above 0, got "${values[name]}"`);
+  };
+  return { samples: numberOf("samples"), subscribers: numberOf("proxies"), say: console.log };
 }
 
 async function down(name: string): Promise<number> {

@@ -1,0 +1,196 @@
+/**
+ * Run in a node's network: asks the controller for a Service's endpoints as many proxies would, makes
+ * pods come and go, and prints how long it took each time until the last of them was told. The pods are
+ * objects without a kubelet, so that a container's start is not measured.
+ */
+
+import { Channel } from "../../../lib/contract/channel.ts";
+import { createDiscovery } from "../../../lib/contract/client.ts";
+import { createBunNet } from "../../../lib/host/bun-net.ts";
+import { systemClock } from "../../../lib/host/clock.ts";
+import { sendJson } from "../../../lib/host/http-json.ts";
+import { formatAddress } from "../../../lib/mesh/address.ts";
+import type { EndpointUpdate } from "../../../lib/mesh/endpoint.ts";
+import { type KubeAccess, kubeconfigAccess } from "../../../lib/source/kube/access.ts";
+import { KubeClient } from "../../../lib/source/kube/client.ts";
+
+/** What is measured and where; comes as JSON on standard input. */
+export interface PropagationPlan {
+  readonly kubeconfig: string;
+  readonly apiServer: string;
+  /** The controller's address and the name in its certificate. */
+  readonly controller: string;
+  readonly controllerName: string;
+  readonly trustAnchors: string;
+  readonly namespace: string;
+  readonly service: string;
+  readonly subscribers: number;
+  readonly samples: number;
+}
+
+/** Milliseconds from the request that changes a pod to the last subscriber's news. */
+export interface PropagationSamples {
+  readonly added: readonly number[];
+  readonly removed: readonly number[];
+}
+
+const DESTINATION_PORT = 8086;
+/** So many streams share a connection; a proxy has one of its own for a few dozen. */
+const STREAMS_PER_CHANNEL = 10;
+const LIMIT_MS = 30_000;
+/** The pods' node, which has no kubelet. */
+const NODE = "nowhere";
+/** Where no node's pods are. */
+const FIRST_ADDRESS = "10.255.255.";
+
+if (import.meta.main) {
+  const plan = await Bun.stdin.json() as PropagationPlan;
+  console.log(JSON.stringify(await run(plan)));
+  process.exit(0);
+}
+
+async function run(plan: PropagationPlan): Promise<PropagationSamples> {
+  const access = await kubeconfigAccess(plan.kubeconfig, { server: plan.apiServer });
+  const client = new KubeClient(access);
+  await client.create("/api/v1/nodes", nodeObject());
+  const watch = new Watch(plan);
+  await watch.begun();
+  const added: number[] = [];
+  const removed: number[] = [];
+  const pods = `/api/v1/namespaces/${plan.namespace}/pods`;
+  for (let index = 0; index < plan.samples; index++) {
+    const ip = `${FIRST_ADDRESS}${1 + index % 250}`;
+    const made = await client.create(pods, podOf(plan, `p${index}`));
+    const status = {
+      phase: "Running",
+      podIP: ip,
+      podIPs: [{ ip }],
+      conditions: [{ type: "Ready", status: "True" }],
+    };
+    added.push(
+      await watch.until(
+        ip,
+        true,
+        () => client.replace(`${pods}/p${index}/status`, { ...made, status }),
+      ),
+    );
+    removed.push(await watch.until(ip, false, () => remove(access, `${pods}/p${index}`)));
+  }
+  await remove(access, `/api/v1/nodes/${NODE}`);
+  return { added, removed };
+}
+
+/** All subscribers, and which addresses each of them knows. */
+class Watch {
+  readonly #known: Set<string>[] = [];
+  #begun = 0;
+  #changed = () => {};
+
+  constructor({ controller, controllerName, trustAnchors, ...plan }: PropagationPlan) {
+    const net = createBunNet();
+    const material = { certificateChain: "", privateKey: "", trustAnchors };
+    const path = `${plan.service}.${plan.namespace}.svc.cluster.local:80`;
+    for (let first = 0; first < plan.subscribers; first += STREAMS_PER_CHANNEL) {
+      const channel = new Channel({
+        net,
+        clock: systemClock,
+        resolve: () => Promise.resolve([{ ip: controller, port: DESTINATION_PORT }]),
+        tls: { serverName: controllerName, material: () => material },
+      });
+      const discovery = createDiscovery({ destination: channel, policy: channel });
+      const count = Math.min(STREAMS_PER_CHANNEL, plan.subscribers - first);
+      for (let index = 0; index < count; index++) {
+        const known = new Set<string>();
+        this.#known.push(known);
+        let isFirst = true;
+        discovery.watchEndpoints({ context: "", workload: "" }, path, {
+          next: (update) => {
+            if (isFirst) this.#begun++;
+            isFirst = false;
+            this.#take(known, update);
+          },
+          fail(fault) {
+            console.error(fault);
+            process.exit(1);
+          },
+        });
+      }
+    }
+  }
+
+  /** Resolves when all have their first news. */
+  async begun(): Promise<void> {
+    await this.#wait(() => this.#begun === this.#known.length);
+  }
+
+  /** Milliseconds from the beginning of `change` until all know the address, or none does. */
+  async until(ip: string, isKnown: boolean, change: () => Promise<unknown>): Promise<number> {
+    const began = performance.now();
+    let ended = 0;
+    const all = this.#wait(() => {
+      if (!this.#known.every((known) => known.has(ip) === isKnown)) return false;
+      ended = performance.now();
+      return true;
+    });
+    await change();
+    await all;
+    return ended - began;
+  }
+
+  #take(known: Set<string>, update: EndpointUpdate): void {
+    const ipOf = (address: { readonly ip: string; readonly port: number }) =>
+      formatAddress({ ip: address.ip, port: 0 }).replace(/:0$/, "");
+    if (update.kind === "add") {
+      for (const { address } of update.endpoints) known.add(ipOf(address));
+    } else if (update.kind === "remove") {
+      for (const address of update.addresses) known.delete(ipOf(address));
+    } else known.clear();
+    this.#changed();
+  }
+
+  async #wait(condition: () => boolean): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => reject(new Error("the subscribers were not told")), LIMIT_MS);
+    this.#changed = () => {
+      if (condition()) resolve();
+    };
+    this.#changed();
+    await promise.finally(() => clearTimeout(timer));
+    this.#changed = () => {};
+  }
+}
+
+/** Endpoints on a node that does not exist are left out; this one says once that it is well. */
+function nodeObject() {
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name: NODE },
+    spec: { unschedulable: true },
+    status: { conditions: [{ type: "Ready", status: "True", reason: "Made", message: "made" }] },
+  };
+}
+
+function podOf(plan: PropagationPlan, name: string) {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name,
+      namespace: plan.namespace,
+      labels: { app: plan.service },
+      // Nobody runs it.
+      annotations: { "malla.dev/inject": "disabled" },
+    },
+    spec: {
+      nodeName: NODE,
+      containers: [{ name: "app", image: "malla.test/nothing:1" }],
+    },
+  };
+}
+
+async function remove(access: KubeAccess, path: string): Promise<void> {
+  const body = { apiVersion: "v1", kind: "DeleteOptions", gracePeriodSeconds: 0 };
+  const bounds = { idleMs: LIMIT_MS, bytesMax: 8_388_608 };
+  await sendJson(await access.target(path), { method: "DELETE", body }, bounds);
+}
