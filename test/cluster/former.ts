@@ -9,7 +9,7 @@ const TOP = new URL("../..", import.meta.url).pathname;
  * The commit that is upgraded from: the last release once there is one. Those before it gave up
  * connections that had been made, where a machine was busy.
  */
-const COMMIT = "de3cc81573f0e11a0562e8f99b84ff8f28f32735";
+const COMMIT = "80ecf0c551222f7d2e64fa3ce5678cc61bea9282";
 
 /**
  * Builds the earlier version in an empty folder; resolves to its executable, or to undefined where the
