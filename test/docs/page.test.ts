@@ -49,7 +49,7 @@ describe("a page", () => {
     [fence('sh cluster skip="x"', "true"), "a command says where it runs, or why nowhere"],
     [fence("sh cluster soon", "true"), 'unknown mark "soon"'],
     [fence("sh cluster skip", "true"), 'unknown mark "skip"'],
-    [fence("bash", "true"), 'a fence is "sh" or "text", got "bash"'],
+    [fence("bash", "true"), 'a fence is "sh", "text" or "yaml", got "bash"'],
     [fence("text", "hello"), "a.md:1: the output of no command"],
     [fence("sh cluster", "true") + fence("text", "a") + fence("text", "b"), "a.md:7: the output"],
     ["```sh cluster\ntrue\n", "a.md:1: a fence without an end"],

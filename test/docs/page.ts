@@ -39,7 +39,7 @@ interface Fence {
 
 const FENCE = /^( *)```(.*)$/;
 
-/** Reads the steps of a page in their order. Throws for a fence that does not say what it is. */
+/** Reads the steps of a page in their order; YAML is there to be read. Throws for a fence that does not say what it is. */
 export function readSteps(name: string, page: string): readonly Step[] {
   const steps: Step[] = [];
   for (const { line, words, text } of fencesOf(name, page)) {
@@ -52,7 +52,9 @@ export function readSteps(name: string, page: string): readonly Step[] {
         throw new Error(`${at}: the output of no command`);
       }
       steps.push({ ...step, shown: text });
-    } else throw new Error(`${at}: a fence is "sh" or "text", got "${words}"`);
+    } else if (language !== "yaml") {
+      throw new Error(`${at}: a fence is "sh", "text" or "yaml", got "${words}"`);
+    }
   }
   return steps;
 }
