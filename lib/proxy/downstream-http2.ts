@@ -195,6 +195,8 @@ class ResponseStream implements Downstream {
   unconsumed = 0;
   readonly #connection: DownstreamHttp2;
   readonly #stream: Http2Stream<ResponseStream>;
+  /** A head of 1xx has been sent. */
+  #hasInterim = false;
   /** The response is complete, though the request is not. */
   #isDone = false;
 
@@ -207,9 +209,13 @@ class ResponseStream implements Downstream {
     return this.#stream.blocked;
   }
 
+  /** Who has not read one of them gets no other ones: no window bounds heads. */
   interim(head: ResponseHead): void {
+    const { link } = this.#connection;
+    if (link.blocked && this.#hasInterim) return;
+    this.#hasInterim = true;
     this.#head(head, null, false);
-    this.#connection.link.touch();
+    link.touch();
   }
 
   respond(
