@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { STREAMS_UNTIL_TOLD_MAX } from "../../lib/base/limits.ts";
+import { USUAL_LIMITS } from "../../lib/proxy/path-limits.ts";
 import { Stage } from "./stage.ts";
 
 test("a client goes on when what was gathered, and found too much, has been written", async () => {
@@ -52,7 +53,8 @@ test("a port of HTTP/1 takes HTTP/1 that a peer carries by HTTP/2", async () => 
   expect(stage.asks.map((ask) => ask.outcome)).toEqual(["answered", "answered"]);
 });
 
-test("requests that found no room on a new connection outlive its loss", async () => {
+/** Ten requests more than a new connection takes, which is silent and then found to be lost. */
+async function asksBeyondRoom(outboundQueueMs: number) {
   let connections = 0;
   const stage = new Stage({
     speech: "http2",
@@ -60,11 +62,21 @@ test("requests that found no room on a new connection outlive its loss", async (
     link: (_, to) =>
       to.startsWith("10.42.1.1") && connections++ === 0 ? { silentAtByte: 1, jitterMs: 20 } : {},
     client: { depth: STREAMS_UNTIL_TOLD_MAX + 10 },
+    settings: { limits: { ...USUAL_LIMITS, outboundQueueMs } },
     asks: Array.from({ length: STREAMS_UNTIL_TOLD_MAX + 10 }, () => ({})),
   });
   await stage.run();
-  const answered = stage.asks.filter((ask) => ask.outcome === "answered");
-  expect(answered).toHaveLength(10);
+  return stage.asks;
+}
+
+test("requests that found no room on a new connection outlive its loss", async () => {
+  const asks = await asksBeyondRoom(60_000);
+  expect(asks.filter((ask) => ask.outcome === "answered")).toHaveLength(10);
+});
+
+test("requests that find no room wait no longer than they may", async () => {
+  const asks = await asksBeyondRoom(USUAL_LIMITS.outboundQueueMs);
+  expect(new Set(asks.map((ask) => ask.outcome))).toEqual(new Set(["refused"]));
 });
 
 test("a response of HTTP/1.0 that is cut off does not look whole", async () => {

@@ -6,7 +6,7 @@
 import type { Endpoint } from "../../lib/mesh/endpoint.ts";
 import type { ClientPolicy, PortProtocol, Route } from "../../lib/mesh/policy.ts";
 import { DEFAULT_RETRY_BUDGET } from "../../lib/mesh/reliability.ts";
-import type { Credentials } from "../../lib/proxy/environment.ts";
+import type { Credentials, PathSettings } from "../../lib/proxy/environment.ts";
 import { type Ask, type AskPlan, Ledger, PLAIN_ASK } from "./ask.ts";
 import { ClientHttp1, type ClientPlan } from "./client-http1.ts";
 import { ClientHttp2 } from "./client-http2.ts";
@@ -54,6 +54,8 @@ export interface StageOptions {
   readonly hint?: Endpoint["hint"];
   readonly serverProtocol?: PortProtocol;
   readonly client?: Partial<ClientPlan>;
+  /** Of both proxies. */
+  readonly settings?: Partial<PathSettings>;
   readonly asks: readonly Partial<AskPlan>[];
 }
 
@@ -84,6 +86,7 @@ export class Stage {
         name,
         credentials: this.#credentials(identity),
         control,
+        settings: options.settings ?? {},
       });
     const control = () => new DirectControl(world, policy, () => 0);
     this.inbound = endpoint === "plain" ? null : proxy("inbound", pod.ip, WEB, control());
