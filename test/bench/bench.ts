@@ -4,7 +4,7 @@ import { Lab } from "../support/lab.ts";
 import { Mesh } from "../support/mesh.ts";
 import { startEnvoy } from "./envoy.ts";
 import { startFloor } from "./floor.ts";
-import { type Sidecar, startMeshed } from "./meshed.ts";
+import { RELIABLE, type Sidecar, startMeshed } from "./meshed.ts";
 import { type Cores, Place, type TwoHops } from "./place.ts";
 
 /** How scenarios are run. */
@@ -61,6 +61,15 @@ export class Bench {
           cores,
         );
     }
+  }
+
+  /** Malla with everything configured that makes calls reliable. */
+  async startReliable(): Promise<TwoHops> {
+    const number = this.number();
+    const place = await Place.start(this.lab, `p${number}`);
+    const ip = this.serviceIp(number);
+    const plane = await startMeshed(place, await this.mesh(), "malla", ip, 1, RELIABLE);
+    return { ...plane, name: "malla, reliable" };
   }
 
   /** Which program a peer's sidecars are. */

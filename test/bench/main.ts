@@ -19,6 +19,7 @@ import { closedLoop } from "./scenario/closed-loop.ts";
 import { newConnections } from "./scenario/connections.ts";
 import { cores } from "./scenario/cores.ts";
 import { memoryUse } from "./scenario/memory.ts";
+import { reliable } from "./scenario/reliable.ts";
 import { openLoop } from "./scenario/open-loop.ts";
 import { buildFloor, installEnvoy, installVegeta, missingPackages } from "./tools.ts";
 
@@ -30,6 +31,7 @@ const SCENARIOS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   connections: newConnections,
   bulk,
   cores,
+  reliable,
 };
 
 const { values, positionals } = parseArgs({

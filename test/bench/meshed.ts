@@ -23,6 +23,28 @@ export type Sidecar = { readonly stock: string } | "malla";
 /** Both sides are told which port carries no HTTP. */
 const OPAQUE = { "config.linkerd.io/opaque-ports": String(BACKEND_PORTS.opaque) };
 
+/** What makes calls reliable, all of it at once, none of which comes to act on a service that is well. */
+export const RELIABLE: Reliability = {
+  service: {
+    "retry.linkerd.io/http": "5xx",
+    "retry.linkerd.io/grpc": "unavailable",
+    "retry.linkerd.io/limit": "2",
+    "retry.linkerd.io/timeout": "5s",
+    "retry.malla.dev/hedge-after": "4s",
+    "timeout.linkerd.io/request": "10s",
+    "timeout.linkerd.io/response": "10s",
+    "timeout.linkerd.io/idle": "10s",
+    "balancer.linkerd.io/failure-accrual": "consecutive",
+  },
+  pod: { "config.malla.dev/proxy-inbound-concurrency-limit": "1000" },
+};
+
+/** Annotations of the Service that is called, and of the pod behind it. */
+export interface Reliability {
+  readonly service: Readonly<Record<string, string>>;
+  readonly pod: Readonly<Record<string, string>>;
+}
+
 /** Starts both sidecars in the mesh; the place's name must be new in it. */
 export async function startMeshed(
   place: Place,
@@ -30,6 +52,7 @@ export async function startMeshed(
   sidecar: Sidecar,
   serviceIp: string,
   cores: Cores,
+  reliability: Reliability = { service: {}, pod: {} },
 ): Promise<TwoHops> {
   const { name } = place;
   const port = BACKEND_PORTS.http1;
@@ -38,7 +61,7 @@ export async function startMeshed(
     node: place.server,
     port,
     labels: { app: name },
-    annotations: OPAQUE,
+    annotations: { ...OPAQUE, ...reliability.pod },
   };
   const client: PodSpec = { name: `${name}-client`, node: place.client, port, labels: {} };
   mesh.serviceOf({
@@ -49,7 +72,7 @@ export async function startMeshed(
       port: BACKEND_PORTS[name],
       targetPort: BACKEND_PORTS[name],
     })),
-    annotations: OPAQUE,
+    annotations: { ...OPAQUE, ...reliability.service },
   });
   const serverProxy = place.keep(await join(mesh, server, sidecar, cores));
   const clientProxy = place.keep(await join(mesh, client, sidecar, cores));
