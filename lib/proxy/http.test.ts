@@ -700,7 +700,7 @@ describe("inbound policy", () => {
     expect(server.count("request_total", { route_name: "probe", srv_name: "other" })).toBe(1);
   });
 
-  test("a peer with an identity is never a probe", async () => {
+  test("a peer with an identity is not counted as a probe, and may ask what all may", async () => {
     const app = await application(paths);
     const { client, server } = lab.pair(app.port);
     const probes = {
@@ -713,6 +713,13 @@ describe("inbound policy", () => {
     await until("answer", () => shop.text.endsWith("/ready"));
     expect(server.count("request_total", { route_name: "probe" })).toBe(0);
     expect(server.count("request_total", { route_name: "default" })).toBe(1);
+    // What the policy opens to everybody is open to it all the same.
+    const nobody = { kind: "identities", names: [], suffixes: [] } as const;
+    server.cell(app.port).set(serverPolicy(nobody, probes));
+    shop.send("GET /ready?again HTTP/1.1\r\nhost: web\r\n\r\n");
+    await until("admitted", () => shop.text.endsWith("/ready?again"));
+    shop.send("GET /other HTTP/1.1\r\nhost: web\r\n\r\n");
+    await until("refused", () => shop.text.includes("HTTP/1.1 403 "));
   });
 
   test("a body behind a refused request is not taken for the next request", async () => {

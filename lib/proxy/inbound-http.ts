@@ -117,7 +117,8 @@ export class InboundHttp implements HttpSide {
     const labels = this.#policyLabels();
     const isAdmitted = client.admittedBy() !== null;
     // Who is admitted anyhow is a probe only if he says so: others may ask for the same path.
-    if ((!isAdmitted || saysProbe(exchange.head)) && this.#isProbe(exchange)) {
+    const mayBe = isAdmitted ? this.#isNameless && saysProbe(exchange.head) : true;
+    if (mayBe && this.#isProbe(exchange)) {
       exchange.isProbe = true;
       this.#probeLabels ??= Object.assign({}, labels, PROBE);
       metrics.authorized("http", true, this.#probeLabels);
@@ -136,7 +137,7 @@ export class InboundHttp implements HttpSide {
   dispatch(attempt: Attempt): void {
     const { gate } = this.#application ??= applicationOf(this.#context, this.#client);
     // Who asks whether the application lives must not hear that it is busy.
-    if (gate.isFull && this.#isProbe(attempt.exchange)) this.picked(attempt);
+    if (gate.isFull && this.#isNameless && this.#isProbe(attempt.exchange)) this.picked(attempt);
     else if (gate.enter(attempt)) this.picked(attempt);
   }
 
@@ -196,9 +197,14 @@ export class InboundHttp implements HttpSide {
   }
 
   /** The node's agent has no identity. */
+  get #isNameless(): boolean {
+    return this.#client.tls.peerId === null;
+  }
+
+  /** Whether the policy lets everybody ask for this. */
   #isProbe({ head }: Exchange): boolean {
     const policy = this.#client.cell.current;
-    if (policy.probes.length === 0 || this.#client.tls.peerId !== null) return false;
+    if (policy.probes.length === 0) return false;
     return admitsProbe(policy, this.#client.facts, head.methodText(), head.targetText());
   }
 
