@@ -52,6 +52,8 @@ const PROBE_BASELINES_MIN = 50;
 export interface ConcurrencyLimit {
   /** At least 1. */
   readonly current: number;
+  /** Whether it wants to be told of answers. */
+  readonly learns: boolean;
   /** A request was answered after so long; `inFlight` when it began, itself included. */
   answered(latencyMs: number, beganAtMs: number, inFlight: number, nowMs: number): void;
   /** It was not answered for so long, and nobody waits for it any more. */
@@ -61,6 +63,7 @@ export interface ConcurrencyLimit {
 /** A limit that somebody has set. */
 export class FixedLimit implements ConcurrencyLimit {
   readonly current: number;
+  readonly learns = false;
 
   constructor(limit: number) {
     this.current = limit;
@@ -74,6 +77,7 @@ export class FixedLimit implements ConcurrencyLimit {
 /** A limit that finds itself. */
 export class AdaptiveLimit implements ConcurrencyLimit {
   current = FIRST * QUIET_SHARE;
+  readonly learns = true;
   readonly #random: () => number;
   #limit = FIRST;
   /** What an answer takes where nothing waits; 0: not known yet. */

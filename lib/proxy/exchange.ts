@@ -199,7 +199,7 @@ export class Exchange implements TimedExchange {
     end: number,
     last: boolean,
   ): boolean {
-    if (this.isFailure(head.status, -1) && this.#goesOn(attempt)) {
+    if (this.#hedging !== null && this.isFailure(head.status, -1) && this.#goesOn(attempt)) {
       this.side.answered(attempt, head);
       attempt.status = head.status;
       attempt.giveUp("");

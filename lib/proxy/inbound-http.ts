@@ -164,11 +164,10 @@ export class InboundHttp implements HttpSide {
   answered(attempt: Attempt, head: ResponseHead): void {
     const gate = this.#application?.gate;
     if (gate === undefined) return;
-    const grpcStatus = attempt.exchange.grpc ? grpcStatusOf(head) : -1;
-    const { sentAtMs } = attempt;
-    const now = this.#context.nowMs();
     // Failures may be quick, and say nothing of how long good answers take.
-    if (!isFailure(head.status, grpcStatus)) {
+    if (gate.limit.learns && !isFailure(head.status, statusOfCall(attempt, head))) {
+      const { sentAtMs } = attempt;
+      const now = this.#context.nowMs();
       gate.answered(attempt, now - sentAtMs, sentAtMs, now);
     }
     // What becomes a tunnel may last for days.
@@ -180,7 +179,7 @@ export class InboundHttp implements HttpSide {
   settled(attempt: Attempt): void {
     const gate = this.#application?.gate;
     if (gate === undefined) return;
-    if (attempt.isUnanswered) {
+    if (gate.limit.learns && attempt.isUnanswered) {
       const { sentAtMs } = attempt;
       const now = this.#context.nowMs();
       gate.unanswered(attempt, now - sentAtMs, sentAtMs, now);
@@ -246,6 +245,11 @@ export class InboundHttp implements HttpSide {
     env.metrics.counted("inbound_tcp_authz_terminate_total", this.#client.policyLabels());
     abort();
   }
+}
+
+/** −1 for what is no call, or has no status yet. */
+function statusOfCall({ exchange }: Attempt, head: ResponseHead): number {
+  return exchange.grpc ? grpcStatusOf(head) : -1;
 }
 
 /** Whether the client says that it is the node's agent: enough for a label, never for admission. */
