@@ -90,9 +90,6 @@ export const METRIC_SERIES_MAX = 10_000;
  */
 export const SERVER_PORTS_WATCHED_MAX = 1_000;
 
-/** Requests that wait for a backend's first endpoint; more are refused at once (load shedding). */
-export const BALANCER_WAITERS_MAX = 10_000;
-
 /** Streams of one connection to the control plane: a proxy holds one per target and one per port. */
 export const CONTROL_STREAMS_PER_CONNECTION_MAX = 10_000;
 
@@ -332,13 +329,14 @@ export const PROFILE_ROUTES_MAX = 1_000;
 
 /** Conditions within one condition of a route or a class of responses. */
 export const PROFILE_CONDITIONS_MAX = 100;
+
 /** Requests that an adaptive limit lets an application have at a time; what is above, no limit helps. */
 export const CONCURRENCY_MAX = 10_000;
 
 /** Requests of one pod under way at a time in each direction; the contract's default. Some 4 KB each. */
 export const IN_FLIGHT_MAX = 100_000;
 
-/** Requests that wait for an application or a connection, unless set; the contract's default. */
+/** Requests that wait for an application, an endpoint or a connection, unless set; the contract's default. */
 export const QUEUE_MAX = 10_000;
 
 /** As many may wait however low a limit is, so that a few callers have their turns. */

@@ -3,7 +3,11 @@ import fc from "fast-check";
 import { seededRandom } from "../base/prng.ts";
 import type { Endpoint } from "../mesh/endpoint.ts";
 import { HandClock } from "../../test/support/path-environment.ts";
-import { Balancer, type BalancerOptions, type EndpointState, FAILFAST_MS } from "./balance.ts";
+import { Balancer, type BalancerOptions, type EndpointState } from "./balance.ts";
+import { USUAL_LIMITS } from "./path-limits.ts";
+
+/** How long a request waits for a first endpoint. */
+const FAILFAST_MS = USUAL_LIMITS.outboundQueueMs;
 
 function endpoint(last: number, more: Partial<Endpoint> = {}): Endpoint {
   return {

@@ -8,12 +8,12 @@
 import { assert } from "../base/assert.ts";
 import { equalValues } from "../base/equal.ts";
 import { PeakEwma } from "../base/ewma.ts";
-import { BALANCER_WAITERS_MAX } from "../base/limits.ts";
 import type { Clock, Timer } from "../host/clock.ts";
 import type { FailureAccrual, LoadPenalty } from "../mesh/reliability.ts";
 import { Breaker } from "./breaker.ts";
 import { formatAddress } from "../mesh/address.ts";
 import type { Endpoint, EndpointUpdate } from "../mesh/endpoint.ts";
+import { USUAL_LIMITS } from "./path-limits.ts";
 
 /** The weight of an endpoint that nobody weighted. */
 const USUAL_WEIGHT = 10_000;
@@ -29,9 +29,6 @@ const BADNESS_MOST = 15 / 16;
 const BADNESS_FADE_MS = 1_000;
 /** A replica that comes back is used again after at most this time. */
 const BACKOFF_LONGEST_MS = 10_000;
-/** How long a request waits for a first endpoint; the reference's failfast timeout. */
-export const FAILFAST_MS = 3_000;
-
 /** How a balancer measures and chooses. */
 export interface BalancerOptions {
   readonly clock: Clock;
@@ -227,6 +224,8 @@ export class Balancer {
   /** It has been given up: whoever waited for it may ask another one. */
   isClosed = false;
   readonly #options: BalancerOptions;
+  readonly #queueMax: number;
+  readonly #queueMs: number;
   readonly #byAddress = new Map<string, EndpointState>();
   #states: EndpointState[] = [];
   readonly #waiters = new Set<PickWaiter>();
@@ -237,7 +236,9 @@ export class Balancer {
 
   constructor(options: BalancerOptions) {
     this.#options = options;
-    this.#failfastAtMs = options.clock.monotonicMs() + (this.#options.queueMs ?? FAILFAST_MS);
+    this.#queueMax = options.queueMax ?? USUAL_LIMITS.outboundQueueMax;
+    this.#queueMs = options.queueMs ?? USUAL_LIMITS.outboundQueueMs;
+    this.#failfastAtMs = options.clock.monotonicMs() + this.#queueMs;
     const stay = options.accrual?.endpointsMin ?? 0;
     this.#mayEject = () => stay === 0 || this.#hasBetter(stay);
   }
@@ -319,7 +320,7 @@ export class Balancer {
 
   /** No more may wait. */
   get isFull(): boolean {
-    return this.#waiters.size >= (this.#options.queueMax ?? BALANCER_WAITERS_MAX);
+    return this.#waiters.size >= this.#queueMax;
   }
 
   /** The waiter has gone; it will not be called any more. */
@@ -373,8 +374,7 @@ export class Balancer {
     state.resource?.close();
     state.resource = null;
     if (this.#byAddress.size === 0) {
-      this.#failfastAtMs = this.#options.clock.monotonicMs() +
-        (this.#options.queueMs ?? FAILFAST_MS);
+      this.#failfastAtMs = this.#options.clock.monotonicMs() + this.#queueMs;
     }
   }
 

@@ -167,6 +167,7 @@ export type DetectResult = "http/1" | "http/2" | "not_http" | "read_timeout";
 
 /** The families of ServiceProfiles' routes: requests with all their tries, and each try. */
 export type ProfileKind = "route" | "route_actual";
+
 /** What became of a request that is sent to a second endpoint beside the first. */
 export type HedgeOutcome = "requests" | "wins" | "overflow";
 
