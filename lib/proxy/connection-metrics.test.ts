@@ -1,17 +1,11 @@
 /** What is counted once per connection: how its protocol was found, what it asked for, and its end. */
 
-import { afterEach, beforeAll, expect, test } from "bun:test";
-import { identityOf, PathLab, serverPolicy, until } from "../../test/support/paths.ts";
-import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
+import { expect, test } from "bun:test";
+import { identityOf, serverPolicy, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
+import { RawServer, respond } from "../../test/support/raw-http.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => void (lab = new PathLab(["shop", "web"])));
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups, dial } = pathTests();
 
 const GET = "GET / HTTP/1.1\r\nhost: web\r\n\r\n";
 const OPENING = "outbound_tcp_detect_http";
@@ -20,12 +14,6 @@ async function application(): Promise<RawServer> {
   const app = await new RawServer((socket) => socket.write(respond("yes"))).listen();
   cleanups.push(() => app.stop());
   return app;
-}
-
-function dial(to: { port: number }): RawClient {
-  const client = new RawClient(to.port);
-  cleanups.push(() => client.stop());
-  return client;
 }
 
 test("detection is counted where bytes had to tell, with what they told and how long it took", async () => {

@@ -1,19 +1,11 @@
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { HedgePolicy } from "../mesh/reliability.ts";
-import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
-import { meshed, PathLab, until } from "../../test/support/paths.ts";
+import { RawServer, respond } from "../../test/support/raw-http.ts";
+import { meshed, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => {
-  lab = new PathLab(["shop", "web"]);
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups, dial } = pathTests();
 
 const HEDGE: HedgePolicy = { delayMs: 20, quantile: 0, requestBytesMax: 1_000 };
 const get = "GET / HTTP/1.1\r\nhost: web\r\n\r\n";
@@ -24,12 +16,6 @@ async function serve(answer: (socket: { write(text: string): void }) => void): P
   const server = await new RawServer((socket) => answer(socket)).listen();
   cleanups.push(() => server.stop());
   return server;
-}
-
-function dial(to: { port: number }): RawClient {
-  const client = new RawClient(to.port);
-  cleanups.push(() => client.stop());
-  return client;
 }
 
 for (const hint of ["h2", "unknown"] as const) {

@@ -1,6 +1,6 @@
 /** What HTTP/2 between proxies must not lose or break, on a connection that many requests share. */
 
-import { afterEach, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { HEADER_BYTES_MAX, HEADER_COUNT_MAX } from "../base/limits.ts";
@@ -8,18 +8,10 @@ import { RawClient, RawServer } from "../../test/support/raw-http.ts";
 import { type Frame, frame, framesOf, GET_BLOCK, hello } from "../../test/support/raw-http2.ts";
 import { joined } from "../../test/support/raw-http2.ts";
 import { greetAsProxy, type RawPeer } from "../../test/support/raw-peer.ts";
-import { identityOf, meshed, PathLab, until } from "../../test/support/paths.ts";
+import { identityOf, meshed, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => {
-  lab = new PathLab(["shop", "web"]);
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups, dial: speak } = pathTests();
 
 /** Two proxies with HTTP/2 between them, in front of an application that speaks HTTP/1. */
 async function pairOf(serve: (text: string) => string) {
@@ -29,12 +21,6 @@ async function pairOf(serve: (text: string) => string) {
   const server = lab.proxy("web");
   client.target().endpoints({ ...meshed(server, app.port), hint: "h2" });
   return { app, client, server };
-}
-
-function speak(to: { port: number }): RawClient {
-  const client = new RawClient(to.port);
-  cleanups.push(() => client.stop());
-  return client;
 }
 
 /** A head of exactly so many bytes, with as many fields as there may be. */

@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import {
   type ClientHttp2Session,
@@ -12,18 +12,10 @@ import {
 import type { AddressInfo } from "node:net";
 import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
 import { frame, framesOf, GET_BLOCK, hello } from "../../test/support/raw-http2.ts";
-import { identityOf, meshed, PathLab, serverPolicy, until } from "../../test/support/paths.ts";
+import { identityOf, meshed, serverPolicy, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => {
-  lab = new PathLab(["shop", "web"]);
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups } = pathTests();
 
 type Serve = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 

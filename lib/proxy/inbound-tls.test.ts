@@ -1,30 +1,16 @@
 /** TLS to our identity on the application's own port: which protocol it agrees on, and what goes inside. */
 
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { RawServer, respond } from "../../test/support/raw-http.ts";
 import { frame, GET_BLOCK, hello } from "../../test/support/raw-http2.ts";
 import { RawPeer } from "../../test/support/raw-peer.ts";
-import {
-  identityOf,
-  PathLab,
-  serverPolicy,
-  type TestProxy,
-  until,
-} from "../../test/support/paths.ts";
+import { identityOf, serverPolicy, type TestProxy, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
 import type { PortProtocol } from "../mesh/policy.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => {
-  lab = new PathLab(["shop", "web"]);
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups } = pathTests();
 
 /** A proxy whose connections were redirected from the application's port. */
 function inFrontOf(port: number, protocol: PortProtocol): TestProxy {

@@ -1,20 +1,14 @@
 /** What two proxies agree on when they meet, read from the bytes between them. */
 
-import { afterEach, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { meshed, PathLab, until } from "../../test/support/paths.ts";
+import { meshed, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
 import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
 import { TLS_GROUPS, TLS_VERSIONS } from "../host/bun-tls.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => void (lab = new PathLab(["shop", "web"])));
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups } = pathTests();
 
 /** The registry's numbers (IANA, TLS Supported Groups). */
 const GROUPS: Readonly<Record<number, string>> = {

@@ -1,26 +1,18 @@
 /** A ServiceProfile's routes between two proxies: which request is whose, and what becomes of it. */
 
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { connect, createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { meshed, PathLab, until } from "../../test/support/paths.ts";
-import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
+import { meshed, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
+import { RawServer, respond } from "../../test/support/raw-http.ts";
 import type { ProfileRoute, RequestMatch } from "../mesh/service-profile.ts";
 import { parseRequestHead } from "../wire/http1/mod.ts";
 import { RequestHead } from "../wire/http/mod.ts";
 import { requestTest } from "./request-match.ts";
 import { ResponseClasses } from "./response-classes.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => {
-  lab = new PathLab(["shop", "web"]);
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups, dial } = pathTests();
 
 function route(name: string, pattern: string, more: Partial<ProfileRoute> = {}): ProfileRoute {
   const match: RequestMatch = { kind: "path", pattern };
@@ -41,12 +33,6 @@ async function application(answer: (path: string, n: number) => string): Promise
   }).listen();
   cleanups.push(() => server.stop());
   return server;
-}
-
-function dial(to: { port: number }): RawClient {
-  const client = new RawClient(to.port);
-  cleanups.push(() => client.stop());
-  return client;
 }
 
 function pairOf(port: number) {

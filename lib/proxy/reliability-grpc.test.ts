@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import {
   connect,
   createServer,
@@ -7,18 +7,10 @@ import {
 } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { RetryPolicy } from "../mesh/reliability.ts";
-import { meshed, PathLab, until } from "../../test/support/paths.ts";
+import { meshed, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => {
-  lab = new PathLab(["shop", "web"]);
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups } = pathTests();
 
 const UNAVAILABLE: RetryPolicy = {
   statuses: [],

@@ -1,19 +1,11 @@
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { RetryPolicy } from "../mesh/reliability.ts";
-import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
-import { meshed, PathLab, until } from "../../test/support/paths.ts";
+import { RawServer, respond } from "../../test/support/raw-http.ts";
+import { meshed, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => {
-  lab = new PathLab(["shop", "web"]);
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups, dial } = pathTests();
 
 const RETRY: RetryPolicy = {
   statuses: [[503, 503]],
@@ -36,12 +28,6 @@ async function application(answer: (n: number, text: string) => string): Promise
   }).listen();
   cleanups.push(() => server.stop());
   return server;
-}
-
-function dial(to: { port: number }): RawClient {
-  const client = new RawClient(to.port);
-  cleanups.push(() => client.stop());
-  return client;
 }
 
 function pairOf(port: number, hint: "h2" | "unknown" = "h2") {

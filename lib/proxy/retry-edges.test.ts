@@ -1,21 +1,15 @@
 /** Retries where something is odd: limits without end, bodies too large, clients and backends in a hurry. */
 
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { Socket } from "node:net";
-import { meshed, PathLab, until } from "../../test/support/paths.ts";
-import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
+import { meshed, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
+import { RawServer, respond } from "../../test/support/raw-http.ts";
 import { REPLAY_BYTES_MAX } from "../base/limits.ts";
 import type { RetryPolicy } from "../mesh/reliability.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => void (lab = new PathLab(["shop", "web"])));
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups, dial } = pathTests();
 
 const RETRY: RetryPolicy = {
   statuses: [[503, 503]],
@@ -56,12 +50,6 @@ async function application(came: (attempt: Try, n: number) => void): Promise<{
   }).listen();
   cleanups.push(() => server.stop());
   return { port: server.port, tries };
-}
-
-function dial(to: { port: number }): RawClient {
-  const client = new RawClient(to.port);
-  cleanups.push(() => client.stop());
-  return client;
 }
 
 /** Answers once, however much of the request comes after. */

@@ -1,18 +1,10 @@
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
-import { meshed, PathLab, until } from "../../test/support/paths.ts";
+import { describe, expect, test } from "bun:test";
+import { RawServer, respond } from "../../test/support/raw-http.ts";
+import { meshed, until } from "../../test/support/paths.ts";
+import { pathTests } from "../../test/support/path-tests.ts";
 import { USUAL_LIMITS } from "./path-limits.ts";
 
-let lab: PathLab;
-const cleanups: (() => unknown)[] = [];
-
-beforeAll(() => {
-  lab = new PathLab(["shop", "web"]);
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  await lab.stop();
-});
+const { lab, cleanups, dial } = pathTests();
 
 /** An application that holds all requests until the test lets it answer. */
 async function holding() {
@@ -22,12 +14,6 @@ async function holding() {
   }).listen();
   cleanups.push(() => server.stop());
   return { port: server.port, held };
-}
-
-function dial(to: { port: number }): RawClient {
-  const client = new RawClient(to.port);
-  cleanups.push(() => client.stop());
-  return client;
 }
 
 const get = "GET / HTTP/1.1\r\nhost: web\r\n\r\n";
