@@ -7,13 +7,13 @@ import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VERSION } from "../../lib/base/version.ts";
-import { makeIdentity } from "../../lib/install/identity-material.ts";
 import type { PageName } from "../docs/pages.ts";
 import { TOP } from "../docs/pages.ts";
 import { Cluster } from "./cluster.ts";
 import { malla } from "./control-plane.ts";
 import { helmObstacle, helmProgram } from "./helm.ts";
 import { writeProgramImage } from "./images.ts";
+import { linkerdObjects } from "./linkerd.ts";
 import { loadMalla } from "./mesh-world.ts";
 import { testClusterName } from "./plan.ts";
 import { clusterObstacle } from "./requirements.ts";
@@ -32,9 +32,6 @@ http {
 
 /** The application of the pages, as it is after the first of them. */
 const SHOP = ["web", "client"];
-
-const LINKERD = "linkerd";
-const LINKERD_WEBHOOK = "linkerd-proxy-injector-webhook-config";
 
 /** Why there can be no such world here, or null. */
 export function docsObstacle(): string | null {
@@ -84,7 +81,7 @@ export class DocsWorld {
         return await this.#empty();
       case "docs/migrate.md":
         await this.#empty();
-        return await this.#installLinkerd();
+        return await this.cluster.apply(await linkerdObjects());
       default:
         return await this.#install();
     }
@@ -128,38 +125,6 @@ export class DocsWorld {
       if (done.exitCode !== 0) throw new Error(`${line}: ${done.stderr.toString()}`);
     }
     for (const name of SHOP) await cluster.rollout("shop", `deployment/${name}`);
-  }
-
-  /** What Malla sees of Linkerd: its injector, its configuration, its anchors and its issuer. */
-  async #installLinkerd(): Promise<void> {
-    const { material } = await makeIdentity("linkerd.cluster.local", Date.now());
-    const metadata = (name: string) => ({ name, namespace: LINKERD });
-    await this.cluster.apply([
-      { apiVersion: "v1", kind: "Namespace", metadata: { name: LINKERD } },
-      {
-        apiVersion: "v1",
-        kind: "ConfigMap",
-        metadata: metadata("linkerd-config"),
-        data: { values: "clusterDomain: cluster.local\nidentityTrustDomain: cluster.local\n" },
-      },
-      {
-        apiVersion: "v1",
-        kind: "ConfigMap",
-        metadata: metadata("linkerd-identity-trust-roots"),
-        data: { "ca-bundle.crt": material.trustAnchors },
-      },
-      {
-        apiVersion: "v1",
-        kind: "Secret",
-        metadata: metadata("linkerd-identity-issuer"),
-        stringData: { "crt.pem": material.issuerCertificate, "key.pem": material.issuerKey },
-      },
-      {
-        apiVersion: "admissionregistration.k8s.io/v1",
-        kind: "MutatingWebhookConfiguration",
-        metadata: { name: LINKERD_WEBHOOK },
-      },
-    ]);
   }
 }
 

@@ -3,11 +3,9 @@
  * compiled executable and kubectl as an operator has them.
  */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { readSteps } from "../docs/page.ts";
-import { PAGES, TOP } from "../docs/pages.ts";
+import { afterAll, beforeAll, describe } from "bun:test";
+import { followPages } from "../docs/follow.ts";
+import { TOP } from "../docs/pages.ts";
 import { Terminal } from "../docs/terminal.ts";
 import { docsObstacle, DocsWorld } from "./docs-world.ts";
 
@@ -25,30 +23,15 @@ describe.skipIf(obstacle !== null)("in a cluster", () => {
   }, START_MS);
   afterAll(async () => await world?.stop(), STEP_MS);
 
-  for (const page of PAGES) {
-    const steps = readSteps(page, readFileSync(join(TOP, page), "utf8"))
-      .filter(({ place }) => place === "cluster");
-    if (steps.length === 0) continue;
-    describe(page, () => {
-      let terminal: Terminal;
-      const followed = new Set<string>();
-      beforeAll(async () => {
-        await world.prepare(page);
-        terminal = new Terminal(world.programs, {
-          KUBECONFIG: world.cluster.kubeconfig,
-          MALLA_SOURCE: TOP.replace(/\/$/, ""),
-        });
-      }, STEP_MS);
-      for (const step of steps) {
-        test(`${step.at}: ${step.script.split("\n")[0]}`, async () => {
-          await terminal.follow(step);
-          followed.add(step.at);
-        }, STEP_MS);
-      }
-      test("every command was run, and Ctrl-C ends what stays", async () => {
-        await terminal.close();
-        expect([...followed]).toEqual(steps.map(({ at }) => at));
-      }, STEP_MS);
-    });
-  }
+  followPages({
+    place: "cluster",
+    stepMs: STEP_MS,
+    async open(page) {
+      await world.prepare(page);
+      return new Terminal(world.programs, {
+        KUBECONFIG: world.cluster.kubeconfig,
+        MALLA_SOURCE: TOP.replace(/\/$/, ""),
+      });
+    },
+  });
 });

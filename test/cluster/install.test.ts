@@ -5,8 +5,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Cluster } from "./cluster.ts";
-import { makeIdentity } from "../../lib/install/identity-material.ts";
 import { CONTROL_NAMESPACE, installMalla, malla } from "./control-plane.ts";
+import { LINKERD, LINKERD_WEBHOOK, linkerdObjects } from "./linkerd.ts";
 import { APPS_IMAGE, MALLA_IMAGE, meshObstacle, startMeshWorld } from "./mesh-world.ts";
 import { SHOP, SHOP_URL, shopObjects } from "./shop.ts";
 import { waitFor } from "./wait.ts";
@@ -222,7 +222,7 @@ describe.skipIf(obstacle !== null)("an installation", () => {
     await cluster.apply([{
       apiVersion: "admissionregistration.k8s.io/v1",
       kind: "MutatingWebhookConfiguration",
-      metadata: { name: "linkerd-proxy-injector-webhook-config" },
+      metadata: { name: LINKERD_WEBHOOK },
     }]);
     // What the injector asked a moment ago it still believes.
     await waitFor("the injector to know", async () => {
@@ -251,7 +251,7 @@ describe.skipIf(obstacle !== null)("an installation", () => {
     expect(await containers("theirs")).toEqual([]);
     expect(await containers("ours")).toEqual(["linkerd-init", "linkerd-proxy"]);
     await cluster.kubectl([
-      ...["delete", "mutatingwebhookconfiguration", "linkerd-proxy-injector-webhook-config"],
+      ...["delete", "mutatingwebhookconfiguration", LINKERD_WEBHOOK],
     ]);
     await cluster.kubectl(["delete", "deployment", "theirs", "ours", "--wait=false"]);
   }, TEST_MS);
@@ -317,36 +317,8 @@ describe.skipIf(obstacle !== null)("an installation", () => {
   }, TEST_MS);
 
   test("takes Linkerd's place with its namespace, anchors and issuer", async () => {
-    const { material } = await makeIdentity("linkerd.cluster.local", Date.now());
-    const namespace = "linkerd";
-    const metadata = (name: string) => ({ name, namespace });
-    const webhook = "linkerd-proxy-injector-webhook-config";
-    await cluster.apply([
-      { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } },
-      {
-        apiVersion: "v1",
-        kind: "ConfigMap",
-        metadata: metadata("linkerd-config"),
-        data: { values: "clusterDomain: cluster.local\nidentityTrustDomain: cluster.local\n" },
-      },
-      {
-        apiVersion: "v1",
-        kind: "ConfigMap",
-        metadata: metadata("linkerd-identity-trust-roots"),
-        data: { "ca-bundle.crt": material.trustAnchors },
-      },
-      {
-        apiVersion: "v1",
-        kind: "Secret",
-        metadata: metadata("linkerd-identity-issuer"),
-        stringData: { "crt.pem": material.issuerCertificate, "key.pem": material.issuerKey },
-      },
-      {
-        apiVersion: "admissionregistration.k8s.io/v1",
-        kind: "MutatingWebhookConfiguration",
-        metadata: { name: webhook },
-      },
-    ]);
+    const namespace = LINKERD;
+    await cluster.apply(await linkerdObjects());
     await installMalla(cluster, MALLA_IMAGE, ["--take-over-linkerd"], namespace);
     expect((await run("check", "-L", namespace, "-o", "short")).code).toBe(0);
     await cluster.apply(shopObjects());
@@ -358,7 +330,7 @@ describe.skipIf(obstacle !== null)("an installation", () => {
     expect(removal.stdout).not.toContain("kind: Namespace");
     expect(removal.stdout).not.toContain("linkerd-identity-issuer");
     await cluster.kubectl(["delete", "-f", "-"], { input: removal.stdout });
-    await cluster.kubectl(["delete", "mutatingwebhookconfiguration", webhook]);
+    await cluster.kubectl(["delete", "mutatingwebhookconfiguration", LINKERD_WEBHOOK]);
     await cluster.kubectl(["delete", "namespace", namespace, SHOP, "--wait=false"]);
   }, TEST_MS);
 });
