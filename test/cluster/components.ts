@@ -77,7 +77,7 @@ function apiServerFlags(plan: ClusterPlan, node: NodePlan): Flags {
     "etcd-servers": "http://127.0.0.1:2379",
     "advertise-address": node.ip,
     "secure-port": `${API_PORT}`,
-    "service-cluster-ip-range": plan.serviceNetwork,
+    "service-cluster-ip-range": plan.serviceNetworks.join(","),
     "authorization-mode": "Node,RBAC",
     "enable-admission-plugins": "NodeRestriction",
     "allow-privileged": "true",
@@ -123,7 +123,7 @@ function kubeletFlags(node: NodePlan): Flags {
     config: nodeFiles(node).kubelet,
     kubeconfig: kubeconfigOf(node, "kubelet"),
     "hostname-override": node.name,
-    "node-ip": node.ip,
+    "node-ip": [node.ip, ...node.ip6 === undefined ? [] : [node.ip6]].join(","),
     "node-labels": `topology.kubernetes.io/region=test,topology.kubernetes.io/zone=${node.name}`,
   };
 }
@@ -133,7 +133,7 @@ function proxyFlags(plan: ClusterPlan, node: NodePlan): Flags {
     kubeconfig: kubeconfigOf(node, "proxy"),
     "hostname-override": node.name,
     "proxy-mode": "iptables",
-    "cluster-cidr": plan.podNetwork,
+    "cluster-cidr": plan.podNetworks.join(","),
     // These limits belong to the whole machine and cannot be set from here.
     "conntrack-max-per-core": "0",
     "conntrack-tcp-timeout-established": "0s",

@@ -9,16 +9,20 @@ import { corednsObjects } from "./coredns.ts";
 import { writeClusterImages } from "./images.ts";
 import { Kubectl } from "./kubectl.ts";
 import { withLock } from "./lock.ts";
-import { clusterFolder, clusterLog, type ClusterPlan, planCluster } from "./plan.ts";
+import {
+  clusterFolder,
+  clusterLog,
+  type ClusterPlan,
+  type ClusterShape,
+  planCluster,
+} from "./plan.ts";
 import { removeRemains } from "./remains.ts";
 import { clusterObstacle } from "./requirements.ts";
 import { type ClusterState, freeNumber, readSpec, readState, writeSpec } from "./state.ts";
 import { waitFor } from "./wait.ts";
 
 /** How a cluster is started. */
-export interface LaunchOptions {
-  /** Default: 1. */
-  readonly nodes?: number;
+export interface LaunchOptions extends ClusterShape {
   /** Whether it ends with this process, whatever ends that. Default: true. */
   readonly tied?: boolean;
   /** Told what is going on. */
@@ -38,7 +42,7 @@ export async function launchCluster(
   name: string,
   options: LaunchOptions,
 ): Promise<LaunchedCluster> {
-  const { nodes = 1, tied = true, say = () => {} } = options;
+  const { nodes = 1, dualStack = false, tied = true, say = () => {} } = options;
   const obstacle = clusterObstacle();
   if (obstacle !== null) throw new Error(obstacle);
   const programs = await buildPrograms(say);
@@ -47,11 +51,11 @@ export async function launchCluster(
       throw new Error(`Cannot start cluster "${name}": it runs already`);
     }
     await removeFormer(name);
-    const { folder, number } = planCluster(name, freeNumber(), nodes);
+    const { folder, number } = planCluster(name, freeNumber(), { nodes });
     mkdirSync(`${folder}/images`, { recursive: true, mode: 0o700 });
     const images = await writeClusterImages(`${folder}/images`, programs);
     const { kubernetes } = programs;
-    writeSpec(folder, { name, number, nodes, programs: { kubernetes, images } });
+    writeSpec(folder, { name, number, nodes, dualStack, programs: { kubernetes, images } });
     return startKeeper(name, folder, tied);
   });
   try {

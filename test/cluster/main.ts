@@ -2,7 +2,7 @@
  * `bun test/cluster/main.ts COMMAND`: test clusters by hand.
  *
  *     build                          the programs, once per machine
- *     up [--nodes N]                 starts a cluster and waits until it works
+ *     up [--nodes N] [--dual-stack]  starts a cluster and waits until it works
  *     down                           ends it and removes everything of it
  *     status                         what its programs are doing
  *     kubectl WORD…                  kubectl as its administrator
@@ -26,7 +26,7 @@ import { clusterFolder } from "./plan.ts";
 import { clusterNames, readSpec, readState } from "./state.ts";
 
 const USAGE = `Usage: bun test/cluster/main.ts [--name NAME] COMMAND
-Commands: build, up [--nodes N], down, status, kubectl WORD…, load ARCHIVE…, in NODE WORD…,
+Commands: build, up [--nodes N] [--dual-stack], down, status, kubectl WORD…, load ARCHIVE…, in NODE WORD…,
   measure [--samples N] [--proxies N], env
 `;
 
@@ -82,10 +82,17 @@ async function main(words: readonly string[]): Promise<number> {
 }
 
 async function up(name: string, args: readonly string[]): Promise<number> {
-  const nodes = args[0] === "--nodes" ? Number(args[1]) : 1;
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      nodes: { type: "string", default: "1" },
+      "dual-stack": { type: "boolean", default: false },
+    },
+  });
   const began = Date.now();
   const timed = (text: string) => say(`${((Date.now() - began) / 1000).toFixed(1)} s  ${text}`);
-  await Cluster.start(name, { nodes, tied: false, say: timed });
+  const shape = { nodes: Number(values.nodes), dualStack: values["dual-stack"] };
+  await Cluster.start(name, { ...shape, tied: false, say: timed });
   return 0;
 }
 
@@ -118,7 +125,9 @@ async function status(): Promise<number> {
       console.log(`${name}: not running; "--name ${name} down" removes what is left of it`);
       continue;
     }
-    console.log(`${name}: pods ${plan.podNetwork}, services ${plan.serviceNetwork}`);
+    console.log(
+      `${name}: pods ${plan.podNetworks.join(", ")}, services ${plan.serviceNetworks.join(", ")}`,
+    );
     console.log(JSON.stringify(await Cluster.running(name).status(), null, 2));
   }
   return 0;

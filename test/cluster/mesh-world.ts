@@ -35,6 +35,8 @@ export interface WorldOptions {
   readonly entries?: readonly Entry[];
   /** Another executable than the one under test. */
   readonly executable?: string;
+  /** Whether the cluster has IPv6 beside IPv4, and the mesh carries both. Default: false. */
+  readonly dualStack?: boolean;
 }
 
 /** Starts a cluster and brings the images and the control plane into it; resolves when it is ready. */
@@ -43,7 +45,7 @@ export async function startMeshWorld(
   nodes = 1,
   options: WorldOptions = {},
 ): Promise<Cluster> {
-  const cluster = await Cluster.start(name, { nodes });
+  const cluster = await Cluster.start(name, { nodes, dualStack: options.dualStack ?? false });
   const folder = mkdtempSync(join(tmpdir(), "malla-images-"));
   try {
     await loadMalla(cluster, MALLA_IMAGE, options.executable);
@@ -57,7 +59,7 @@ export async function startMeshWorld(
       stopSignal: "SIGQUIT",
     });
     await cluster.loadImage(apps);
-    await installMalla(cluster, MALLA_IMAGE);
+    await installMalla(cluster, MALLA_IMAGE, options.dualStack ? ["--disable-ipv6=false"] : []);
     return cluster;
   } catch (cause) {
     await cluster.stop();

@@ -59,8 +59,10 @@ export function podNetworkConfig(node: NodePlan): string {
         hairpinMode: true,
         ipam: {
           type: "host-local",
-          ranges: [[{ subnet: node.podNetwork }]],
-          routes: [{ dst: "0.0.0.0/0" }],
+          ranges: node.podNetworks.map((subnet) => [{ subnet }]),
+          routes: node.podNetworks.map((subnet) => {
+            return { dst: subnet.includes(":") ? "::/0" : "0.0.0.0/0" };
+          }),
           dataDir: "/run/cni",
         },
       },

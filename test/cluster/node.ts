@@ -90,6 +90,10 @@ function makeNetwork(plan: ClusterPlan, node: NodePlan): void {
   run("sysctl", "-qw", "net.ipv4.ip_forward=1");
   // Connections between pods of one node pass the services' rules too.
   run("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1");
+  if (node.ip6 !== undefined) {
+    run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1");
+    run("sysctl", "-qw", "net.bridge.bridge-nf-call-ip6tables=1");
+  }
   if (!node.isControlPlane) return;
   run("ip", "link", "add", BRIDGE, "type", "bridge");
   makeAddress(plan, node, BRIDGE);
@@ -106,8 +110,17 @@ function makeAddress(plan: ClusterPlan, node: NodePlan, device: string): void {
   // Nothing leaves by it. Without it the node itself finds no way to a service's address, and gives
   // up before that address is replaced by a pod's.
   run("ip", "route", "add", "default", "dev", device);
+  if (node.ip6 !== undefined) {
+    // Nobody else is there who could have the address: it holds at once.
+    run("ip", "address", "add", `${node.ip6}/64`, "dev", device, "nodad");
+    run("ip", "-6", "route", "add", "default", "dev", device);
+  }
   for (const other of plan.nodes) {
-    if (other !== node) run("ip", "route", "add", other.podNetwork, "via", other.ip);
+    if (other === node) continue;
+    for (const network of other.podNetworks) {
+      const via = network.includes(":") ? other.ip6 ?? "" : other.ip;
+      run("ip", "route", "add", network, "via", via);
+    }
   }
 }
 

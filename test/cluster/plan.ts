@@ -17,15 +17,23 @@ export const UPLINK = "uplink";
 /** The path of a unix socket fits into this many bytes, the last one being zero. */
 const SOCKET_PATH_MAX = 107;
 
+/** What a cluster is beside its name and number. */
+export interface ClusterShape {
+  /** Default: 1. */
+  readonly nodes?: number;
+  /** Whether nodes, pods and services have IPv6 beside IPv4. Default: false. */
+  readonly dualStack?: boolean;
+}
+
 /** One cluster. */
 export interface ClusterPlan {
   readonly name: string;
   /** From 0; unique among the running clusters of this machine. */
   readonly number: number;
   readonly folder: string;
-  /** All pods and nodes, `10.64.0.0/16` for cluster 0. */
-  readonly podNetwork: string;
-  readonly serviceNetwork: string;
+  /** All pods and nodes, `10.64.0.0/16` for cluster 0; with IPv6, `fd00:64::/48` as well. */
+  readonly podNetworks: readonly string[];
+  readonly serviceNetworks: readonly string[];
   /** The API server's address among the services. */
   readonly apiServiceIp: string;
   readonly dnsIp: string;
@@ -37,7 +45,10 @@ export interface NodePlan {
   readonly name: string;
   readonly folder: string;
   readonly ip: string;
-  readonly podNetwork: string;
+  /** Where there is IPv6. */
+  readonly ip6?: string;
+  /** One for each version of IP, in the order of the cluster's. */
+  readonly podNetworks: readonly string[];
   /** Below each hierarchy of control groups; one of its own, so that nothing is shared. */
   readonly cgroup: string;
   readonly isControlPlane: boolean;
@@ -49,7 +60,8 @@ export function testClusterName(purpose: string): string {
 }
 
 /** Plans a cluster. Throws for names and numbers that cannot be. */
-export function planCluster(name: string, number: number, nodes = 1): ClusterPlan {
+export function planCluster(name: string, number: number, shape: ClusterShape = {}): ClusterPlan {
+  const { nodes = 1, dualStack = false } = shape;
   if (!/^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/.test(name)) {
     throw new Error(
       `Cannot name a cluster "${name}": expected at most 20 lower-case letters, digits and hyphens`,
@@ -64,19 +76,30 @@ export function planCluster(name: string, number: number, nodes = 1): ClusterPla
   const folder = clusterFolder(name);
   const pods = `10.${64 + number}`;
   const services = `10.${64 + CLUSTERS_MAX + number}`;
+  // As with IPv4: the nodes' own network, those of their pods, and in the end the services'.
+  const six = dualStack ? `fd00:64:${number.toString(16)}` : undefined;
   return {
     name,
     number,
     folder,
-    podNetwork: `${pods}.0.0/16`,
-    serviceNetwork: `${services}.0.0/16`,
+    podNetworks: [`${pods}.0.0/16`, ...six === undefined ? [] : [`${six}::/48`]],
+    serviceNetworks: [`${services}.0.0/16`, ...six === undefined ? [] : [`${six}:ffff::/108`]],
     apiServiceIp: `${services}.0.1`,
     dnsIp: `${services}.0.10`,
-    nodes: Array.from({ length: nodes }, (_, index) => planNode(name, folder, pods, index + 1)),
+    nodes: Array.from(
+      { length: nodes },
+      (_, index) => planNode(name, folder, pods, six, index + 1),
+    ),
   };
 }
 
-function planNode(cluster: string, parent: string, network: string, number: number): NodePlan {
+function planNode(
+  cluster: string,
+  parent: string,
+  network: string,
+  six: string | undefined,
+  number: number,
+): NodePlan {
   const name = `node${number}`;
   const folder = `${parent}/${name}`;
   if (agentSocket(folder).length > SOCKET_PATH_MAX) {
@@ -90,7 +113,11 @@ function planNode(cluster: string, parent: string, network: string, number: numb
     folder,
     // The nodes' own network is the first of the cluster's; each node's pods have the one after it.
     ip: `${network}.0.${number}`,
-    podNetwork: `${network}.${number}.0/24`,
+    ...six === undefined ? {} : { ip6: `${six}::${number}` },
+    podNetworks: [
+      `${network}.${number}.0/24`,
+      ...six === undefined ? [] : [`${six}:${number}::/64`],
+    ],
     cgroup: `malla-test-${cluster}-${name}`,
     isControlPlane: number === 1,
   };

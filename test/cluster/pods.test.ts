@@ -46,6 +46,7 @@ interface Pod {
   readonly status: {
     readonly phase: string;
     readonly podIP: string;
+    readonly podIPs: readonly { readonly ip: string }[];
     readonly hostIP: string;
     readonly containerStatuses?: readonly ContainerStatus[];
     readonly initContainerStatuses?: readonly ContainerStatus[];
@@ -58,7 +59,10 @@ describe.skipIf(obstacle !== null)("in the life of a pod", () => {
 
   beforeAll(async () => {
     programs = await ForeignPrograms.build();
-    cluster = await startMeshWorld(testClusterName("pods"), 1, programs.world);
+    cluster = await startMeshWorld(testClusterName("pods"), 1, {
+      ...programs.world,
+      dualStack: true,
+    });
     await cluster.apply(shopObjects());
     for (const workload of ["web", "client"]) await cluster.rollout(SHOP, `deployment/${workload}`);
     await cluster.rollout("default", "deployment/stranger");
@@ -299,6 +303,37 @@ describe.skipIf(obstacle !== null)("in the life of a pod", () => {
     },
     TEST_MS,
   );
+
+  test("with IPv4 and IPv6 both are carried, and no way leads around a policy", async () => {
+    const where = "both";
+    await cluster.apply([
+      namespace(where, {
+        "linkerd.io/inject": "enabled",
+        "config.linkerd.io/default-inbound-policy": "all-authenticated",
+      }),
+      nginxConfiguration(where, true),
+      service("web", where, [8080], { ipFamilyPolicy: "RequireDualStack" }),
+      deployment("web", where, { containers: [programs.nginx()], volumes: programs.volumes }),
+    ]);
+    await cluster.rollout(where, "deployment/web");
+    const [pod] = await podsOf(where, "app=web");
+    const addresses = (pod?.status.podIPs ?? []).map(({ ip }) => ip.includes(":") ? `[${ip}]` : ip);
+    expect(addresses.map((address) => address.startsWith("["))).toEqual([false, true]);
+    const ways = [
+      ["-4", `http://web.${where}:8080/page`],
+      ["-6", `http://web.${where}:8080/page`],
+      ...addresses.map((address) => ["-g", `http://${address}:8080/page`]),
+    ];
+    for (const [option = "", url = ""] of ways) {
+      expect((await from("client", ...curl(url), option)).stdout).toBe(`hello ${CLIENT}\n`);
+      const words = [...curl(url), option, "-o", "/dev/null", "-w", "%{http_code}"];
+      expect((await from("stranger", ...words)).stdout).toBe("403");
+    }
+    const plain = (await metrics(SHOP, "deployment/client", "client", "request_total{"))
+      .filter((line) => line.includes(`dst_namespace="${where}"`) && !line.includes('tls="true"'));
+    expect(plain).toEqual([]);
+    await cluster.kubectl(["delete", "namespace", where]);
+  }, TEST_MS);
 
   test("a host port leads to a pod of the mesh, and its policy holds there", async () => {
     const port = 18_080;

@@ -9,7 +9,8 @@ export const SHOP = "shop";
 export const SHOP_URL = `http://web.${SHOP}:80/page`;
 
 /** nginx tells who the mesh says that its client is. */
-const NGINX = `daemon off;
+const nginx = (isDualStack: boolean) =>
+  `daemon off;
 pid /tmp/nginx.pid;
 error_log /dev/stderr;
 events {}
@@ -23,6 +24,7 @@ http {
   server {
     listen 8080;
     listen 8081;
+    ${isDualStack ? "listen [::]:8080;" : ""}
     location = /ready { if (-f /tmp/broken) { return 503; } return 200; }
     location / { return 200 "hello $http_l5d_client_id\\n"; }
   }
@@ -56,13 +58,16 @@ export function shopObjects(): unknown[] {
   ];
 }
 
-/** The ConfigMap with nginx's configuration: it answers who the mesh says that its client is. */
-export function nginxConfiguration(namespace: string) {
+/**
+ * The ConfigMap with nginx's configuration: it answers who the mesh says that its client is. nginx
+ * listens for IPv6 where it is told to; it would not start where there is none.
+ */
+export function nginxConfiguration(namespace: string, isDualStack = false) {
   return {
     apiVersion: "v1",
     kind: "ConfigMap",
     metadata: { name: "nginx", namespace },
-    data: { "nginx.conf": NGINX },
+    data: { "nginx.conf": nginx(isDualStack) },
   };
 }
 

@@ -13,13 +13,12 @@ import {
 } from "node:fs";
 import { processStamp } from "../../lib/host/namespace.ts";
 import { CACHE } from "./cache.ts";
-import { type ClusterPlan, CLUSTERS_MAX, planCluster } from "./plan.ts";
+import { type ClusterPlan, CLUSTERS_MAX, type ClusterShape, planCluster } from "./plan.ts";
 
 /** What a cluster is to be. */
-export interface ClusterSpec {
+export interface ClusterSpec extends ClusterShape {
   readonly name: string;
   readonly number: number;
-  readonly nodes: number;
   readonly programs: {
     readonly kubernetes: string;
     /** Archives of the images that the cluster itself needs. */
@@ -40,7 +39,7 @@ export interface ClusterState {
 /** Reads a cluster's specification and what follows from it. */
 export function readSpec(folder: string): { plan: ClusterPlan; programs: ClusterSpec["programs"] } {
   const spec = JSON.parse(readFileSync(`${folder}/spec.json`, "utf8")) as ClusterSpec;
-  return { plan: planCluster(spec.name, spec.number, spec.nodes), programs: spec.programs };
+  return { plan: planCluster(spec.name, spec.number, spec), programs: spec.programs };
 }
 
 /** Writes a specification into the cluster's folder. */

@@ -315,6 +315,26 @@ describe("a cluster with an installation", () => {
       /restart the workload/,
     ],
     [
+      "a pod with IPv6 that is not redirected",
+      () =>
+        meshedPod("web-2", {
+          spec: {
+            initContainers: [{
+              name: "linkerd-proxy",
+              env: [{ name: "LINKERD2_PROXY_OUTBOUND_LISTEN_ADDRS", value: "127.0.0.1:4140" }],
+            }],
+            containers: [{ name: "app" }],
+          },
+          status: {
+            phase: "Running",
+            podIPs: [{ ip: "10.0.0.9" }, { ip: "fd00::9" }],
+            initContainerStatuses: [{ name: "linkerd-proxy", ready: true }],
+          },
+        }),
+      "malla-data-plane: all addresses of pods lead to their proxies: they have IPv6, which is not redirected: shop/web-2",
+      /disableIPv6=false/,
+    ],
+    [
       "ports that are opaque on one side",
       () => {
         const annotations = { "config.linkerd.io/opaque-ports": "80" };

@@ -9,10 +9,12 @@ import { isRunning } from "../../install/installed.ts";
 import { namespaceObstacle } from "../../install/preflight.ts";
 import type { KubeObject } from "../../source/kube/client.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
-import { namesOf } from "./check-existence.ts";
+import { namesOf, upgradeCommand } from "./check-existence.ts";
 import { trustAnchorsOf } from "./check-identity.ts";
 import { type ClusterView, fieldOf, listOf, someOf } from "./view.ts";
 
+/** Where a proxy listens for its application's connections. */
+const OUTBOUND_ADDRESSES = "LINKERD2_PROXY_OUTBOUND_LISTEN_ADDRS";
 const RESTART = "kubectl -n NAMESPACE rollout restart deployment/NAME";
 
 /** `malla-data-plane`, `malla-identity-data-plane`, of all namespaces or of one. */
@@ -31,6 +33,7 @@ export function dataPlaneChecks(
         current(view, mine),
         unmeshed(view, mine),
         oneMesh(view, mine),
+        redirected(view, mine),
       ],
     },
     { name: "malla-identity-data-plane", checks: [anchors(view, mine)] },
@@ -155,6 +158,36 @@ function oneMesh(view: ClusterView, mine: Mine): Check {
       };
     },
   };
+}
+
+/** What comes to an address that is not redirected meets no policy, and no encryption. */
+function redirected(view: ClusterView, mine: Mine): Check {
+  return {
+    name: "all addresses of pods lead to their proxies",
+    async run() {
+      const open = mine(await view.proxied()).filter(isRunning)
+        .filter((pod) => hasIPv6(pod) && !listensOnIPv6(pod));
+      if (open.length === 0) return PASSED;
+      return {
+        status: "fail",
+        message: `they have IPv6, which is not redirected: ${namesOf(open)}`,
+        hint: `${await upgradeCommand(view, "--set disableIPv6=false")}; ${RESTART} renews them`,
+      };
+    },
+  };
+}
+
+function hasIPv6(pod: KubeObject): boolean {
+  return listOf(pod, "status", "podIPs").some((one) => String(fieldOf(one, "ip")).includes(":"));
+}
+
+function listensOnIPv6(pod: KubeObject): boolean {
+  return containers(pod, "spec", "initContainers", "containers").some((container) =>
+    fieldOf(container, "name") === PROXY_CONTAINER &&
+    listOf(container, "env").some((one) =>
+      fieldOf(one, "name") === OUTBOUND_ADDRESSES && String(fieldOf(one, "value")).includes("[")
+    )
+  );
 }
 
 /** As injection reads it; what the cluster gives has these fields. */
