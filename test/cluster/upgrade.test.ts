@@ -9,6 +9,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { COMPONENTS } from "../../lib/install/names.ts";
+import { authorityOf, authorityPem, makeIssuer } from "../../lib/pki/issuer.ts";
+import { importKeyPem } from "../../lib/pki/key.ts";
 import type { Cluster } from "./cluster.ts";
 import { CONTROL_NAMESPACE, malla } from "./control-plane.ts";
 import { buildFormer } from "./former.ts";
@@ -24,6 +26,8 @@ if (obstacle !== null) console.warn(`skipped: an upgrade in a cluster: ${obstacl
 /** Building Kubernetes included, on a machine that has never done it. */
 const START_MS = 2_400_000;
 const TEST_MS = 180_000;
+
+const HOUR_MS = 3_600_000;
 
 const NEW_VERSION = "2";
 const NEW_IMAGE = MALLA_IMAGE.replace(/:.*/, `:${NEW_VERSION}`);
@@ -90,6 +94,37 @@ function echoObjects(): unknown[] {
   ];
 }
 
+/** Puts an issuer that ended an hour ago, below the mesh's own anchor, in the place of the present one. */
+async function endIssuer(cluster: Cluster): Promise<void> {
+  const words = ["-n", CONTROL_NAMESPACE];
+  const { data } = await cluster.get("secret", "malla-identity-anchor", ...words) as {
+    data: Readonly<Record<"tls.crt" | "tls.key", string>>;
+  };
+  const text = (key: keyof typeof data) => Buffer.from(data[key], "base64").toString();
+  const root = authorityOf(text("tls.crt"), await importKeyPem(text("tls.key")));
+  const ended = await makeIssuer(root, {
+    name: "identity.malla.cluster.local",
+    nowMs: Date.now() - 2 * HOUR_MS,
+    lifetimeMs: HOUR_MS,
+  });
+  const { certificate, key } = authorityPem(ended);
+  const present = await cluster.get("secret", "malla-identity-issuer", ...words) as {
+    metadata: { labels: object };
+    type: string;
+  };
+  await cluster.apply([{
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: {
+      name: "malla-identity-issuer",
+      namespace: CONTROL_NAMESPACE,
+      labels: present.metadata.labels,
+    },
+    type: present.type,
+    data: { "crt.pem": btoa(certificate), "key.pem": btoa(key) },
+  }]);
+}
+
 describe.skipIf(obstacle !== null)("under load", () => {
   let cluster: Cluster;
   let load: Load;
@@ -127,6 +162,12 @@ describe.skipIf(obstacle !== null)("under load", () => {
     const workloads = names.map((name) => `deployment/${name}`);
     await cluster.kubectl(["-n", namespace, "rollout", "restart", ...workloads]);
     for (const workload of workloads) await cluster.rollout(namespace, workload);
+  };
+
+  /** Whether the log of the control plane's pods with a label has a text. */
+  const tells = async (label: string, text: string) => {
+    const words = ["-n", CONTROL_NAMESPACE, "logs", "-l", label, "--tail=-1"];
+    return (await cluster.tryKubectl(words)).stdout.includes(text);
   };
 
   /** The load's metrics of what it sends, as its proxy tells them. */
@@ -191,6 +232,41 @@ describe.skipIf(obstacle !== null)("under load", () => {
     },
     TEST_MS,
   );
+
+  test("an issuer that has ended holds up new pods alone, and is mended", async () => {
+    await endIssuer(cluster);
+    // The one that runs keeps the issuer that it has; its successor has none.
+    const identity = `${NAME}=malla-identity`;
+    const refusal = "its certificate chain ended at";
+    await waitFor("the identity service to refuse it", async () => await tells(identity, refusal));
+    await cluster.kubectl([
+      ...["-n", CONTROL_NAMESPACE, "delete", "pod", "-l", identity],
+      ...["--grace-period=0", "--force"],
+    ]);
+    await waitFor("its successor to refuse it", async () => await tells(identity, refusal));
+    const words = ["check", "identity", "-o", "short", "--wait", "0s"];
+    const checked = await malla(cluster, words);
+    expect(checked.code).toBe(1);
+    expect(checked.stdout).toContain("Cannot use the issuer: its certificate ended at");
+    expect(checked.stdout).toContain("malla upgrade --rotate-issuer");
+
+    const before = new Set((await pods(SHOP, "app=web")).map(({ metadata }) => metadata.uid));
+    await cluster.kubectl(["-n", SHOP, "rollout", "restart", "deployment/web"]);
+    await waitFor("a new pod to wait for its certificate", async () => {
+      const added = (await pods(SHOP, "app=web")).find(({ metadata }) => !before.has(metadata.uid));
+      if (added === undefined) return false;
+      const words = ["-n", SHOP, "logs", added.metadata.name, "-c", "linkerd-proxy"];
+      return (await cluster.tryKubectl(words)).stdout.includes("cannot get a certificate");
+    });
+    await load.goesOn();
+
+    const { code, stdout, stderr } = await malla(cluster, ["upgrade", "--rotate-issuer"]);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    await cluster.apply(stdout);
+    await cluster.rollout(CONTROL_NAMESPACE, "deployment/malla-identity");
+    await cluster.rollout(SHOP, "deployment/web");
+    expect((await malla(cluster, ["check", "identity", "-o", "short"])).code).toBe(0);
+  }, TEST_MS);
 
   test("the API server is killed and comes back, and changes are followed again", async () => {
     if (!cluster.isLocal) return;
