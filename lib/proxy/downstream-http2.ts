@@ -164,7 +164,15 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
     this.link.drained();
   }
 
+  /**
+   * A client that is gone says no more than this. One that only stops writing could not take its responses
+   * either, as it makes no room for them; no server waits for its streams.
+   */
   peerEnded(): void {
+    if (this.link.session.streams.size > 0) {
+      this.link.conn.destroy();
+      return;
+    }
     this.#isEnding = true;
     this.endIfDone();
   }

@@ -1,10 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { RawServer, respond } from "../../test/support/raw-http.ts";
+import { frame, GET_BLOCK, hello } from "../../test/support/raw-http2.ts";
 import { meshed, until } from "../../test/support/paths.ts";
 import { pathTests } from "../../test/support/path-tests.ts";
 import { USUAL_LIMITS } from "./path-limits.ts";
 
 const { lab, cleanups, dial } = pathTests();
+
+const END_STREAM = 1;
+const END_HEADERS = 4;
 
 /** An application that holds all requests until the test lets it answer. */
 async function holding() {
@@ -84,6 +88,60 @@ describe("before the application", () => {
     app.held[1]!();
     await until("answered", () => third.text === respond("yes"));
     expect(server.count("malla_inbound_concurrency_in_flight")).toBe(0);
+  });
+
+  test("a caller with much of it takes neither room nor turn from another one", async () => {
+    const arrived: { path: string; answer: () => void }[] = [];
+    const app = await new RawServer((socket, text) => {
+      for (const [, path = ""] of text.matchAll(/^GET (\S+) /gm)) {
+        arrived.push({ path, answer: () => socket.write(respond("yes")) });
+      }
+    }).listen();
+    cleanups.push(() => app.stop());
+    const limits = { inboundConcurrency: 1, inboundQueueMax: 2, inboundQueueMs: 60_000 };
+    const server = lab.proxy("web", { limits: { ...USUAL_LIMITS, ...limits } });
+    const [greedy, modest] = [lab.proxy("shop"), lab.proxy("web")];
+    for (const client of [greedy, modest]) {
+      client.target().endpoints({ ...meshed(server, app.port), hint: "h2" });
+    }
+    const ask = (client: typeof greedy, path: string) => {
+      const one = dial(client.outbound);
+      one.send(get.replace("/", path));
+      return one;
+    };
+    const waiting = () => server.count("malla_inbound_concurrency_waiting");
+    const first = ask(greedy, "/greedy-1");
+    await until("in", () => arrived.length === 1);
+    const second = ask(greedy, "/greedy-2");
+    await until("waits", () => waiting() === 1);
+    const third = ask(greedy, "/greedy-3");
+    await until("no more may wait", () => waiting() === 2);
+    const other = ask(modest, "/modest");
+    // The newest of who has most waiting makes room.
+    await until("told", () => third.text.length > 0);
+    expect(third.text).toContain("l5d-proxy-error: too many requests are under way");
+    expect(waiting()).toBe(2);
+    for (let i = 0; i < 3; i++) {
+      await until("the next one", () => arrived.length === i + 1);
+      arrived[i]!.answer();
+    }
+    for (const one of [first, second, other]) {
+      await until("good", () => one.text === respond("yes"));
+    }
+    expect(arrived.map(({ path }) => path)).toEqual(["/greedy-1", "/greedy-2", "/modest"]);
+  });
+
+  test("a client of HTTP/2 that ends its connection has left its place", async () => {
+    const { client, server } = await world({ inboundConcurrency: 1 });
+    const shop = dial(client.outbound);
+    shop.socket.write(hello());
+    shop.socket.write(frame(1, END_STREAM | END_HEADERS, 1, GET_BLOCK));
+    const inFlight = () => server.count("malla_inbound_concurrency_in_flight");
+    await until("in", () => inFlight() === 1);
+    // All that the kernel says of a process that has ended.
+    shop.socket.end();
+    await until("left", () => inFlight() === 0);
+    expect(client.count("response_total", { error: "canceled" })).toBe(1);
   });
 
   test("without a limit nothing is listed", async () => {
