@@ -14,10 +14,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Laptop, whyNoMesh } from "../support/laptop.ts";
 import {
   COUNT_PORT,
-  nginxConfiguration,
-  nginxManifest,
   requestsCounted,
   serviceManifest,
+  writeNginxPod,
 } from "../support/nginx-pods.ts";
 
 const LONG_MS = 120_000;
@@ -57,9 +56,7 @@ describe.skipIf(reason !== undefined)("along five services", () => {
     for (const [i, name] of CHAIN.entries()) {
       const next = CHAIN[i + 1];
       const pass = `location / { proxy_pass http://${next}; proxy_http_version 1.1; }`;
-      const pod = { name, app: name, ...next === undefined ? LAST : { server: pass } };
-      laptop.write(`${name}.conf`, nginxConfiguration(pod));
-      laptop.write(`${name}.json`, nginxManifest(pod));
+      writeNginxPod(laptop, { name, app: name, ...next === undefined ? LAST : { server: pass } });
       const annotations = { "retry.linkerd.io/http": "503", "retry.linkerd.io/limit": "4" };
       laptop.write(`service-${name}.json`, serviceManifest(name, name, annotations));
     }

@@ -8,11 +8,10 @@ import { Laptop, whyNoMesh } from "../support/laptop.ts";
 import { until } from "../support/malla.ts";
 import {
   COUNT_PORT,
-  nginxConfiguration,
-  nginxManifest,
   type NginxPod,
   requestsCounted,
   serviceManifest,
+  writeNginxPod,
 } from "../support/nginx-pods.ts";
 
 const LONG_MS = 120_000;
@@ -70,11 +69,19 @@ describe.skipIf(reason !== undefined)("by a ServiceProfile", () => {
   let clients = 0;
 
   beforeAll(async () => {
-    pod({ name: "web", app: "web", ...WEB });
-    pod({ name: "stuck", app: "stuck", server: 'location / { return 200 "late\\n"; }' });
-    pod({ name: "other", app: "other", server: 'location / { return 200 "other\\n"; }' });
+    writeNginxPod(laptop, { name: "web", app: "web", ...WEB });
+    writeNginxPod(laptop, {
+      name: "stuck",
+      app: "stuck",
+      server: 'location / { return 200 "late\\n"; }',
+    });
+    writeNginxPod(laptop, {
+      name: "other",
+      app: "other",
+      server: 'location / { return 200 "other\\n"; }',
+    });
     // A caller that stays, so that its proxy can be asked what it has counted.
-    pod({
+    writeNginxPod(laptop, {
       name: "front",
       app: "front",
       server: `location / { proxy_pass http://web; proxy_http_version 1.1; }`,
@@ -86,11 +93,6 @@ describe.skipIf(reason !== undefined)("by a ServiceProfile", () => {
   }, LONG_MS);
 
   afterAll(() => laptop.clean());
-
-  function pod(spec: NginxPod): void {
-    laptop.write(`${spec.name}.conf`, nginxConfiguration(spec));
-    laptop.write(`${spec.name}.json`, nginxManifest(spec));
-  }
 
   function service(name: string, app: string): void {
     laptop.write(`service-${name}.json`, serviceManifest(name, app));

@@ -8,11 +8,9 @@ import { Laptop, whyNoMesh } from "../support/laptop.ts";
 import { until } from "../support/malla.ts";
 import {
   COUNT_PORT,
-  nginxConfiguration,
-  nginxManifest,
-  type NginxPod,
   requestsCounted,
   serviceManifest,
+  writeNginxPod,
 } from "../support/nginx-pods.ts";
 
 const LONG_MS = 180_000;
@@ -33,11 +31,20 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
 
   beforeAll(async () => {
     for (let i = 0; i < 3; i++) {
-      pod({ name: `flaky-${i}`, app: "flaky", ...i === 0 ? HALF_BAD : { server: GOOD } });
-      pod({ name: `steady-${i}`, app: "steady", server: GOOD });
+      writeNginxPod(laptop, {
+        name: `flaky-${i}`,
+        app: "flaky",
+        ...i === 0 ? HALF_BAD : { server: GOOD },
+      });
+      writeNginxPod(laptop, { name: `steady-${i}`, app: "steady", server: GOOD });
     }
     service("flaky-plain", "flaky");
     service("flaky", "flaky", { "retry.linkerd.io/http": "5xx" });
+    service("wrong", "flaky", {
+      "retry.linkerd.io/http": "5xx",
+      "retry.linkerd.io/limit": "1000000",
+      "timeout.linkerd.io/request": "0s",
+    });
     service("steady-plain", "steady");
     service("steady", "steady", {
       "retry.linkerd.io/http": "gateway-error",
@@ -52,11 +59,6 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
   }, LONG_MS);
 
   afterAll(() => laptop.clean());
-
-  function pod(spec: NginxPod): void {
-    laptop.write(`${spec.name}.conf`, nginxConfiguration(spec));
-    laptop.write(`${spec.name}.json`, nginxManifest(spec));
-  }
 
   function service(name: string, app: string, annotations: Record<string, string> = {}): void {
     laptop.write(`service-${name}.json`, serviceManifest(name, app, annotations));
@@ -120,6 +122,33 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
     const extra = retriedSent - REQUESTS;
     expect(extra).toBeGreaterThan(retried.bad);
     expect(extra).toBeLessThanOrEqual(0.2 * REQUESTS + 100);
+  }, LONG_MS);
+
+  test("an annotation with a wrong value is named in the log, and the others hold", async () => {
+    await laptop.says(/Service default\/wrong.*Annotation retry\.linkerd\.io\/limit is .*1000000/);
+    await laptop.says(/Service default\/wrong.*Annotation timeout\.linkerd\.io\/request is .*0s/);
+    const [sentOn, { good }] = await counted(
+      ["flaky-0", "flaky-1", "flaky-2"],
+      () => load("http://wrong/", 1_000),
+    );
+    // Without a limit there would still be the budget; a time of nothing would end all of them.
+    expect(good).toBeGreaterThanOrEqual(999);
+    expect(sentOn).toBeLessThanOrEqual(1.2 * 1_000 + 100);
+  }, LONG_MS);
+
+  test("stat tells what callers saw from what the replicas did", async () => {
+    const asking = client("wrk -t1 -c4 -d20s http://flaky/");
+    let effective = 0;
+    let actual = 0;
+    await until(async () => {
+      const { out } = await laptop.run("stat", "svc", "flaky", "-o", "wide");
+      expect(out).toMatch(/EFFECTIVE_SUCCESS +EFFECTIVE_RPS +ACTUAL_SUCCESS +ACTUAL_RPS/);
+      const row = /^flaky +\S+ +([\d.]+)% +\S+ +([\d.]+)% /m.exec(out);
+      [effective, actual] = [Number(row?.[1]), Number(row?.[2])];
+      return effective > actual && actual > 0;
+    });
+    console.log(`callers saw ${effective} % succeed, the replicas answered ${actual} % well`);
+    await asking;
   }, LONG_MS);
 
   /** The time of each of 300 requests by 12 curls at a time, in seconds, the longest first. */

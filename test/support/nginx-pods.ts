@@ -1,5 +1,7 @@
 /** Manifests of pods that run nginx with a configuration of the test's, and of Services in front of them. */
 
+import type { Laptop } from "./laptop.ts";
+
 /** The port on which each of these pods counts its own requests, beside what it serves. */
 export const COUNT_PORT = 8081;
 
@@ -48,6 +50,12 @@ export function nginxManifest({ name, app, annotations = {} }: NginxPod): string
       }],
     },
   });
+}
+
+/** Has a laptop's mesh run such a pod. */
+export function writeNginxPod(laptop: Laptop, pod: NginxPod): void {
+  laptop.write(`${pod.name}.conf`, nginxConfiguration(pod));
+  laptop.write(`${pod.name}.json`, nginxManifest(pod));
 }
 
 /** A Service on port 80 in front of the pods of an `app`, switched on by annotations. */
