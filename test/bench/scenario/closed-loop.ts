@@ -18,7 +18,8 @@ const WARM_SECONDS = 10;
 const SETTLE_SECONDS = 1;
 const USUAL_CONNECTIONS = 32;
 
-const COLUMNS: readonly Column[] = [
+/** What is shown of a closed loop. */
+export const LOOP_COLUMNS: readonly Column[] = [
   { key: "requestsPerSecond", title: "requests/s", digits: 0 },
   { key: "cpuMicros", title: "CPU µs/request", digits: 1, ratio: true },
   { key: "userMicros", title: "user", digits: 1 },
@@ -29,25 +30,42 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** A load generator. */
-type Load = (plane: DataPlane, options: LoopOptions) => Promise<Sample>;
+export type Load = (plane: DataPlane, options: LoopOptions) => Promise<Sample>;
 
 /** Runs the scenario. */
 export async function closedLoop(bench: Bench): Promise<void> {
   for (const [name, load] of [["HTTP/1", runWrk], ["gRPC", runH2load]] as const) {
     // New ones for each kind of load, so that the first seconds are cold for both.
     const planes = await bench.startPlanes();
-    bench.report(table(`${name}, the first ${COLD_SECONDS} s`, await cold(planes, load), COLUMNS));
-    for (const plane of planes) await load(plane, { connections: 128, seconds: WARM_SECONDS });
+    bench.report(
+      table(`${name}, the first ${COLD_SECONDS} s`, await cold(planes, load), LOOP_COLUMNS),
+    );
+    await warm(planes, load);
     for (const connections of bench.options.connections) {
-      const seconds = bench.options.seconds;
-      const samples = await interleave(planes, bench.options.rounds, async (plane) => {
-        await load(plane, { connections, seconds: SETTLE_SECONDS });
-        return await load(plane, { connections, seconds });
-      });
-      bench.report(table(`${name}, ${connections} connections`, samples, COLUMNS));
+      const samples = await settledLoops(bench, planes, load, connections);
+      bench.report(table(`${name}, ${connections} connections`, samples, LOOP_COLUMNS));
     }
     await bench.stopPlanes(planes);
   }
+}
+
+/** Loads each of them until its code is compiled. */
+export async function warm(planes: readonly DataPlane[], load: Load): Promise<void> {
+  for (const plane of planes) await load(plane, { connections: 128, seconds: WARM_SECONDS });
+}
+
+/** All rounds over so many connections, each behind a moment that is not measured. */
+export async function settledLoops(
+  bench: Bench,
+  planes: readonly DataPlane[],
+  load: Load,
+  connections: number,
+): Promise<Samples> {
+  const { rounds, seconds } = bench.options;
+  return await interleave(planes, rounds, async (plane) => {
+    await load(plane, { connections, seconds: SETTLE_SECONDS });
+    return await load(plane, { connections, seconds });
+  });
 }
 
 async function cold(planes: readonly DataPlane[], load: Load): Promise<Samples> {
