@@ -265,7 +265,9 @@ class World {
     if (this.retries > BUDGET.ratio * this.requests + spare) return "more retries than the budget";
     for (const state of this.#states) {
       const replica = this.#replicas.get(state.endpoint.address.port)!;
-      if (state.isEjected && !replica.wasEjected) replica.ejections++;
+      // Behind the end nothing good comes any more that would make up for what is still late.
+      const isCounted = this.now <= this.#endMs;
+      if (isCounted && state.isEjected && !replica.wasEjected) replica.ejections++;
       replica.wasEjected = state.isEjected;
     }
     return null;
