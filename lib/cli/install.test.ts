@@ -116,11 +116,14 @@ describe("install", () => {
     );
   });
 
-  test("JSON is one list; --crds is the namespace; --identity-values are a chart's", async () => {
+  test("JSON is one list; --crds is what must be known before; --identity-values are a chart's", async () => {
     const json = await run(runInstall, ...here, "-o", "json");
     expect(JSON.parse(json.out)).toMatchObject({ apiVersion: "v1", kind: "List" });
     const crds = await run(runInstall, ...here, "--crds");
-    expect(crds.documents().map(({ kind }) => kind)).toEqual(["Namespace"]);
+    expect(crds.documents().map(({ kind }) => kind)).toEqual([
+      "Namespace",
+      "CustomResourceDefinition",
+    ]);
     const made = await run(runInstall, "--identity-values");
     const values = file("identity.yaml", made.out);
     const { find } = await run(runInstall, ...here, "-f", values);

@@ -1,6 +1,14 @@
 /** `malla install` and `malla upgrade`: the objects of the control plane, for `kubectl apply -f -`. */
 
-import { ConfigFault, oneOf, readValues, type ValueLayer, type YamlMap } from "../config/mod.ts";
+import {
+  ConfigFault,
+  isMap,
+  oneOf,
+  readValues,
+  type ValueLayer,
+  type Yaml,
+  type YamlMap,
+} from "../config/mod.ts";
 import { systemClock } from "../host/clock.ts";
 import { readText } from "../host/files.ts";
 import type { Terminal } from "../host/terminal.ts";
@@ -10,7 +18,8 @@ import {
   installationManifests,
   planInstallation,
 } from "../install/installation.ts";
-import { namespaceObjects } from "../install/objects.ts";
+import { CUSTOM_RESOURCES } from "../install/custom-resources.ts";
+import { type KubeManifest, namespaceObjects } from "../install/objects.ts";
 import {
   clusterObjects,
   hasLinkerd,
@@ -27,7 +36,7 @@ import { isRunning, proxiedPods } from "../install/installed.ts";
 import { rotationProblems } from "../install/rotation.ts";
 import { sha256Hex } from "../host/digest.ts";
 import { Fault } from "../base/fault.ts";
-import type { KubeClient } from "../source/kube/client.ts";
+import type { KubeClient, KubeObject } from "../source/kube/client.ts";
 import { parseManifests } from "../source/files/manifest.ts";
 import { formatManifests } from "../source/files/manifest-text.ts";
 import {
@@ -51,6 +60,8 @@ interface InstallFlags extends ClusterFlags {
   readonly acceptUnservedPolicy?: boolean;
   readonly output: "yaml" | "json";
 }
+
+const DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 const HA_LAYER: ValueLayer = { name: "--ha", tree: HA_VALUES };
 
@@ -82,7 +93,7 @@ export function runInstall(words: readonly string[], terminal: Terminal): Promis
     if (client !== undefined) await refuseOld(client, installation, "install");
     if (flags.identityValues === true) {
       terminal.write(formatManifests([identityValues(installation)]));
-    } else print(installation, flags, terminal);
+    } else print(await objectsOf(installation, flags, client, terminal), flags, terminal);
     return 0;
   });
 }
@@ -126,7 +137,7 @@ export function runUpgrade(words: readonly string[], terminal: Terminal): Promis
       await refuseOld(client, installation, "upgrade");
       await refuseRift(client, stored, installation);
     }
-    print(installation, flags, terminal);
+    print(await objectsOf(installation, flags, client, terminal), flags, terminal);
     return 0;
   });
 }
@@ -186,16 +197,45 @@ function installVerb(name: string, summary: string, terminal: Terminal): Verb {
   return addClusterOptions(addValueOptions(verb));
 }
 
-function print(installation: Installation, flags: InstallFlags, terminal: Terminal): void {
+/** What an installation consists of, or what must be known before that. */
+async function objectsOf(
+  installation: Installation,
+  { crds }: InstallFlags,
+  client: KubeClient | undefined,
+  terminal: Terminal,
+): Promise<readonly KubeManifest[]> {
+  if (crds !== true) return installationManifests(installation);
   const { values, namespace } = installation;
-  if (flags.crds === true) {
-    terminal.writeError("note: Malla has no custom resources of its own; this is its namespace\n");
+  return [...namespaceObjects(values, namespace), ...await missingDefinitions(client, terminal)];
+}
+
+/** The custom resources that the cluster does not have from us; those of others stay what they are. */
+async function missingDefinitions(
+  client: KubeClient | undefined,
+  terminal: Terminal,
+): Promise<readonly KubeManifest[]> {
+  const missing: KubeManifest[] = [];
+  for (const definition of CUSTOM_RESOURCES.values()) {
+    const { name, labels } = definition.metadata;
+    const found = await client?.get(`${DEFINITIONS}/${name}`);
+    if (found === undefined || hasLabels(found, labels)) missing.push(definition);
+    else terminal.writeError(`note: ${name} is there and somebody else's: it is left alone\n`);
   }
-  const objects = flags.crds === true
-    ? namespaceObjects(values, namespace)
-    : installationManifests(installation);
+  return missing;
+}
+
+function hasLabels({ metadata }: KubeObject, labels: Yaml | undefined): boolean {
+  return isMap(labels) &&
+    Object.entries(labels).every(([key, value]) => metadata.labels?.[key] === value);
+}
+
+function print(
+  objects: readonly KubeManifest[],
+  { output }: InstallFlags,
+  terminal: Terminal,
+): void {
   terminal.write(
-    flags.output === "yaml"
+    output === "yaml"
       ? formatManifests(objects)
       : `${JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }, null, 2)}\n`,
   );

@@ -6,6 +6,7 @@
 import { VERSION } from "../base/version.ts";
 import { isValue, type Value, type ValueTree, type Yaml, type YamlMap } from "../config/mod.ts";
 import { formatManifests } from "../source/files/manifest-text.ts";
+import { CUSTOM_RESOURCES } from "./custom-resources.ts";
 import { helmDocument, helmRequirement } from "./helm.ts";
 import { TEMPLATE_FILES } from "./objects.ts";
 import { REQUIREMENTS } from "./requirements.ts";
@@ -38,6 +39,10 @@ export function chartFiles(): ReadonlyMap<string, string> {
       REQUIREMENTS.map(({ condition, message }) => helmRequirement(condition, message)).join(""),
     ],
   ]);
+  // Helm makes these where they are missing, and leaves them alone after that.
+  for (const [name, definition] of CUSTOM_RESOURCES) {
+    files.set(`crds/${name}.yaml`, yaml(definition));
+  }
   for (const [name, objects] of Object.entries(TEMPLATE_FILES)) {
     files.set(`templates/${name}`, objects.map(helmDocument).join("---\n"));
   }

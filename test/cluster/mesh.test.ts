@@ -5,7 +5,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Cluster } from "./cluster.ts";
-import { CONTROL_NAMESPACE } from "./control-plane.ts";
+import { CONTROL_NAMESPACE, malla } from "./control-plane.ts";
 import { MALLA_IMAGE, meshObstacle, startMeshWorld } from "./mesh-world.ts";
 import { testClusterName } from "./plan.ts";
 import { SHOP, SHOP_URL, shopJob, shopObjects } from "./shop.ts";
@@ -164,6 +164,44 @@ describe.skipIf(obstacle !== null)("in a cluster", () => {
     await cluster.kubectl(words);
     expect(await cluster.kubectl(["-n", SHOP, "logs", "job/once", "-c", "client"]))
       .toContain(`hello client.${SHOP}.${NAMES}`);
+  }, TEST_MS);
+
+  test("a ServiceProfile says how a Service is called, and what is wrong is told", async () => {
+    const definitions = await malla(cluster, ["upgrade", "--crds"]);
+    expect(definitions).toMatchObject({ code: 0, stderr: "" });
+    await cluster.apply(definitions.stdout);
+    const kind = "crd/serviceprofiles.linkerd.io";
+    await cluster.kubectl(["wait", "--for=condition=Established", kind, "--timeout=60s"]);
+    const profile = (route: object) => ({
+      apiVersion: "linkerd.io/v1alpha2",
+      kind: "ServiceProfile",
+      metadata: { name: `web.${SHOP}.svc.cluster.local`, namespace: SHOP },
+      spec: { routes: [{ name: "page", condition: { pathRegex: "/page" }, ...route }] },
+    });
+    await expect(cluster.apply([profile({ isRetryable: "often" })])).rejects.toThrow("isRetryable");
+    await cluster.apply([profile({ isRetryable: true, timeout: "soon" })]);
+    const annotate = (word: string) =>
+      cluster.kubectl(["-n", SHOP, "annotate", "service", "web", `retry.linkerd.io/limit${word}`]);
+    await annotate("=often");
+    await waitFor("both events", async () => {
+      const words = ["-n", SHOP, "--field-selector", "reason=InvalidConfiguration"];
+      const { items } = await cluster.get("events", ...words) as {
+        items: { involvedObject: { kind: string }; message: string }[];
+      };
+      const told = (of: string, ...parts: string[]) =>
+        items.some(({ involvedObject, message }) =>
+          involvedObject.kind === of && parts.every((part) => message.includes(part))
+        );
+      return told("ServiceProfile", "page", '"soon"') &&
+        told("Service", "retry.linkerd.io/limit", '"often"');
+    });
+    await waitFor("requests of the route", async () => {
+      expect(await status("client")).toBe("200");
+      const { stdout } = await from("client", "curl", "-s", "http://127.0.0.1:4191/metrics");
+      return /^route_request_total\{.*rt_route="page".*\} [1-9]/m.test(stdout);
+    });
+    await annotate("-");
+    await cluster.kubectl(["-n", SHOP, "delete", "serviceprofile", "--all"]);
   }, TEST_MS);
 
   test("no request fails while the application and the control plane are replaced", async () => {
