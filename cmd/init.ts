@@ -3,8 +3,6 @@
  * exits. Its flags are those of linkerd2-proxy-init, and `--proxy-mark` beside them.
  */
 
-import { writeFile } from "node:fs/promises";
-import { Fault } from "../lib/base/fault.ts";
 import {
   boolean,
   ConfigFault,
@@ -18,6 +16,7 @@ import {
 } from "../lib/config/mod.ts";
 import { environment, execute } from "../lib/host/process.ts";
 import { applyRedirect, type ProxyExemption, type RedirectOptions } from "../lib/inject/mod.ts";
+import { setCloseWait } from "./close-wait.ts";
 import { runMode } from "./settings-mode.ts";
 
 /** What the redirect is told. */
@@ -99,8 +98,6 @@ export const initSettings = defineSettings("init", {
 
 type InitSettings = Settings<typeof initSettings.settings>;
 
-const CLOSE_WAIT_FILE = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait";
-
 /** Runs the mode; resolves to 0, 1 (could not install) or 64 (wrong flags). */
 export function run(args: readonly string[]): Promise<number> {
   return runMode(initSettings, args, async (settings) => {
@@ -139,19 +136,9 @@ async function install(settings: InitSettings, options: RedirectOptions): Promis
     if (settings.simulate) process.stdout.write(rules);
   }
   if (settings.closeWaitSeconds > 0 && !settings.simulate) {
-    await setCloseWait(settings.closeWaitSeconds);
-  }
-}
-
-async function setCloseWait(seconds: number): Promise<void> {
-  try {
-    await writeFile(CLOSE_WAIT_FILE, String(seconds));
-    process.stderr.write(`malla init: half-closed connections end after ${seconds} s\n`);
-  } catch (cause) {
-    throw new Fault(
-      "permission_denied",
-      `Cannot write ${CLOSE_WAIT_FILE}: --timeout-close-wait-secs needs a privileged container`,
-      { cause },
+    setCloseWait(settings.closeWaitSeconds);
+    process.stderr.write(
+      `malla init: half-closed connections end after ${settings.closeWaitSeconds} s\n`,
     );
   }
 }

@@ -1,7 +1,17 @@
 /** Files of the machine: read, list, watch, and write so that a reader never sees half a file. */
 
 import { watch as watchPath } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Fault } from "../base/fault.ts";
 
@@ -9,6 +19,8 @@ import { Fault } from "../base/fault.ts";
 export interface FileStat {
   readonly kind: "file" | "directory" | "other";
   readonly size: number;
+  /** Its permissions. */
+  readonly mode: number;
   /** Differs whenever the contents may differ: inode, size and times in one text. */
   readonly version: string;
 }
@@ -46,7 +58,7 @@ export async function statPath(path: string): Promise<FileStat | undefined> {
     const found = await stat(path, { bigint: true });
     const kind = found.isFile() ? "file" : found.isDirectory() ? "directory" : "other";
     const version = `${found.ino}.${found.size}.${found.mtimeNs}.${found.ctimeNs}`;
-    return { kind, size: Number(found.size), version };
+    return { kind, size: Number(found.size), mode: Number(found.mode) & 0o777, version };
   } catch (cause) {
     const fault = fromFileSystem(`Cannot look at "${path}"`, cause);
     if (fault.code === "not_found") return undefined;
@@ -59,10 +71,7 @@ export async function statPath(path: string): Promise<FileStat | undefined> {
  * `mode` is that of a new file, in octal; the umask does not apply to it.
  */
 export async function writeTextAtomic(path: string, text: string, mode = 0o644): Promise<void> {
-  const folder = dirname(path);
-  const draft = join(folder, `.${basename(path)}.${crypto.randomUUID()}~`);
-  try {
-    await mkdir(folder, { recursive: true });
+  await writeAtomic(path, async (draft) => {
     const file = await open(draft, "wx", 0o600);
     try {
       await file.writeFile(text);
@@ -70,10 +79,23 @@ export async function writeTextAtomic(path: string, text: string, mode = 0o644):
     } finally {
       await file.close();
     }
-    await rename(draft, path);
+  });
+}
+
+/** Copies a file beside its new place, then moves it there. `mode` is the new file's. */
+export async function copyFileAtomic(from: string, path: string, mode: number): Promise<void> {
+  await writeAtomic(path, async (draft) => {
+    await copyFile(from, draft);
+    await chmod(draft, mode);
+  });
+}
+
+/** Moves a file within its file system, over what is there. */
+export async function moveFile(from: string, path: string): Promise<void> {
+  try {
+    await rename(from, path);
   } catch (cause) {
-    await rm(draft, { force: true });
-    throw fromFileSystem(`Cannot write "${path}"`, cause);
+    throw fromFileSystem(`Cannot move "${from}" to "${path}"`, cause);
   }
 }
 
@@ -98,6 +120,20 @@ export function watchFolder(path: string, changed: (name: string | null) => void
     return () => watcher.close();
   } catch (cause) {
     throw fromFileSystem(`Cannot watch "${path}"`, cause);
+  }
+}
+
+async function writeAtomic(path: string, write: (draft: string) => Promise<void>): Promise<void> {
+  const folder = dirname(path);
+  const draft = join(folder, `.${basename(path)}.${crypto.randomUUID()}~`);
+  try {
+    await mkdir(folder, { recursive: true });
+    await write(draft);
+    await rename(draft, path);
+  } catch (cause) {
+    // The first failure counts, such as that the folder is none.
+    await rm(draft, { force: true }).catch(() => {});
+    throw fromFileSystem(`Cannot write "${path}"`, cause);
   }
 }
 

@@ -61,6 +61,22 @@ export function inNetworkNamespace<T>(path: string, body: () => T): T {
 }
 
 /**
+ * Moves this thread into the network namespace that the file stands for, for good: what it starts and
+ * opens from now on is there. For a process that has nothing else to do. Throws `failed_precondition`.
+ */
+export function enterNetworkNamespace(path: string): void {
+  let target = -1;
+  try {
+    target = openSync(path, constants.O_RDONLY);
+    if (libc().setns(target, CLONE_NEWNET) !== 0) throw new Error(errnoName(errno()));
+  } catch (cause) {
+    throw new Fault("failed_precondition", `Cannot enter network namespace "${path}"`, { cause });
+  } finally {
+    if (target >= 0) closeSync(target);
+  }
+}
+
+/**
  * Begins a TCP connection to an address from within a network namespace (null: this one). Throws
  * `unavailable` when it fails at once.
  */
@@ -91,6 +107,16 @@ export function connectInNamespace(path: string | null, ip: string, port: number
     },
     close: () => closeSync(fd),
   };
+}
+
+/** Whether this network leads to an address at all; nobody need be there. */
+export function hasRoute(ip: string, port: number): boolean {
+  try {
+    connectInNamespace(null, ip, port).close();
+    return true;
+  } catch {
+    return false; // ENETUNREACH: told at once, before anything is sent.
+  }
 }
 
 /** The inode of a process's namespace; null when the process is gone or hidden. */

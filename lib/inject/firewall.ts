@@ -40,8 +40,7 @@ export const UNPRIVILEGED = "it needs NET_ADMIN and NET_RAW in its network names
 /** Tried in this order: the plain name is what the distribution chose, the others are explicit. */
 const CANDIDATES = ["iptables", "iptables-nft", "iptables-legacy"];
 
-const MISSING = "iptables is not installed: install it (package iptables), " +
-  "or name it with --firewall-bin-path";
+const MISSING = "iptables is not installed: expected it in PATH (it is in the package iptables)";
 
 /** The exit code of a shell for a program that is not there. */
 const CODE_MISSING = 127;

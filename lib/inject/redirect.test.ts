@@ -132,7 +132,9 @@ describe("programs", () => {
   });
 
   test("nothing installed, and no right to use it: both say what to do", async () => {
-    await expect(applyRedirect(OPTIONS, BOTH, {}, machine({}).run)).rejects.toThrow("install it");
+    await expect(applyRedirect(OPTIONS, BOTH, {}, machine({}).run)).rejects.toThrow(
+      "package iptables",
+    );
     const denied = machine({ "iptables-save": { code: 4, stderr: "Permission denied" } });
     await expect(applyRedirect(OPTIONS, BOTH, {}, denied.run)).rejects.toThrow(
       "Cannot read the packet filter (iptables-save: Permission denied): it needs NET_ADMIN",

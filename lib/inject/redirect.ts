@@ -32,6 +32,7 @@ export interface RedirectOptions {
 
 const INBOUND_CHAIN = "PROXY_INIT_REDIRECT";
 const OUTBOUND_CHAIN = "PROXY_INIT_OUTPUT";
+const JUMPS = [["PREROUTING", INBOUND_CHAIN], ["OUTPUT", OUTBOUND_CHAIN]] as const;
 
 /** The most ports that one multiport match takes; a range counts as two (xt_multiport.h). */
 const MULTIPORT_MAX = 15;
@@ -55,14 +56,21 @@ export function redirectRules(
     ...inboundRules(options, version),
     ...outboundRules(options, version),
   ];
-  const existing = current.split("\n");
-  for (const [hook, chain] of [["PREROUTING", INBOUND_CHAIN], ["OUTPUT", OUTBOUND_CHAIN]]) {
-    const jumps = existing.some((line) =>
-      line.startsWith(`-A ${hook} `) && line.trim().endsWith(`-j ${chain}`)
-    );
-    if (!jumps) lines.push(`-A ${hook} -j ${chain}`);
+  for (const [hook, chain] of JUMPS) {
+    if (!hasJump(current, hook, chain)) lines.push(`-A ${hook} -j ${chain}`);
   }
   return [...lines, "COMMIT", ""].join("\n");
+}
+
+/** Whether a `nat` table, as `iptables-save` shows it, sends connections through our chains. */
+export function isRedirected(current: string): boolean {
+  return JUMPS.every(([hook, chain]) => hasJump(current, hook, chain));
+}
+
+function hasJump(current: string, hook: string, chain: string): boolean {
+  return current.split("\n").some((line) =>
+    line.startsWith(`-A ${hook} `) && line.trim().endsWith(`-j ${chain}`)
+  );
 }
 
 function inboundRules(options: RedirectOptions, version: IpVersion): string[] {

@@ -171,6 +171,10 @@ export class FakeApi {
     const { collection, name } = splitPath(url.pathname);
     const former = this.#objects.get(collection)?.get(name);
     if (former === undefined) return status(404, `"${name}" not found`);
+    if (method === "DELETE") {
+      this.remove(collection, name);
+      return Response.json({ kind: "Status", status: "Success" });
+    }
     const next = method === "PATCH" ? patched(former, body) : body as FakeObject;
     if (next === undefined) return status(422, "the patch does not apply");
     const version = next.metadata.resourceVersion;
@@ -186,7 +190,8 @@ export class FakeApi {
     const all = [...this.#objects.get(url.pathname)?.values() ?? []].filter((object) =>
       selector.split(",").filter(Boolean).every((term) => {
         const [key = "", value] = term.split("=");
-        return object.metadata.labels?.[key] === value;
+        const label = object.metadata.labels?.[key];
+        return value === undefined ? label !== undefined : label === value;
       })
     );
     const limit = Number(url.searchParams.get("limit"));

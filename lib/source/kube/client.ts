@@ -1,5 +1,5 @@
 /**
- * Single questions to a cluster's API: get, list, create, replace, patch. For what is asked now and
+ * Single questions to a cluster's API: get, list, create, replace, patch, delete. For what is asked now and
  * then; what is followed all the time goes through the reflector.
  */
 
@@ -82,14 +82,22 @@ export class KubeClient {
     }
   }
 
-  /** All objects of a collection, or undefined when the server does not know it. */
-  async list(path: string, selector = ""): Promise<readonly KubeObject[] | undefined> {
+  /**
+   * All objects of a collection with these labels and fields, or undefined when the server does not know
+   * it.
+   */
+  async list(
+    path: string,
+    selector = "",
+    fields = "",
+  ): Promise<readonly KubeObject[] | undefined> {
     const found: KubeObject[] = [];
     let next = "";
     do {
       const query = new URLSearchParams({
         limit: `${KUBE_LIST_PAGE}`,
         ...(selector === "" ? {} : { labelSelector: selector }),
+        ...(fields === "" ? {} : { fieldSelector: fields }),
         ...(next === "" ? {} : { continue: next }),
       });
       const page = await this.#page(`${path}?${query}`);
@@ -119,6 +127,17 @@ export class KubeClient {
   /** Puts an object in the place of what is there; refused with 409 when that is another version. */
   async replace(path: string, object: unknown): Promise<KubeObject> {
     return objectOf(await this.#send(path, { method: "PUT", body: object }), path);
+  }
+
+  /** Deletes an object, unless another one has its name by now; that none has is no failure. */
+  async delete(path: string, uid: string): Promise<void> {
+    const body = { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid } };
+    try {
+      await this.#send(path, { method: "DELETE", body });
+    } catch (thrown) {
+      const isGone = thrown instanceof HttpRefusal && [404, 409].includes(thrown.status);
+      if (!isGone) throw thrown;
+    }
   }
 
   /** Changes single fields. */
