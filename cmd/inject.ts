@@ -87,6 +87,12 @@ export const injectModeSettings = defineSettings("inject", {
     default: "false",
     help: "With --manual: whether pods have IPv6.",
   },
+  cni: {
+    flag: "linkerd-cni-enabled",
+    type: boolean(),
+    default: "false",
+    help: "With --manual: whether a CNI plugin redirects pods' traffic.",
+  },
 });
 
 /** What `malla uninject` is told. */
@@ -136,6 +142,7 @@ function manualChange(settings: InjectModeSettings): Change {
     ...controlServices(controlPlaneNamespace, clusterDomain, trustDomain),
     clusterNetworks: settings.clusterNetworks.map(({ text }) => text).join(","),
     ipv6: settings.ipv6,
+    cni: settings.cni,
     injectByDefault: true,
     obeyLinkerd: true,
     ingress: settings.ingress,

@@ -4,7 +4,13 @@
  */
 
 import { CONFIG_PREFIX, OWN_CONFIG_PREFIX } from "./annotations.ts";
-import { DEBUG_CONTAINER, INIT_CONTAINER, PROXY_CONTAINER, PROXY_VOLUMES } from "./containers.ts";
+import {
+  DEBUG_CONTAINER,
+  INIT_CONTAINER,
+  PROXY_CONTAINER,
+  PROXY_VOLUMES,
+  VALIDATOR_CONTAINER,
+} from "./containers.ts";
 import { decide, INJECT_ANNOTATION } from "./decision.ts";
 import { checkMetadata, checkPod, isObject, type StringMap } from "./object.ts";
 import {
@@ -19,6 +25,7 @@ import {
 
 const OWN_CONTAINERS: ReadonlySet<unknown> = new Set([
   INIT_CONTAINER,
+  VALIDATOR_CONTAINER,
   PROXY_CONTAINER,
   DEBUG_CONTAINER,
 ]);

@@ -4,11 +4,16 @@ import { TOKEN_AUDIENCE } from "../mesh/identity.ts";
 import { IDENTITY_DIR, proxyEnvironment, TOKEN_DIR, TOKEN_NAME } from "./environment.ts";
 import type { JsonObject } from "./json-patch.ts";
 import type { InjectOptions } from "./options.ts";
-import { formatPortRanges } from "../mesh/port-range.ts";
+import { formatAddress, networkContains, type SocketAddress } from "../mesh/address.ts";
+import { formatPortRanges, portsContain } from "../mesh/port-range.ts";
+import { type PodRedirect, podRedirect } from "./pod-redirect.ts";
 import { type ProxyConfig, taggedImage } from "./proxy-config.ts";
 
 /** The name of the container that installs the redirect. */
 export const INIT_CONTAINER = "linkerd-init";
+
+/** The name of the container that looks whether a CNI plugin has installed the redirect. */
+export const VALIDATOR_CONTAINER = "linkerd-network-validator";
 
 /** The name of the proxy's container. */
 export const PROXY_CONTAINER = "linkerd-proxy";
@@ -26,6 +31,11 @@ export const PROXY_VOLUMES: ReadonlySet<string> = new Set([
   TOKEN_VOLUME,
   LOCK_VOLUME,
 ]);
+
+/** The user of the validator, as in Linkerd. */
+const NOBODY_ID = 65_534;
+/** The contract's port, and others for pods whose connections to it are not redirected. */
+const PROBE_PORTS = [20_001, 20_002, 65_000];
 
 /** Kubelet's rounds of the startup probe before it gives up on a native sidecar: two minutes. */
 const STARTUP_FAILURES_MAX = 120;
@@ -51,6 +61,46 @@ export function initContainer(config: ProxyConfig, options: InjectOptions): Json
     terminationMessagePolicy: "FallbackToLogsOnError",
     // iptables locks a file in /run.
     volumeMounts: [{ mountPath: "/run", name: LOCK_VOLUME }],
+  };
+}
+
+/**
+ * The init container that looks whether the pod's connections are redirected, where a CNI plugin sees to
+ * that; undefined for a pod none of whose connections could show it. Its user is nobody, since the
+ * proxy's is exempt.
+ */
+export function validatorContainer(
+  config: ProxyConfig,
+  options: InjectOptions,
+): JsonObject | undefined {
+  const targets = validatorTargets(podRedirect(config, options.ipv6));
+  if (targets.length === 0) return undefined;
+  const listen = formatAddress({
+    ip: options.ipv6 ? "::" : "0.0.0.0",
+    port: config.outboundPort,
+  });
+  const isTaken = config.uid === NOBODY_ID || config.gid === NOBODY_ID;
+  const id = isTaken ? NOBODY_ID - 1 : NOBODY_ID;
+  return {
+    name: VALIDATOR_CONTAINER,
+    ...image(config, options),
+    args: [
+      "network-validator",
+      `--listen-addr=${listen}`,
+      `--connect-addr=${targets.map(formatAddress).join(",")}`,
+      "--timeout=10s",
+    ],
+    resources: {},
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ["ALL"] },
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      runAsUser: id,
+      runAsGroup: id,
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    terminationMessagePolicy: "FallbackToLogsOnError",
   };
 }
 
@@ -109,37 +159,47 @@ export function debugContainer(config: ProxyConfig): JsonObject {
   };
 }
 
-/** The volumes that both containers mount. */
-export function proxyVolumes(): JsonObject[] {
+/** The volumes that the containers mount. */
+export function proxyVolumes({ cni }: InjectOptions): JsonObject[] {
   const token = { audience: TOKEN_AUDIENCE, expirationSeconds: 86_400, path: TOKEN_NAME };
   return [
-    { name: LOCK_VOLUME, emptyDir: {} },
+    ...(cni === true ? [] : [{ name: LOCK_VOLUME, emptyDir: {} }]),
     { name: IDENTITY_VOLUME, emptyDir: { medium: "Memory" } },
     { name: TOKEN_VOLUME, projected: { sources: [{ serviceAccountToken: token }] } },
   ];
 }
 
 function initArguments(config: ProxyConfig, options: InjectOptions): string[] {
-  const own = [config.controlPort, config.adminPort].map((port) => ({ first: port, last: port }));
+  const redirect = podRedirect(config, options.ipv6);
+  const { skipNetworks, closeWaitSeconds } = redirect;
   const flags: Record<string, string | undefined> = {
-    "incoming-proxy-port": `${config.inboundPort}`,
-    "outgoing-proxy-port": `${config.outboundPort}`,
-    "proxy-uid": options.mark === undefined ? `${config.uid}` : undefined,
-    "proxy-gid": options.mark === undefined ? config.gid?.toString() : undefined,
+    "incoming-proxy-port": `${redirect.inboundPort}`,
+    "outgoing-proxy-port": `${redirect.outboundPort}`,
+    "proxy-uid": options.mark === undefined ? `${redirect.uid}` : undefined,
+    "proxy-gid": options.mark === undefined ? redirect.gid?.toString() : undefined,
     "proxy-mark": options.mark?.toString(),
-    "inbound-ports-to-ignore": formatPortRanges([...own, ...config.skipInboundPorts]),
-    "outbound-ports-to-ignore": formatPortRanges(config.skipOutboundPorts) || undefined,
-    "subnets-to-ignore": config.skipSubnets.map(({ text }) => text).join(",") || undefined,
-    "timeout-close-wait-secs": config.closeWaitSeconds > 0
-      ? `${config.closeWaitSeconds}`
-      : undefined,
+    "inbound-ports-to-ignore": formatPortRanges(redirect.inboundSkip),
+    "outbound-ports-to-ignore": formatPortRanges(redirect.outboundSkip) || undefined,
+    "subnets-to-ignore": skipNetworks.map(({ text }) => text).join(",") || undefined,
+    "timeout-close-wait-secs": closeWaitSeconds > 0 ? `${closeWaitSeconds}` : undefined,
     "firewall-bin-path": options.firewallBinPath,
     "firewall-save-bin-path": options.firewallSaveBinPath,
-    "ipv6": options.ipv6 ? "true" : "false",
+    "ipv6": redirect.ipv6 ? "true" : "false",
   };
   return Object.entries(flags).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}=${value}`]
   );
+}
+
+/** Addresses where nobody answers, and whose connections the redirect must catch. */
+function validatorTargets(
+  { ipv6, outboundSkip, skipNetworks }: PodRedirect,
+): readonly SocketAddress[] {
+  const port = PROBE_PORTS.find((one) => !portsContain(outboundSkip, one));
+  if (port === undefined) return [];
+  return ["1.1.1.1", ...(ipv6 ? ["fd00::1"] : [])]
+    .filter((ip) => !skipNetworks.some((network) => networkContains(network, ip)))
+    .map((ip) => ({ ip, port }));
 }
 
 function image(config: ProxyConfig, { version }: InjectOptions): JsonObject {

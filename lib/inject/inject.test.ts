@@ -3,10 +3,12 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import jsonpatch from "fast-json-patch";
+import { uninjectWorkload } from "./annotate.ts";
 import { injectPod, ownerOf } from "./inject.ts";
 import { applyPatch, type JsonPatchOperation } from "./json-patch.ts";
 import type { Pod } from "./object.ts";
 import { controlServices, type InjectOptions } from "./options.ts";
+import { parseRedirect } from "./pod-redirect.ts";
 import { DEFAULT_PROXY_CONFIG } from "./proxy-config.ts";
 import { injectWorkload } from "./workload.ts";
 
@@ -349,5 +351,91 @@ describe("manifests", () => {
   ];
   test.each(broken)("%p is refused", (object, message) => {
     expect(() => injectWorkload(object, any, OPTIONS)).toThrow(message);
+  });
+});
+
+describe("with a CNI plugin", () => {
+  const CNI: InjectOptions = { ...OPTIONS, cni: true };
+
+  function cniPod(annotations: Record<string, string> = {}, options: InjectOptions = CNI) {
+    const patch = injectPod(pod(annotations), place(), options).patch;
+    return applyPatch<unknown>(pod(annotations), patch) as {
+      metadata: { annotations: Record<string, string> };
+      spec: {
+        initContainers: {
+          name: string;
+          args: string[];
+          securityContext: Record<string, unknown>;
+        }[];
+        volumes: { name: string }[];
+      };
+    };
+  }
+
+  test("a pod has what looks for the redirect in the place of what installs it", () => {
+    const { metadata, spec } = cniPod({ "config.linkerd.io/skip-outbound-ports": "25" });
+    const [validator] = spec.initContainers;
+    expect(spec.initContainers.map(({ name }) => name)).toEqual([
+      ...["linkerd-network-validator", "linkerd-proxy"],
+    ]);
+    expect(validator?.args).toEqual([
+      ...["network-validator", "--listen-addr=0.0.0.0:4140"],
+      ...["--connect-addr=1.1.1.1:20001", "--timeout=10s"],
+    ]);
+    expect(parseRedirect(metadata.annotations["malla.dev/redirect"] ?? "")).toMatchObject({
+      outboundPort: 4140,
+      outboundSkip: [{ first: 25, last: 25 }],
+      uid: 2102,
+    });
+    expect(spec.volumes.map(({ name }) => name)).not.toContain("linkerd-proxy-init-xtables-lock");
+    expect(JSON.stringify(spec)).not.toMatch(/NET_ADMIN|NET_RAW|"privileged":true/);
+    for (const { securityContext } of spec.initContainers) {
+      expect(securityContext).toMatchObject({
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ["ALL"] },
+        runAsNonRoot: true,
+        seccompProfile: { type: "RuntimeDefault" },
+      });
+    }
+  });
+
+  test("the validator connects where connections are redirected, and not as the proxy", () => {
+    const argsOf = (annotations: Record<string, string>, options = CNI) =>
+      cniPod(annotations, options).spec.initContainers[0]?.args.slice(1, 3);
+    expect(argsOf({}, { ...CNI, ipv6: true })).toEqual([
+      ...["--listen-addr=[::]:4140", "--connect-addr=1.1.1.1:20001,[fd00::1]:20001"],
+    ]);
+    expect(argsOf({ "config.linkerd.io/skip-subnets": "fd00::/8" }, { ...CNI, ipv6: true })?.[1])
+      .toBe("--connect-addr=1.1.1.1:20001");
+    expect(argsOf({ "config.linkerd.io/skip-outbound-ports": "20001" })?.[1])
+      .toBe("--connect-addr=1.1.1.1:20002");
+    const { spec } = cniPod({ "config.linkerd.io/skip-outbound-ports": "1-65535" });
+    expect(spec.initContainers.map(({ name }) => name)).toEqual(["linkerd-proxy"]);
+    const idOf = (uid: string) =>
+      cniPod({ "config.linkerd.io/proxy-uid": uid }).spec.initContainers[0]?.securityContext;
+    expect(idOf("2000")).toMatchObject({ runAsUser: 65_534, runAsGroup: 65_534 });
+    expect(idOf("65534")).toMatchObject({ runAsUser: 65_533, runAsGroup: 65_533 });
+  });
+
+  test("an ordinary sidecar's validator is the last init container", () => {
+    const spec = {
+      containers: [{ name: "app" }],
+      initContainers: [{ name: "first" }],
+    };
+    const options = { ...CNI, proxy: { ...DEFAULT_PROXY_CONFIG, nativeSidecar: false } };
+    const { patch } = injectPod(pod({}, spec), place(), options);
+    const object = applyPatch(pod({}, spec), patch);
+    expect(object.spec.initContainers?.map(({ name }) => name)).toEqual([
+      ...["first", "linkerd-network-validator"],
+    ]);
+  });
+
+  test("is taken out of manifests again", () => {
+    const input = { kind: "Pod", apiVersion: "v1", ...pod() };
+    const namespaces = (name = "default") => ({ name, annotations: {} });
+    const { object } = injectWorkload(input, namespaces, CNI);
+    expect(JSON.stringify(object)).toContain("linkerd-network-validator");
+    const clean = uninjectWorkload(object, namespaces).object;
+    expect(JSON.stringify(clean)).not.toMatch(/linkerd|malla/);
   });
 });

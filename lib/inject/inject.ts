@@ -7,12 +7,19 @@ import { Fault } from "../base/fault.ts";
 import { sha256Hex } from "../host/digest.ts";
 import { type LabelSelector, selectorMatches } from "../source/objects.ts";
 import { CONFIG_PREFIX, configure, resolvedAnnotations } from "./annotations.ts";
-import { debugContainer, initContainer, proxyContainer, proxyVolumes } from "./containers.ts";
+import {
+  debugContainer,
+  initContainer,
+  proxyContainer,
+  proxyVolumes,
+  validatorContainer,
+} from "./containers.ts";
 import { decide } from "./decision.ts";
 import { type Json, type JsonPatchOperation, pointer } from "./json-patch.ts";
 import type { Pod, StringMap } from "./object.ts";
 import type { InjectOptions } from "./options.ts";
 import { inboundPorts, podName, podWarnings, portNames } from "./pod.ts";
+import { formatRedirect, podRedirect, REDIRECT_ANNOTATION } from "./pod-redirect.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
 
 /** The namespace that a pod is in. */
@@ -74,9 +81,9 @@ export function injectPod(
   const { config, warnings } = configurationOf(pod, namespace, options);
   return {
     patch: [
-      ...annotationOperations(pod, namespace, options),
+      ...annotationOperations(pod, namespace, config, options),
       ...labelOperations(pod, namespace, options, owner),
-      ...volumeOperations(pod),
+      ...volumeOperations(pod, options),
       ...containerOperations(
         pod,
         { ...config, ingress: ingress || options.ingress === true },
@@ -135,6 +142,7 @@ export function ownerOf(pod: Pod): Owner | undefined {
 function annotationOperations(
   pod: Pod,
   namespace: InjectNamespace,
+  config: ProxyConfig,
   options: InjectOptions,
 ): JsonPatchOperation[] {
   const annotations = pod.metadata?.annotations ?? {};
@@ -144,6 +152,9 @@ function annotationOperations(
     "linkerd.io/created-by": `malla/injector ${options.version}`,
     "linkerd.io/proxy-version": options.version,
     "linkerd.io/trust-root-sha256": sha256Hex(options.trustAnchors),
+    ...(options.cni === true
+      ? { [REDIRECT_ANNOTATION]: formatRedirect(podRedirect(config, options.ipv6)) }
+      : {}),
   };
   return addToMap("annotations", pod, wanted);
 }
@@ -180,8 +191,8 @@ function addToMap(
   return operations;
 }
 
-function volumeOperations(pod: Pod): JsonPatchOperation[] {
-  return addToList("/spec/volumes", pod.spec.volumes, proxyVolumes(), "last");
+function volumeOperations(pod: Pod, options: InjectOptions): JsonPatchOperation[] {
+  return addToList("/spec/volumes", pod.spec.volumes, proxyVolumes(options), "last");
 }
 
 /**
@@ -193,18 +204,21 @@ function containerOperations(
   config: ProxyConfig,
   options: InjectOptions,
 ): JsonPatchOperation[] {
-  const init = initContainer(config, options);
+  const validator = options.cni === true ? validatorContainer(config, options) : undefined;
+  const init = options.cni === true
+    ? validator === undefined ? [] : [validator]
+    : [initContainer(config, options)];
   const proxy = proxyContainer(config, options, inboundPorts(pod));
   const { initContainers, containers } = pod.spec;
   const debug = config.debug ? [debugContainer(config)] : [];
   if (config.nativeSidecar) {
     return [
-      ...addToList("/spec/initContainers", initContainers, [init, proxy], "first"),
+      ...addToList("/spec/initContainers", initContainers, [...init, proxy], "first"),
       ...addToList("/spec/containers", containers, debug, "last"),
     ];
   }
   return [
-    ...addToList("/spec/initContainers", initContainers, [init], "last"),
+    ...addToList("/spec/initContainers", initContainers, init, "last"),
     // With `await` the proxy must be first, since kubelet starts containers in their order.
     ...addToList("/spec/containers", containers, [proxy], config.await ? "first" : "last"),
     ...addToList("/spec/containers", containers, debug, "last"),

@@ -30,6 +30,8 @@ export interface InjectOptions {
    * the laptop, where all processes share one uid.
    */
   readonly mark?: number;
+  /** A CNI plugin redirects pods' traffic: they get no init container that does, but one that looks. */
+  readonly cni?: boolean;
   /** Pods that say nothing are injected (laptop, `malla inject`); else they must ask for it. */
   readonly injectByDefault: boolean;
   /** Pods that say nothing of it route by the request's authority. */

@@ -13,6 +13,15 @@ import {
 import { controlServices, type InjectOptions } from "./options.ts";
 import { PROXY_OPTIONS, proxyConfigOf } from "./proxy-options.ts";
 
+/** Who redirects the pods' traffic. */
+export const cniSetting = {
+  env: "MALLA_CNI",
+  flag: "linkerd-cni-enabled",
+  type: boolean(),
+  default: "false",
+  help: "Whether a CNI plugin redirects pods' traffic, so that they need no container that may.",
+} as const;
+
 /** The schema; modes spread it into their own. */
 export const injectSettings = {
   ...meshSettings,
@@ -26,6 +35,7 @@ export const injectSettings = {
     default: "false",
     help: "Whether pods have IPv6, so that the proxy listens there and it is redirected too.",
   },
+  cni: cniSetting,
   tapIdentity: {
     env: "MALLA_TAP_IDENTITY",
     flag: "tap-identity",
@@ -56,6 +66,7 @@ export function injectOptionsOf(
     ...controlServices(controlPlaneNamespace, clusterDomain, trustDomain),
     clusterNetworks: settings.clusterNetworks.map(({ text }) => text).join(","),
     ipv6: settings.ipv6,
+    cni: settings.cni,
     injectByDefault,
     obeyLinkerd: true,
     ...(settings.tapIdentity === undefined ? {} : { tapIdentity: settings.tapIdentity }),
