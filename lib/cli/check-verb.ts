@@ -46,6 +46,8 @@ interface CheckFlags extends ClusterFlags {
   readonly namespace?: string;
   readonly expectedVersion?: string;
   readonly acceptUnservedPolicy?: true;
+  readonly linkerdCniEnabled?: true;
+  readonly cniNamespace?: string;
   readonly wait: number;
   readonly output: Output;
 }
@@ -73,6 +75,11 @@ export function runCheck(words: readonly string[], terminal: Terminal): Promise<
     .option("-n, --namespace <ns>", "only pods of this namespace")
     .option("--expected-version <version>", "the version that should be installed")
     .option("--accept-unserved-policy", "with --pre: policies that are not served are no obstacle")
+    .option(
+      "--linkerd-cni-enabled",
+      "the CNI plugin too, though no installation says that it needs one",
+    )
+    .option("--cni-namespace <ns>", "namespace of the CNI plugin (default: linkerd-cni)")
     .option("--wait <duration>", "how long to wait for what comes by itself", waited, 300_000)
     .option(
       "-o, --output <format>",
@@ -103,7 +110,11 @@ export function runCheck(words: readonly string[], terminal: Terminal): Promise<
 async function isOfMachine(flags: CheckFlags): Promise<boolean> {
   if (flags.machine === true) return true;
   const { pre, crds, proxy, kubeconfig, context, mallaNamespace, apiAddr } = flags;
-  const named = [pre, crds, proxy, kubeconfig, context, mallaNamespace, apiAddr];
+  const { linkerdCniEnabled, cniNamespace } = flags;
+  const named = [
+    ...[pre, crds, proxy, kubeconfig, context, mallaNamespace, apiAddr],
+    ...[linkerdCniEnabled, cniNamespace],
+  ];
   if (named.some((flag) => flag !== undefined)) return false;
   return await meshRunsHere() || kubeconfigFiles(undefined, environment()) === undefined;
 }
@@ -131,7 +142,7 @@ function partOf(word: string | undefined, flags: CheckFlags): Component | undefi
 async function checkedCluster(flags: CheckFlags, part?: Component): Promise<Checked> {
   const client = await openClient(flags);
   const view = new ClusterView(client, flags.mallaNamespace ?? CONTROL_NAMESPACE);
-  const { namespace, expectedVersion } = flags;
+  const { namespace, expectedVersion, cniNamespace } = flags;
   const categories = await clusterChecks(view, {
     stage: flags.pre === true ? "pre" : flags.crds === true ? "crds" : "all",
     withProxies: flags.proxy === true,
@@ -139,6 +150,10 @@ async function checkedCluster(flags: CheckFlags, part?: Component): Promise<Chec
     ...expectedVersion === undefined ? {} : { expectedVersion },
     ...part === undefined ? {} : { part },
     acceptUnserved: flags.acceptUnservedPolicy === true,
+    cni: {
+      isWanted: flags.linkerdCniEnabled === true || cniNamespace !== undefined,
+      ...cniNamespace === undefined ? {} : { namespace: cniNamespace },
+    },
   }, systemClock);
   return {
     categories,

@@ -12,21 +12,33 @@ import {
   type Value,
   type ValueLayer,
   valuesOf,
+  type ValueTree,
   type Yaml,
   type YamlMap,
 } from "../config/mod.ts";
 import { readText } from "../host/files.ts";
 import { parseYaml } from "../host/yaml.ts";
+import { CNI_VALUES } from "../install/cni-values.ts";
 import { INSTALL_VALUES } from "../install/values.ts";
 import { PROXY_OPTIONS } from "../inject/proxy-options.ts";
 import type { Verb } from "./verb.ts";
 
 /** A flag and the value that it gives. */
-interface ValueFlag {
+export interface ValueFlag {
   readonly flag: string;
   readonly path: string;
   /** The value that the flag alone means, where it is a switch. */
   readonly means?: Yaml;
+}
+
+/** The flags of a tree of values. */
+export interface ValueFlags {
+  readonly tree: ValueTree;
+  readonly flags: readonly ValueFlag[];
+  /** Flags that name files whose text is the value, with the values' paths. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Habits of Linkerd's command line that mean what is so anyway. */
+  readonly silent: readonly string[];
 }
 
 const ISSUER = "identity.issuer";
@@ -35,6 +47,7 @@ const FLAGS: readonly ValueFlag[] = [
   { flag: "cluster-domain", path: "clusterDomain" },
   { flag: "cluster-networks", path: "clusterNetworks" },
   { flag: "disable-ipv6", path: "disableIPv6" },
+  { flag: "linkerd-cni-enabled", path: "cniEnabled" },
   { flag: "image-pull-policy", path: "image.pullPolicy" },
   { flag: "controller-replicas", path: "controllerReplicas" },
   { flag: "controller-log-level", path: "controllerLogLevel" },
@@ -72,58 +85,80 @@ const FLAGS: readonly ValueFlag[] = [
   optionFlag("nativeSidecar", "proxy.nativeSidecar"),
 ];
 
-/** Flags that name files whose text is the value. */
-const FILE_FLAGS: Readonly<Record<string, string>> = {
-  "identity-trust-anchors-file": "identityTrustAnchorsPEM",
-  "identity-issuer-certificate-file": `${ISSUER}.tls.crtPEM`,
-  "identity-issuer-key-file": `${ISSUER}.tls.keyPEM`,
+/** The flags of `malla install` and `malla upgrade`. */
+export const INSTALL_FLAGS: ValueFlags = {
+  tree: INSTALL_VALUES,
+  flags: FLAGS,
+  files: {
+    "identity-trust-anchors-file": "identityTrustAnchorsPEM",
+    "identity-issuer-certificate-file": `${ISSUER}.tls.crtPEM`,
+    "identity-issuer-key-file": `${ISSUER}.tls.keyPEM`,
+  },
+  silent: ["disable-heartbeat", "enable-endpoint-slices"],
+};
+
+/** The flags of `malla install-cni`. */
+export const CNI_FLAGS: ValueFlags = {
+  tree: CNI_VALUES,
+  flags: [
+    { flag: "dest-cni-net-dir", path: "destCNINetDir" },
+    { flag: "dest-cni-bin-dir", path: "destCNIBinDir" },
+    { flag: "cni-image", path: "image.name" },
+    { flag: "cni-image-version", path: "image.version" },
+    { flag: "image-pull-policy", path: "image.pullPolicy" },
+    { flag: "cni-log-level", path: "logLevel" },
+    { flag: "priority-class-name", path: "priorityClassName" },
+  ],
+  files: {},
+  silent: [],
 };
 
 /** The flags that give single values, by the values' paths; for the reference. */
-export function flagsByPath(): ReadonlyMap<string, string> {
-  const files = Object.entries(FILE_FLAGS).map(([flag, path]) => [path, flag] as const);
-  return new Map([...FLAGS.map(({ flag, path }) => [path, flag] as const), ...files]);
+export function flagsByPath({ flags, files }: ValueFlags): ReadonlyMap<string, string> {
+  const ofFiles = Object.entries(files).map(([flag, path]) => [path, flag] as const);
+  return new Map([...flags.map(({ flag, path }) => [path, flag] as const), ...ofFiles]);
 }
 
-/** Habits of Linkerd's command line that mean what is so anyway. */
-const SILENT_FLAGS = ["disable-heartbeat", "enable-endpoint-slices"] as const;
-
 /** Adds all of them to a verb. */
-export function addValueOptions(verb: Verb): Verb {
+export function addValueOptions(verb: Verb, set: ValueFlags = INSTALL_FLAGS): Verb {
   const values = new Map(
-    valuesOf(INSTALL_VALUES).map(({ path, value }) => [path.join("."), value]),
+    valuesOf(set.tree).map(({ path, value }) => [path.join("."), value]),
   );
   const repeated = (text: string, former: readonly string[]) => [...former, text];
   verb
     .option("-f, --values <file>", "a YAML file of values, or - (may be repeated)", repeated, [])
-    .option("--set <name=value>", "a value, such as proxy.logLevel=debug", repeated, [])
+    .option("--set <name=value>", "a value, such as image.version=v1", repeated, [])
     .option("--set-string <name=value>", "the same, always as a text", repeated, [])
     .option("--set-file <name=file>", "a value that is a file's text", repeated, [])
     .option("--registry <name>", "where the image is: its name is then <name>/malla");
-  for (const { flag, path, means } of FLAGS) {
+  for (const { flag, path, means } of set.flags) {
     const value = values.get(path);
     if (value === undefined) throw new TypeError(`there is no value ${path}`);
     const words = value.type?.words?.join(", ");
     const meaning = means === undefined ? firstSentence(value.help) : `${path} is ${means}`;
     verb.option(
-      `--${flag} ${placeholderOf(flag, value)}`,
+      `--${flag} ${placeholderOf(value, means)}`,
       `${meaning}${words === undefined || means !== undefined ? "" : ` (${words})`}`,
     );
   }
-  for (const [flag, path] of Object.entries(FILE_FLAGS)) {
+  for (const [flag, path] of Object.entries(set.files)) {
     verb.option(`--${flag} <file>`, firstSentence(values.get(path)?.help ?? ""));
   }
-  for (const flag of SILENT_FLAGS) verb.option(`--${flag}`, "accepted: it is so anyway");
+  for (const flag of set.silent) verb.option(`--${flag}`, "accepted: it is so anyway");
   return verb;
 }
 
 /** Reads the layers, in the order in which they count: files, flags, and what was set one by one. */
-export async function valueLayers(verb: string, options: Verb): Promise<readonly ValueLayer[]> {
+export async function valueLayers(
+  verb: string,
+  options: Verb,
+  set: ValueFlags = INSTALL_FLAGS,
+): Promise<readonly ValueLayer[]> {
   const given = options.opts<Readonly<Record<string, unknown>>>();
   const list = (name: string) => (given[name] ?? []) as readonly string[];
   const layers: ValueLayer[] = [];
   for (const file of list("values")) layers.push(await valuesFile(file));
-  layers.push(...await flagLayers(verb, given));
+  layers.push(...await flagLayers(verb, set, given));
   layers.push({ name: "--set", tree: readSets(verb, list("set"), "typed") });
   layers.push({ name: "--set-string", tree: readSets(verb, list("setString"), "text") });
   for (const word of list("setFile")) {
@@ -137,6 +172,7 @@ export async function valueLayers(verb: string, options: Verb): Promise<readonly
 
 async function flagLayers(
   verb: string,
+  set: ValueFlags,
   given: Readonly<Record<string, unknown>>,
 ): Promise<readonly ValueLayer[]> {
   const layers: ValueLayer[] = [];
@@ -145,14 +181,14 @@ async function flagLayers(
     const name = `${registry.replace(/\/+$/, "")}/malla`;
     layers.push({ name: "--registry", tree: { image: { name } } });
   }
-  for (const { flag, path, means } of FLAGS) {
+  for (const { flag, path, means } of set.flags) {
     const value = given[camelCase(flag)];
     if (value === undefined || (means !== undefined && value !== true)) continue;
     // A switch without a word is true.
     const yaml = means ?? (value as Yaml);
     layers.push({ name: `--${flag}`, tree: setPath(verb, path, yaml) });
   }
-  for (const [flag, path] of Object.entries(FILE_FLAGS)) {
+  for (const [flag, path] of Object.entries(set.files)) {
     const file = given[camelCase(flag)];
     if (typeof file !== "string") continue;
     const text = await fileText(file, `--${flag}`);
@@ -186,8 +222,8 @@ function optionFlag(name: keyof typeof PROXY_OPTIONS, path: string): ValueFlag {
   return { flag: PROXY_OPTIONS[name].flag, path };
 }
 
-function placeholderOf(flag: string, { kind, type }: Value): string {
-  if (kind === "boolean" || FLAGS.find((one) => one.flag === flag)?.means !== undefined) {
+function placeholderOf({ kind, type }: Value, means: Yaml | undefined): string {
+  if (kind === "boolean" || means !== undefined) {
     return "[true|false]";
   }
   return type?.words === undefined ? `<${(type?.placeholder ?? kind).toLowerCase()}>` : "<word>";

@@ -1,15 +1,18 @@
 /**
- * The Helm chart: the same templates and the same values as `malla install`, written as files. `bun run
- * chart` puts them into `deploy/chart`; a test compares.
+ * The Helm charts: the same templates and the same values as `malla install` and `malla install-cni`,
+ * written as files. `bun run chart` puts them into `deploy`; a test compares.
  */
 
 import { VERSION } from "../base/version.ts";
 import { isValue, type Value, type ValueTree, type Yaml, type YamlMap } from "../config/mod.ts";
 import { formatManifests } from "../source/files/manifest-text.ts";
+import { CNI_TEMPLATE_FILES } from "./cni.ts";
+import { CNI_VALUES } from "./cni-values.ts";
 import { CUSTOM_RESOURCES } from "./custom-resources.ts";
 import { helmDocument, helmRequirement } from "./helm.ts";
 import { TEMPLATE_FILES } from "./objects.ts";
-import { REQUIREMENTS } from "./requirements.ts";
+import type { ObjectTemplate } from "./objects/common.ts";
+import { type Requirement, REQUIREMENTS } from "./requirements.ts";
 import { HA_VALUES, INSTALL_VALUES } from "./values.ts";
 
 /** Kubernetes of that version has native sidecars switched on. */
@@ -23,37 +26,83 @@ const NOTES = `Malla is installed in the namespace {{ .Release.Namespace }}.
 The second makes every pod that is created in the namespace from now on a part of the mesh.
 `;
 
-/** All files of the chart, by their paths in it. */
-export function chartFiles(): ReadonlyMap<string, string> {
+const CNI_NOTES = `Malla's CNI plugin is on the nodes as soon as its pods are ready.
+
+  kubectl -n {{ .Release.Namespace }} rollout status daemonset/malla-cni
+
+Install the control plane with cniEnabled=true, and pods are meshed without NET_ADMIN.
+`;
+
+/** What one chart is made of. */
+export interface Chart {
+  readonly name: string;
+  readonly description: string;
+  /** How `malla` takes the same values. */
+  readonly verb: string;
+  readonly values: ValueTree;
+  /** More files, by their paths. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly requirements: readonly Requirement[];
+  readonly templates: Readonly<Record<string, readonly ObjectTemplate[]>>;
+}
+
+/** The control plane's. */
+export const CONTROL_PLANE_CHART: Chart = {
+  name: "malla",
+  description: "A service mesh in one TypeScript executable",
+  verb: "malla install",
+  values: INSTALL_VALUES,
+  files: {
+    "values-ha.yaml": `# Values for several replicas: helm install -f values-ha.yaml …\n${
+      yaml(HA_VALUES)
+    }`,
+    "templates/NOTES.txt": NOTES,
+    // Helm makes these where they are missing, and leaves them alone after that.
+    ...Object.fromEntries(
+      [...CUSTOM_RESOURCES].map(([name, definition]) => [`crds/${name}.yaml`, yaml(definition)]),
+    ),
+  },
+  requirements: REQUIREMENTS,
+  templates: TEMPLATE_FILES,
+};
+
+/** The CNI plugin's. */
+export const CNI_CHART: Chart = {
+  name: "malla-cni",
+  description: "The CNI plugin of Malla, which lets meshed pods do without NET_ADMIN",
+  verb: "malla install-cni",
+  values: CNI_VALUES,
+  files: { "templates/NOTES.txt": CNI_NOTES },
+  requirements: [],
+  templates: CNI_TEMPLATE_FILES,
+};
+
+/** All files of a chart, by their paths in it. */
+export function chartFiles(chart: Chart): ReadonlyMap<string, string> {
   const files = new Map<string, string>([
-    ["Chart.yaml", chartYaml()],
-    ["values.yaml", valuesYaml(INSTALL_VALUES)],
-    [
-      "values-ha.yaml",
-      `# Values for several replicas: helm install -f values-ha.yaml …\n${yaml(HA_VALUES)}`,
-    ],
-    ["values.schema.json", `${JSON.stringify(schemaOf(INSTALL_VALUES, true), null, 2)}\n`],
-    ["templates/NOTES.txt", NOTES],
-    [
-      "templates/requirements.yaml",
-      REQUIREMENTS.map(({ condition, message }) => helmRequirement(condition, message)).join(""),
-    ],
+    ["Chart.yaml", chartYaml(chart)],
+    ["values.yaml", valuesYaml(chart)],
+    ["values.schema.json", `${JSON.stringify(schemaOf(chart.values, true), null, 2)}\n`],
+    ...Object.entries(chart.files),
   ]);
-  // Helm makes these where they are missing, and leaves them alone after that.
-  for (const [name, definition] of CUSTOM_RESOURCES) {
-    files.set(`crds/${name}.yaml`, yaml(definition));
+  if (chart.requirements.length > 0) {
+    files.set(
+      "templates/requirements.yaml",
+      chart.requirements.map(({ condition, message }) => helmRequirement(condition, message))
+        .join(""),
+    );
   }
-  for (const [name, objects] of Object.entries(TEMPLATE_FILES)) {
+  for (const [name, objects] of Object.entries(chart.templates)) {
     files.set(`templates/${name}`, objects.map(helmDocument).join("---\n"));
   }
   return files;
 }
 
-function chartYaml(): string {
+function chartYaml({ name, description }: Chart): string {
   return yaml({
     apiVersion: "v2",
-    name: "malla",
-    description: "A service mesh in one TypeScript executable",
+    name,
+    description,
     type: "application",
     version: VERSION,
     appVersion: VERSION,
@@ -62,11 +111,11 @@ function chartYaml(): string {
 }
 
 /** The defaults with what each value means. */
-function valuesYaml(tree: ValueTree): string {
+function valuesYaml({ verb, values }: Chart): string {
   const head =
-    "# The values of an installation, with their defaults. `malla install` takes the same by\n" +
+    `# The values of an installation, with their defaults. \`${verb}\` takes the same by\n` +
     "# --values and --set.\n";
-  return `${head}\n${treeLines(tree, "").join("\n")}\n`;
+  return `${head}\n${treeLines(values, "").join("\n")}\n`;
 }
 
 function treeLines(tree: ValueTree, pad: string): string[] {

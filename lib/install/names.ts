@@ -32,6 +32,15 @@ export const INSTALLATION_LABEL = "malla.dev/control-plane-ns";
 /** The label by which the webhook knows pods of a control plane; the contract's. */
 export const COMPONENT_LABEL = "linkerd.io/control-plane-component";
 
+/** DaemonSet, account, roles and label of the part that runs on each node. */
+export const CNI = "malla-cni";
+
+/** The namespace that it is in; the contract's. */
+export const CNI_NAMESPACE = "linkerd-cni";
+
+/** The label of everything that belongs to it; the contract's. */
+export const CNI_LABEL = "linkerd.io/cni-resource";
+
 /** Where the parts listen. */
 export const PORTS = {
   identity: 8080,
@@ -43,4 +52,5 @@ export const PORTS = {
   injectorAdmin: 9995,
   vizApi: 8085,
   vizPage: 8084,
+  cniAdmin: 9998,
 } as const;

@@ -2,14 +2,14 @@
 
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { CHART_FOLDER } from "../../cmd/chart.ts";
+import { CHART_FOLDER, CNI_CHART_FOLDER } from "../../cmd/chart.ts";
 import { INSTALLATIONS, PEMS, valuesOf } from "../../test/support/install.ts";
 import { kubeTypeProblems } from "../../test/support/kube-types.ts";
 import { VERSION } from "../base/version.ts";
 import { readValues, valuesOf as leavesOf } from "../config/mod.ts";
 import { controlServices } from "../inject/mod.ts";
 import { formatManifests } from "../source/files/manifest-text.ts";
-import { chartFiles } from "./chart.ts";
+import { chartFiles, CNI_CHART, CONTROL_PLANE_CHART } from "./chart.ts";
 import { goJson } from "./evaluate.ts";
 import { installObjects, type KubeManifest, namespaceObjects, scopeOf } from "./objects.ts";
 import { contradictions } from "./requirements.ts";
@@ -181,10 +181,13 @@ test("JSON is Go's: keys in order, HTML's characters escaped", () => {
   );
 });
 
-test("the committed chart is what the templates make", async () => {
+test.each([
+  [CHART_FOLDER, CONTROL_PLANE_CHART],
+  [CNI_CHART_FOLDER, CNI_CHART],
+])("the committed chart is what the templates make: %s", async (folder, chart) => {
   const committed = new Map<string, string>();
-  for await (const path of new Bun.Glob("**/*").scan({ cwd: CHART_FOLDER })) {
-    committed.set(path, readFileSync(`${CHART_FOLDER}/${path}`, "utf8"));
+  for await (const path of new Bun.Glob("**/*").scan({ cwd: folder })) {
+    committed.set(path, readFileSync(`${folder}/${path}`, "utf8"));
   }
-  expect(Object.fromEntries(committed)).toEqual(Object.fromEntries(chartFiles()));
+  expect(Object.fromEntries(committed)).toEqual(Object.fromEntries(chartFiles(chart)));
 });

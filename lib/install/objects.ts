@@ -72,7 +72,8 @@ export function scopeOf(values: InstallValues, namespace: string): Scope {
   return { namespace, values: values as unknown as YamlMap, tree: INSTALL_VALUES };
 }
 
-function filledIn(
+/** Fills templates in; those whose condition does not hold are left out. */
+export function filledIn(
   templates: readonly ObjectTemplate[],
   scope: Scope,
 ): readonly KubeManifest[] {

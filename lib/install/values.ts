@@ -11,30 +11,35 @@ import {
   oneOf,
   pattern,
   pemText,
-  type SettingType,
-  type Value,
   type Values,
   type ValueTree,
-  type Yaml,
   type YamlMap,
 } from "../config/mod.ts";
 import { DEFAULT_OPAQUE_PORTS } from "../mesh/port-range.ts";
 import { DEFAULT_PROXY_CONFIG } from "../inject/mod.ts";
 import { PROXY_OPTIONS, type ProxyOption } from "../inject/proxy-options.ts";
+import {
+  flag,
+  IMAGE,
+  LABEL,
+  list,
+  LOG_FORMAT,
+  LOG_LEVEL,
+  map,
+  number,
+  type NumberValue,
+  PULL_POLICY,
+  resources,
+  secret,
+  text,
+  type TextValue,
+  USER,
+} from "./value-kinds.ts";
 
 const DNS_NAME = pattern(
   { expected: "a DNS name such as cluster.local", placeholder: "NAME" },
   /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
 );
-const LABEL = pattern(
-  { expected: "a name of lower-case letters, digits and hyphens", placeholder: "NAME" },
-  /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/,
-);
-const IMAGE = pattern({ expected: "the name of an image", placeholder: "IMAGE" }, /^\S+$/);
-const USER = integer(1, 2_147_483_647);
-const LOG_LEVEL = oneOf(["silent", "error", "warn", "info", "debug", "trace"]);
-const LOG_FORMAT = oneOf(["plain", "json"]);
-const PULL_POLICY = oneOf(["Always", "IfNotPresent", "Never"]);
 
 /** The tree. Its order is that of the chart's `values.yaml`. */
 export const INSTALL_VALUES = {
@@ -49,6 +54,11 @@ export const INSTALL_VALUES = {
     "The networks of pods, services and nodes.",
   ),
   disableIPv6: flag(true, "Whether pods have IPv4 alone."),
+  cniEnabled: flag(
+    false,
+    "Whether the CNI plugin of `malla install-cni` redirects pods' traffic, so that they have no init " +
+      "container with NET_ADMIN.",
+  ),
   image: {
     name: text(DEFAULT_PROXY_CONFIG.image, IMAGE, "The image of the control plane and of proxies."),
     version: text(VERSION, PROXY_OPTIONS.proxyVersion.type, "The image's tag."),
@@ -289,55 +299,6 @@ export const HA_VALUES: YamlMap = {
   proxy: { resources: { cpu: { request: "100m" }, memory: { request: "80Mi", limit: "250Mi" } } },
 };
 
-interface TextValue extends Value {
-  readonly kind: "text";
-  readonly default: string;
-}
-
-interface NumberValue extends Value {
-  readonly kind: "integer";
-  readonly default: number;
-}
-
-interface FlagValue extends Value {
-  readonly kind: "boolean";
-  readonly default: boolean;
-}
-
-interface MapValue extends Value {
-  readonly kind: "map";
-  readonly default: YamlMap;
-}
-
-interface ListValue extends Value {
-  readonly kind: "list";
-  readonly default: readonly Yaml[];
-}
-
-function text(preset: string, type: SettingType<unknown>, help: string): TextValue {
-  return { kind: "text", type, default: preset, help };
-}
-
-function secret(preset: string, type: SettingType<unknown>, help: string): TextValue {
-  return { kind: "text", type, default: preset, help, secret: true };
-}
-
-function number(preset: number, type: SettingType<number>, help: string): NumberValue {
-  return { kind: "integer", type, default: preset, help };
-}
-
-function flag(preset: boolean, help: string): FlagValue {
-  return { kind: "boolean", default: preset, help };
-}
-
-function map(preset: YamlMap, help: string): MapValue {
-  return { kind: "map", default: preset, help };
-}
-
-function list(preset: readonly Yaml[], help: string): ListValue {
-  return { kind: "list", default: preset, help };
-}
-
 /** An option of proxies. Where the default is empty the injector's own counts. */
 function option(name: keyof typeof PROXY_OPTIONS, preset = "", note = ""): TextValue {
   const known: ProxyOption = PROXY_OPTIONS[name];
@@ -350,13 +311,6 @@ function portOption(
   name: "inboundPort" | "outboundPort" | "adminPort" | "controlPort",
 ): NumberValue {
   return number(DEFAULT_PROXY_CONFIG[name], integer(1, 65_535), PROXY_OPTIONS[name].help);
-}
-
-function resources(cpu: string, memory: string): MapValue {
-  return map(
-    { requests: { cpu, memory } },
-    "What its container is given, as Kubernetes writes it.",
-  );
 }
 
 function limited(cpu: string, memory: string, memoryLimit: string): YamlMap {

@@ -23,6 +23,7 @@ export const INSTALLATIONS: Readonly<Record<string, readonly YamlMap[]>> = {
     clusterDomain: "example.org",
     identityTrustDomain: "mesh.example.org",
     disableIPv6: false,
+    cniEnabled: true,
     image: { name: "registry:5000/malla", version: "v9", pullPolicy: "Always" },
     imagePullSecrets: [{ name: "pull" }],
     injector: { externalSecret: true, caBundle: pem("HOOK") },

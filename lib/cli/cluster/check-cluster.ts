@@ -4,6 +4,7 @@ import type { Clock } from "../../host/clock.ts";
 import { installationManifests, planInstallation } from "../../install/installation.ts";
 import { type Component, COMPONENTS } from "../../install/names.ts";
 import type { Category } from "../check.ts";
+import { cniChecks, type CniCheckWish } from "./check-cni.ts";
 import { dataPlaneChecks } from "./check-data-plane.ts";
 import { existenceChecks, installationChecks } from "./check-existence.ts";
 import { identityChecks } from "./check-identity.ts";
@@ -27,6 +28,8 @@ export interface ClusterCheckWish {
   readonly acceptUnserved: boolean;
   /** This part of the control plane alone. */
   readonly part?: Component;
+  /** Default: only where an installation needs it. */
+  readonly cni?: CniCheckWish;
 }
 
 /** The categories, in the order in which they make sense. */
@@ -42,7 +45,11 @@ export async function clusterChecks(
     const { acceptUnserved } = wish;
     const { namespace } = view;
     const plan = await planInstallation({ verb: "check", namespace, layers: [], nowMs });
-    return [...basis, ...preChecks({ view, objects: installationManifests(plan), acceptUnserved })];
+    return [
+      ...basis,
+      ...preChecks({ view, objects: installationManifests(plan), acceptUnserved }),
+      ...wish.cni?.isWanted === true ? await cniChecks(view, wish.cni) : [],
+    ];
   }
   if (wish.part !== undefined) {
     const parts = [wish.part];
@@ -61,6 +68,7 @@ export async function clusterChecks(
     rightsChecks(view, COMPONENTS),
     ...own["malla-identity"],
     ...own["malla-injector"],
+    ...await cniChecks(view, wish.cni),
     ...wish.withProxies ? dataPlaneChecks(view, wish.namespace) : [],
     ...own["malla-controller"],
     ...own["malla-viz"],

@@ -123,6 +123,7 @@ function injectorDeployment(): TemplateMap {
       TRUST_ROOTS_FLAG,
       text`--cluster-networks=${v.clusterNetworks}`,
       text`--ipv6=${choose(v.disableIPv6, "false", "true")}`,
+      text`--linkerd-cni-enabled=${v.cniEnabled}`,
       text`--on-invalid=${v.injector.onInvalid}`,
       text`--take-over-linkerd=${v.takeOverLinkerd}`,
       text`--accept-unserved-policy=${v.acceptUnservedPolicy}`,
