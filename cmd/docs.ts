@@ -5,20 +5,21 @@
  */
 
 import { writeFileSync } from "node:fs";
-import { flagsByPath } from "../lib/cli/value-flags.ts";
+import { CNI_FLAGS, flagsByPath, INSTALL_FLAGS, type ValueFlags } from "../lib/cli/value-flags.ts";
 import { referencePage, valuesTable } from "../lib/config/mod.ts";
 import { identityFamilies } from "../lib/identity/service.ts";
-import { INSTALL_VALUES } from "../lib/install/values.ts";
 import { proxyFamilies } from "../lib/proxy/families.ts";
 import { proxySettings } from "../lib/proxy/settings.ts";
 import { metricsTables } from "../lib/telemetry/reference.ts";
 import { Registry } from "../lib/telemetry/registry.ts";
 import { vizSettings } from "../lib/viz/settings.ts";
 import { controllerFamilies, controllerSettings, unservedFamily } from "./controller.ts";
+import { cniNodeFamily, cniNodeSettings } from "./cni-node.ts";
 import { identitySettings } from "./identity.ts";
 import { initSettings } from "./init.ts";
 import { injectModeSettings, uninjectModeSettings } from "./inject.ts";
 import { injectorFamily, injectorSettings } from "./injector.ts";
+import { validatorSettings } from "./network-validator.ts";
 
 /** Where the page lies. */
 export const REFERENCE_PATH = new URL("../docs/configuration.md", import.meta.url).pathname;
@@ -32,6 +33,8 @@ export function configurationPage(): string {
     vizSettings,
     injectorSettings,
     initSettings,
+    validatorSettings,
+    cniNodeSettings,
     injectModeSettings,
     uninjectModeSettings,
   ]);
@@ -52,9 +55,17 @@ This page is generated from the code by \`npm run docs\`. The values are those o
 
 `;
 
+const CNI_INTRODUCTION = `
+## The CNI plugin
+
+The values of \`malla install-cni\` and of the chart in \`deploy/chart-cni\`.
+
+`;
+
 /** The values' page as it must be. */
 export function valuesPage(): string {
-  return VALUES_INTRODUCTION + valuesTable(INSTALL_VALUES, flagsByPath());
+  const tableOf = (set: ValueFlags) => valuesTable(set.tree, flagsByPath(set));
+  return VALUES_INTRODUCTION + tableOf(INSTALL_FLAGS) + CNI_INTRODUCTION + tableOf(CNI_FLAGS);
 }
 
 /** Where the metrics' page lies. */
@@ -103,6 +114,7 @@ export function metricsPage(): string {
     }],
     ["malla identity", admin(9990), identityFamilies],
     ["malla injector", admin(9995), injectorFamily],
+    ["malla cni-node", "On 127.0.0.1:9998 of each node.", cniNodeFamily],
   ];
   const sections = modes.map(([title, text, register]) => {
     const registry = new Registry();

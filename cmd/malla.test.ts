@@ -4,7 +4,8 @@ import { expect, test } from "bun:test";
 import { Mode, SOURCE } from "../test/support/malla.ts";
 
 const MODES = [
-  ...["check", "controller", "demo", "edges", "identity", "init", "inject", "injector", "install"],
+  ...["check", "cni-node", "controller", "demo", "edges", "identity", "init", "inject", "injector"],
+  ...["install", "install-cni", "network-validator"],
   ...["proxy", "run", "stat", "uninject", "uninstall", "up", "upgrade", "version", "viz"],
 ];
 
@@ -55,4 +56,17 @@ test.each([
   const output = await outputOf(...words);
   expect(output.text).toMatch(expected);
   expect(output.code).toBe(code);
+});
+
+test("without a word it is a CNI plugin where a runtime says so", async () => {
+  const plugin = new Mode([], { CNI_COMMAND: "VERSION" }, SOURCE);
+  expect(await plugin.exited()).toBe(0);
+  expect(JSON.parse(plugin.output)).toMatchObject({ cniVersion: "1.1.0" });
+  const lost = new Mode([], { CNI_COMMAND: "ADD", CNI_NETNS: "/x" }, SOURCE);
+  expect(await lost.exited()).toBe(1);
+  expect(JSON.parse(lost.output)).toEqual({
+    cniVersion: "1.1.0",
+    code: 6,
+    msg: "Cannot read standard input: expected JSON",
+  });
 });

@@ -26,6 +26,16 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     load: () => import("./await.ts"),
     hidden: true,
   },
+  cni: {
+    summary: "the CNI plugin, told by variables",
+    load: () => import("./cni.ts"),
+    hidden: true,
+  },
+  "cni-node": {
+    summary: "keep the CNI plugin on a node",
+    load: () => import("./cni-node.ts"),
+    serves: true,
+  },
   controller: {
     summary: "serve destinations and policies to proxies",
     load: () => import("./controller.ts"),
@@ -53,6 +63,10 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
     summary: "redirect a pod's traffic to its proxy, then exit",
     load: () => import("./init.ts"),
   },
+  "network-validator": {
+    summary: "whether a pod's traffic is redirected, then exit",
+    load: () => import("./network-validator.ts"),
+  },
   node: {
     summary: "the inner half of up",
     load: () => import("./node.ts"),
@@ -61,6 +75,10 @@ const MODES: Readonly<Record<string, ModeEntry>> = {
   install: {
     summary: "the objects of a control plane, for kubectl apply",
     load: () => import("./install.ts"),
+  },
+  "install-cni": {
+    summary: "the objects of the CNI plugin, for kubectl apply",
+    load: () => import("./install-cni.ts"),
   },
   upgrade: {
     summary: "the objects of a control plane that is there, changed",
@@ -125,7 +143,7 @@ const ALIASES: ReadonlyMap<string, string> = new Map([["--version", "version"], 
 
 /** Picks the mode by the first word of the arguments, runs it and sets the exit code. */
 export async function main(words: readonly string[]): Promise<void> {
-  const [first = "help", ...rest] = words;
+  const [first = wordless(), ...rest] = words;
   const asksHelp = ["help", "--help", "-h"].includes(first);
   const [name, args] = asksHelp
     ? [rest.find(isWord), ["--help"]]
@@ -146,6 +164,11 @@ export async function main(words: readonly string[]): Promise<void> {
   process.exitCode = code;
   // A connection that is still being made cannot be given up, and would hold the process for minutes.
   if (entry.serves) process.stdout.write("", () => process.exit(code));
+}
+
+/** A container runtime gives its plugins no words, and says by a variable what it wants. */
+function wordless(): string {
+  return process.env["CNI_COMMAND"] === undefined ? "help" : "cni";
 }
 
 function isWord(word: string): boolean {

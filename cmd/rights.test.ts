@@ -4,11 +4,12 @@
  */
 
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { clusterTokenReview, createTokenReviewer } from "../lib/identity/mod.ts";
-import type { Component } from "../lib/install/names.ts";
+import { cniManifests, readCniValues } from "../lib/install/cni.ts";
+import { CNI, type Component } from "../lib/install/names.ts";
 import { installObjects } from "../lib/install/objects.ts";
 import { kubeconfigAccess } from "../lib/source/kube/access.ts";
 import { UNSERVED_KINDS } from "../lib/source/kube/unserved.ts";
@@ -69,8 +70,12 @@ function asked(): Right[] {
 }
 
 /** Waits until every right was used, and then looks whether anything else was asked. */
-async function expectLeast(component: Component, mode?: Mode): Promise<void> {
-  const granted = grantedRights(OBJECTS, component);
+async function expectLeast(
+  component: Component | typeof CNI,
+  mode?: Mode,
+  objects = OBJECTS,
+): Promise<void> {
+  const granted = grantedRights(objects, component);
   const unused = () => granted.filter((right) => !asked().some((one) => covers(right, one)));
   await until(() => {
     if (unused().length === 0) return true;
@@ -146,6 +151,72 @@ test("the dashboard", async () => {
   const mode = start("viz", ...listen);
   await expectLeast("malla-viz", mode);
 }, START_MS);
+
+test("the CNI plugin", async () => {
+  const net = `${folder}/net`;
+  mkdirSync(net);
+  const plugins = [{ type: "bridge" }];
+  writeFileSync(`${net}/10.conflist`, JSON.stringify({ cniVersion: "1.0.0", plugins }));
+  const pod = {
+    metadata: {
+      name: "early",
+      namespace: "shop",
+      uid: "u1",
+      labels: { "linkerd.io/control-plane-ns": "malla" },
+      ownerReferences: [{ controller: true }],
+    },
+    status: {
+      startTime: "2026-01-01T00:00:00Z",
+      initContainerStatuses: [
+        { name: "linkerd-network-validator", state: { terminated: { exitCode: 1 } } },
+      ],
+    },
+  };
+  api.put("/api/v1/pods", pod);
+  api.put("/api/v1/namespaces/shop/pods", pod);
+  const [admin = 0] = await freePorts(1);
+  const node = new Mode(
+    [
+      ...["cni-node", `--kubeconfig=${folder}/kubeconfig`, "--node-name=node1"],
+      ...["--dest-cni-net-dir=/net", "--dest-cni-bin-dir=/bin", `--host-root=${folder}`],
+      `--admin-listen=127.0.0.1:${admin}`,
+    ],
+    {},
+    SOURCE,
+  );
+  modes.push(node);
+  await node.says("deleted a pod that came before the plugin");
+  expect(await (await fetch(`http://127.0.0.1:${admin}/ready`)).text()).toBe("ready\n");
+  const configuration = JSON.parse(readFileSync(`${net}/10.conflist`, "utf8")) as {
+    readonly plugins: readonly { readonly type: string; readonly kubeconfig?: string }[];
+  };
+  const entry = configuration.plugins.at(-1);
+  const input = { ...entry, cniVersion: "1.0.0", prevResult: {} };
+  const asked = await callPlugin({
+    ...input,
+    kubeconfig: `${folder}${entry?.kubeconfig}`,
+  });
+  expect(asked).toEqual({ cniVersion: "1.0.0" });
+  const granted = cniManifests(readCniValues("test", []), "linkerd-cni");
+  await expectLeast(CNI, node, granted);
+  expect(await node.stop()).toBe(0);
+  expect(JSON.parse(readFileSync(`${net}/10.conflist`, "utf8")).plugins).toEqual(plugins);
+}, START_MS);
+
+/** Calls the plugin for a pod, as a runtime does. */
+async function callPlugin(input: object): Promise<unknown> {
+  const plugin = Bun.spawn([...SOURCE], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      CNI_COMMAND: "ADD",
+      CNI_NETNS: "/nowhere",
+      CNI_ARGS: "K8S_POD_NAMESPACE=shop;K8S_POD_NAME=other",
+    },
+    stdin: new Blob([JSON.stringify(input)]),
+    stdout: "pipe",
+  });
+  return JSON.parse(await new Response(plugin.stdout).text()) as unknown;
+}
 
 test("the identity service", async () => {
   api.reviews.set("/apis/authentication.k8s.io/v1/tokenreviews", () => ({

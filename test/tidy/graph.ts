@@ -19,6 +19,7 @@ export const RANK: Readonly<Record<string, number>> = {
   identity: 6,
   inject: 6,
   viz: 6,
+  cni: 7,
   install: 7,
   local: 7,
   cli: 8,
