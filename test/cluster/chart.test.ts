@@ -5,8 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
-import { CHART_FOLDER } from "../../cmd/chart.ts";
+import { CHART_FOLDER, CNI_CHART_FOLDER } from "../../cmd/chart.ts";
 import type { YamlMap } from "../../lib/config/mod.ts";
+import { cniObjects, readCniValues } from "../../lib/install/cni.ts";
 import { installObjects, type KubeManifest } from "../../lib/install/objects.ts";
 import { INSTALLATIONS, PEMS, valuesOf } from "../support/install.ts";
 import { runCommand } from "./command.ts";
@@ -30,13 +31,17 @@ describe.skipIf(obstacle !== null)("the chart", () => {
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  async function render(layers: readonly YamlMap[], namespace = "malla") {
+  async function render(
+    layers: readonly YamlMap[],
+    namespace = "malla",
+    chart: string = CHART_FOLDER,
+  ) {
     const files = layers.flatMap((layer, index) => {
       const file = `${folder}/${index}.json`;
       writeFileSync(file, JSON.stringify(layer));
       return ["--values", file];
     });
-    const words = ["template", "malla", CHART_FOLDER, "--namespace", namespace];
+    const words = ["template", "malla", chart, "--namespace", namespace];
     return await runCommand([helm, ...words, "--kube-version", "1.35.0", ...files]);
   }
 
@@ -57,6 +62,24 @@ describe.skipIf(obstacle !== null)("the chart", () => {
     const objects = parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest)
       .filter((object) => object !== null);
     expect(byName(objects)).toEqual(byName(installObjects(valuesOf(name), "mesh")));
+  }, TEST_MS);
+
+  test.each<[string, YamlMap]>([
+    ["default values", {}],
+    ["others", {
+      destCNINetDir: "/var/net",
+      image: { name: "registry:5000/malla", version: "v9" },
+      imagePullSecrets: [{ name: "pull" }],
+      podLabels: { team: "mesh" },
+      repairController: { enabled: false },
+      tolerations: [],
+    }],
+  ])("of the CNI plugin: %s", async (_title, tree) => {
+    const { code, stdout, stderr } = await render([tree], "nodes", CNI_CHART_FOLDER);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const objects = parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest);
+    const values = readCniValues("test", [{ name: "test", tree }]);
+    expect(byName(objects)).toEqual(byName(cniObjects(values, "nodes")));
   }, TEST_MS);
 
   test.each<[string, YamlMap, string]>([

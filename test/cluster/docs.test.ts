@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe } from "bun:test";
 import { followPages } from "../docs/follow.ts";
 import { TOP } from "../docs/pages.ts";
 import { Terminal } from "../docs/terminal.ts";
+import { CNI_BIN_FOLDER, CNI_NET_FOLDER } from "./node-files.ts";
 import { docsObstacle, DocsWorld } from "./docs-world.ts";
 
 const obstacle = docsObstacle();
@@ -31,6 +32,8 @@ describe.skipIf(obstacle !== null)("in a cluster", () => {
       return new Terminal(world.programs, {
         KUBECONFIG: world.cluster.kubeconfig,
         MALLA_SOURCE: TOP.replace(/\/$/, ""),
+        CNI_NET_DIR: CNI_NET_FOLDER,
+        CNI_BIN_DIR: CNI_BIN_FOLDER,
       });
     },
   });

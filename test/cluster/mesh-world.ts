@@ -37,6 +37,8 @@ export interface WorldOptions {
   readonly executable?: string;
   /** Whether the cluster has IPv6 beside IPv4, and the mesh carries both. Default: false. */
   readonly dualStack?: boolean;
+  /** Flags of the installation. */
+  readonly install?: readonly string[];
 }
 
 /** Starts a cluster and brings the images and the control plane into it; resolves when it is ready. */
@@ -59,7 +61,10 @@ export async function startMeshWorld(
       stopSignal: "SIGQUIT",
     });
     await cluster.loadImage(apps);
-    await installMalla(cluster, MALLA_IMAGE, options.dualStack ? ["--disable-ipv6=false"] : []);
+    await installMalla(cluster, MALLA_IMAGE, [
+      ...options.dualStack ? ["--disable-ipv6=false"] : [],
+      ...options.install ?? [],
+    ]);
     return cluster;
   } catch (cause) {
     await cluster.stop();

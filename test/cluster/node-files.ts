@@ -9,11 +9,18 @@ export const COREDNS_IMAGE = "malla.test/coredns:1";
 /** Where containerd listens, seen from within the node. */
 export const CONTAINERD_SOCKET = "/run/containerd/containerd.sock";
 
+/** A node's own folder for its pods' network: configurations and the plugins that they name. */
+export const CNI_FOLDER = "/var/lib/cni";
+/** Where it has its network configurations, as a node sees it. */
+export const CNI_NET_FOLDER = `${CNI_FOLDER}/net.d`;
+/** Where it has its plugins; the machine's, and what is added to them. */
+export const CNI_BIN_FOLDER = `${CNI_FOLDER}/bin`;
+
 /** Where each file of a node lies. */
 export function nodeFiles({ folder }: NodePlan) {
   return {
     containerd: `${folder}/containerd.toml`,
-    pods: `${folder}/cni/10-pods.conflist`,
+    pods: `${CNI_NET_FOLDER}/10-pods.conflist`,
     kubelet: `${folder}/kubelet.json`,
     kubeconfigs: `${folder}/kubeconfigs`,
     logs: `${folder}/log`,
@@ -37,8 +44,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   # Where CAP_SYS_RESOURCE is missing, nobody may make a process less likely to be killed.
   restrict_oom_score_adj = true
   [${cri}.cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "${node.folder}/cni"
+    bin_dir = "${CNI_BIN_FOLDER}"
+    conf_dir = "${CNI_NET_FOLDER}"
   [${cri}.containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [${cri}.containerd.runtimes.runc.options]

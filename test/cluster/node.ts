@@ -5,13 +5,23 @@
  */
 
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, createServer } from "node:net";
 import { OrphanReaper } from "../../lib/host/namespace.ts";
 import { kubeconfigText, pkiFolder } from "./certificates.ts";
 import { makeControlGroups } from "./control-groups.ts";
 import { API_PORT, componentsOf, kubeconfigOf, loginsOf } from "./components.ts";
 import {
+  CNI_BIN_FOLDER,
+  CNI_FOLDER,
+  CNI_NET_FOLDER,
   CONTAINERD_SOCKET,
   containerdConfig,
   kubeletConfig,
@@ -31,6 +41,9 @@ export interface NodeStatus {
 
 const REAP_MS = 1_000;
 const POLL_MS = 50;
+
+/** Where Debian has the plugins that make networks. */
+const MACHINE_PLUGINS = "/usr/lib/cni";
 
 /** What the kubelet would set for the whole machine; it finds it set already. */
 const KERNEL_SETTINGS: Readonly<Record<string, string>> = {
@@ -73,11 +86,13 @@ function makePrivate(plan: ClusterPlan, node: NodePlan): void {
   const wrong = hidden.find((path) => plan.folder.startsWith(`${path}/`));
   if (wrong !== undefined) throw new Error(`a cluster's folder cannot be below ${wrong}`);
   for (const path of hidden) run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", path);
-  for (const path of ["/run/lock", "/run/cni", "/var/lib/kubelet", `${node.folder}/kubelet`]) {
-    mkdirSync(path, { recursive: true });
+  for (const path of ["/run/lock", "/run/cni"]) mkdirSync(path, { recursive: true });
+  // Volumes of pods and plugins are kept on the disk, not in memory.
+  const kept = { kubelet: "/var/lib/kubelet", cni: CNI_FOLDER };
+  for (const [name, path] of Object.entries(kept)) {
+    for (const folder of [path, `${node.folder}/${name}`]) mkdirSync(folder, { recursive: true });
+    run("mount", "--bind", `${node.folder}/${name}`, path);
   }
-  // Volumes of pods are kept on the disk, not in memory.
-  run("mount", "--bind", `${node.folder}/kubelet`, "/var/lib/kubelet");
   for (const [name, value] of Object.entries(KERNEL_SETTINGS)) {
     const stand = `/run/kernel-${name.replace("/", "-")}`;
     writeFileSync(stand, `${value}\n`);
@@ -126,8 +141,11 @@ function makeAddress(plan: ClusterPlan, node: NodePlan, device: string): void {
 
 function writeFiles(plan: ClusterPlan, node: NodePlan): void {
   const files = nodeFiles(node);
-  for (const folder of [files.kubeconfigs, files.logs, `${node.folder}/cni`]) {
+  for (const folder of [files.kubeconfigs, files.logs, CNI_NET_FOLDER, CNI_BIN_FOLDER]) {
     mkdirSync(folder, { recursive: true });
+  }
+  for (const plugin of readdirSync(MACHINE_PLUGINS)) {
+    symlinkSync(`${MACHINE_PLUGINS}/${plugin}`, `${CNI_BIN_FOLDER}/${plugin}`);
   }
   writeFileSync(files.containerd, containerdConfig(node));
   writeFileSync(files.pods, podNetworkConfig(node));

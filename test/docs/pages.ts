@@ -7,6 +7,7 @@ export const TOP = new URL("../..", import.meta.url).pathname;
 export const PAGES = [
   "docs/getting-started.md",
   "docs/inject.md",
+  "docs/cni.md",
   "docs/debug.md",
   "docs/upgrade.md",
   "docs/rotate.md",
