@@ -96,7 +96,13 @@ function configMap(name: string, value = "1"): string {
   return `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: ${name} }\ndata: { a: "${value}" }\n`;
 }
 
+/** In one step, so that no watcher hears of a file that is still empty. */
 async function write(name: string, text: string): Promise<void> {
+  await writeTextAtomic(join(folder, name), text);
+}
+
+/** As an editor does: the file is emptied first, which a watcher may or may not see. */
+async function overwrite(name: string, text: string): Promise<void> {
   await writeFile(join(folder, name), text);
 }
 
@@ -154,8 +160,8 @@ describe("a change", () => {
   test("of many files at once ends in the last state", async () => {
     const follower = await Follower.start();
     const names = Array.from({ length: 50 }, (_, index) => `n${index}`);
-    await Promise.all(names.map((name) => write(`${name}.yaml`, configMap(name, "old"))));
-    await Promise.all(names.map((name) => write(`${name}.yaml`, configMap(name, "new"))));
+    await Promise.all(names.map((name) => overwrite(`${name}.yaml`, configMap(name, "old"))));
+    await Promise.all(names.map((name) => overwrite(`${name}.yaml`, configMap(name, "new"))));
     await follower.until(() =>
       follower.objects.size === 50 &&
       [...follower.objects.values()].every((object) =>
