@@ -13,6 +13,7 @@ import type { Outlet } from "./outlet.ts";
 import type { Application } from "./application.ts";
 import type { Gate } from "./gate.ts";
 import { Gatherer } from "./gatherer.ts";
+import { HeldHeads } from "./held-heads.ts";
 import { AddedRetries, InheritedRetries, type RetryBudget } from "./retry-budget.ts";
 import { RunningQuantile } from "../base/running-quantile.ts";
 import { FieldLines } from "../wire/http/mod.ts";
@@ -65,6 +66,7 @@ export class PathContext {
   /** Fields that one request gets; good until the next user fills it. */
   readonly addedFields: FieldLines = new FieldLines();
   readonly gatherer: Gatherer = new Gatherer();
+  readonly heldHeads: HeldHeads = new HeldHeads();
   /** What of the pod's requests is others' retries. */
   readonly inheritedRetries: InheritedRetries;
   /** What the pod has added to it by its own. */

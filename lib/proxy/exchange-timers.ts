@@ -9,7 +9,7 @@
  *     head      while a call's response head is held back for its status
  */
 
-import { Deadline } from "../base/wheel.ts";
+import { Scheduled } from "../base/wheel.ts";
 import type { RouteTimeouts } from "../mesh/reliability.ts";
 import type { PathContext } from "./context.ts";
 
@@ -28,18 +28,18 @@ export interface TimedExchange {
   headHeldTooLong(): void;
 }
 
-/** Deadlines; each kind that is 0 never comes. */
-export class ExchangeTimers {
+/** Deadlines, of which the wheel knows the next one; each kind that is 0 never comes. */
+export class ExchangeTimers extends Scheduled {
   readonly #context: PathContext;
   readonly #exchange: TimedExchange;
   readonly #timeouts: RouteTimeouts;
   readonly #tryMs: number;
-  // Each is made when it is first needed.
-  #request: Deadline<TimedExchange> | null = null;
-  #response: Deadline<TimedExchange> | null = null;
-  #idle: Deadline<TimedExchange> | null = null;
-  #try: Deadline<TimedExchange> | null = null;
-  #head: Deadline<TimedExchange> | null = null;
+  // When each is over; Infinity: it is not running.
+  #requestAtMs = Infinity;
+  #responseAtMs = Infinity;
+  #idleAtMs = Infinity;
+  #tryAtMs = Infinity;
+  #headAtMs = Infinity;
 
   constructor(
     context: PathContext,
@@ -47,6 +47,7 @@ export class ExchangeTimers {
     timeouts: RouteTimeouts | null,
     tryMs: number,
   ) {
+    super();
     this.#context = context;
     this.#exchange = exchange;
     this.#timeouts = timeouts ?? NO_TIMEOUTS;
@@ -54,59 +55,82 @@ export class ExchangeTimers {
   }
 
   /** The request has so long from now on; 0: any time. */
-  requestBegan(requestMs: number): void {
-    if (requestMs <= 0) return;
-    this.#request = new Deadline<TimedExchange>(this.#exchange, timedOut);
-    this.#schedule(this.#request, requestMs);
+  requestBegan(requestMs: number, nowMs: number): void {
+    if (requestMs > 0) this.#requestAtMs = nowMs + requestMs;
+    const { idleMs } = this.#timeouts;
+    if (idleMs > 0) this.#idleAtMs = nowMs + idleMs;
+    this.#aimAt(Math.min(this.#requestAtMs, this.#idleAtMs));
   }
 
   /** A try begins. */
-  tryBegan(): void {
+  tryBegan(nowMs: number): void {
     if (this.#tryMs <= 0) return;
-    this.#try ??= new Deadline<TimedExchange>(this.#exchange, tryTimedOut);
-    this.#schedule(this.#try, this.#tryMs);
+    this.#tryAtMs = nowMs + this.#tryMs;
+    this.#aimAt(this.#tryAtMs);
   }
 
   /** The try has brought a response that is not thrown away, or none. */
   tryEnded(): void {
-    this.#cancel(this.#try);
-    this.#cancel(this.#head);
+    this.#tryAtMs = Infinity;
+    this.#headAtMs = Infinity;
   }
 
   /** All of the request has been brought, or the response has begun before. */
   responseExpected(): void {
-    if (this.#timeouts.responseMs <= 0 || this.#response !== null) return;
-    this.#response = new Deadline<TimedExchange>(this.#exchange, timedOut);
-    this.#schedule(this.#response, this.#timeouts.responseMs);
+    const { responseMs } = this.#timeouts;
+    if (responseMs <= 0 || this.#responseAtMs !== Infinity) return;
+    this.#responseAtMs = this.#context.nowMs() + responseMs;
+    this.#aimAt(this.#responseAtMs);
   }
 
   /** A piece came, from either side. */
   touched(): void {
-    if (this.#timeouts.idleMs <= 0) return;
-    this.#idle ??= new Deadline<TimedExchange>(this.#exchange, timedOut);
-    this.#schedule(this.#idle, this.#timeouts.idleMs);
+    const { idleMs } = this.#timeouts;
+    if (idleMs <= 0) return;
+    this.#idleAtMs = this.#context.nowMs() + idleMs;
+    this.#aimAt(this.#idleAtMs);
   }
 
   /** A response head is held back. */
   headHeld(): void {
-    this.#head ??= new Deadline<TimedExchange>(this.#exchange, headHeldTooLong);
-    this.#schedule(this.#head, HEAD_HELD_MS);
+    this.#headAtMs = this.#context.nowMs() + HEAD_HELD_MS;
+    this.#aimAt(this.#headAtMs);
   }
 
   stop(): void {
-    this.#cancel(this.#request);
-    this.#cancel(this.#response);
-    this.#cancel(this.#idle);
-    this.#cancel(this.#try);
-    this.#cancel(this.#head);
+    this.#requestAtMs = Infinity;
+    this.#responseAtMs = Infinity;
+    this.#idleAtMs = Infinity;
+    this.tryEnded();
+    this.#context.cancelFine(this);
   }
 
-  #schedule(deadline: Deadline<TimedExchange>, ms: number): void {
-    this.#context.scheduleFine(deadline, this.#context.nowMs() + ms);
+  /** Something was over, or would have been. */
+  override fire(): void {
+    const now = this.#context.nowMs();
+    if (this.#endsAtMs <= now) {
+      this.#exchange.timedOut();
+      return;
+    }
+    if (this.#headAtMs <= now) {
+      this.#headAtMs = Infinity;
+      this.#exchange.headHeldTooLong();
+    }
+    if (this.#tryAtMs <= now) {
+      this.#tryAtMs = Infinity;
+      this.#exchange.tryTimedOut();
+    }
+    this.#aimAt(Math.min(this.#endsAtMs, this.#headAtMs, this.#tryAtMs));
   }
 
-  #cancel(deadline: Deadline<TimedExchange> | null): void {
-    if (deadline !== null) this.#context.cancelFine(deadline);
+  /** When the exchange itself is over. */
+  get #endsAtMs(): number {
+    return Math.min(this.#requestAtMs, this.#responseAtMs, this.#idleAtMs);
+  }
+
+  /** What comes before the next one becomes that; what comes later is seen when that is over. */
+  #aimAt(atMs: number): void {
+    if (atMs < this.atMs) this.#context.scheduleFine(this, atMs);
   }
 }
 
@@ -116,18 +140,6 @@ export function sooner(a: number, b: number): number {
   return Math.min(a, b);
 }
 
-function timedOut(exchange: TimedExchange): void {
-  exchange.timedOut();
-}
-
-function tryTimedOut(exchange: TimedExchange): void {
-  exchange.tryTimedOut();
-}
-
-function headHeldTooLong(exchange: TimedExchange): void {
-  exchange.headHeldTooLong();
-}
-
 /** The timers of an exchange whose route or client has set some time; null: none has. */
 export function timersOf(
   context: PathContext,
@@ -135,10 +147,10 @@ export function timersOf(
   timeouts: RouteTimeouts | null,
   tryMs: number,
   requestMs: number,
+  nowMs: number,
 ): ExchangeTimers | null {
   if (timeouts === null && tryMs === 0 && requestMs === 0) return null;
   const timers = new ExchangeTimers(context, exchange, timeouts, tryMs);
-  timers.requestBegan(requestMs);
-  timers.touched();
+  timers.requestBegan(requestMs, nowMs);
   return timers;
 }

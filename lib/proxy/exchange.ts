@@ -338,7 +338,7 @@ export class Exchange implements TimedExchange {
     this.#hedging = hedgingOf(context, route, this);
     const tryMs = retry?.tryTimeoutMs ?? 0;
     const requestMs = sooner(timeouts?.requestMs ?? 0, deadlineMs);
-    this.#timers = timersOf(context, this, timeouts, tryMs, requestMs);
+    this.#timers = timersOf(context, this, timeouts, tryMs, requestMs, beganAtMs);
     if (this.body.complete) this.#timers?.responseExpected();
     if (!this.grpc || requestMs <= 0) return;
     this.deadlineAtMs = beganAtMs + requestMs;
@@ -373,7 +373,7 @@ export class Exchange implements TimedExchange {
     // Who is not done with asking may wait for the head, and could hardly be asked for it all again.
     if (!this.body.complete) return false;
     // The call's status comes behind the body: nothing goes down before there is some.
-    this.#heldHead = head.copy(); // cold: calls that may be sent again
+    this.#heldHead = this.context.heldHeads.hold(head);
     this.#timers ??= new ExchangeTimers(this.context, this, null, 0);
     this.#timers.headHeld();
     return false;
@@ -431,6 +431,7 @@ export class Exchange implements TimedExchange {
     if (head === null || this.#state !== ASKING) return;
     this.#respond(attempt, head);
     this.#downstream.respond(head, NOTHING, 0, 0, false);
+    this.context.heldHeads.giveBack(head);
   }
 
   /** Nothing follows. */
@@ -451,9 +452,9 @@ export class Exchange implements TimedExchange {
   /** Makes an attempt, if possible not where the last one went. */
   #ask(fresh: boolean, isRetry: boolean): void {
     this.#tries++;
-    this.#timers?.tryBegan();
     const last = this.#attempt;
     const nowMs = last === null ? this.beganAtMs : this.context.nowMs();
+    this.#timers?.tryBegan(nowMs);
     const attempt = new Attempt(this, fresh, isRetry, last?.endpoint ?? null, nowMs);
     this.#attempt = attempt;
     this.side.dispatch(attempt);

@@ -44,7 +44,17 @@ test("what is left is written so that it reads the same, and never as more", () 
   }));
 });
 
-test.each([[-5, "1u"], [0, "1u"], [1e300, "99999999S"]])("%d ms left is %s", (leftMs, text) => {
+test.each([
+  [-5, "1u"],
+  [0, "1u"],
+  [9.9999, "9999u"],
+  [999.999_9, "999999u"],
+  [1_000, "1000m"],
+  [9_999.93, "9999m"],
+  [99_999_998.5, "99999998m"],
+  [1e8, "100000S"],
+  [1e300, "99999999S"],
+])("%d ms left is %s", (leftMs, text) => {
   const fields = new FieldLines();
   addGrpcTimeout(leftMs, fields);
   expect(fields.headerText(0)).toBe(text);

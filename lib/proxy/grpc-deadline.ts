@@ -1,7 +1,7 @@
 // hot
 /** The header `grpc-timeout`: how long its client waits for a call, and what is left of it further on. */
 
-import { asciiBytes, parseDecimal } from "../base/bytes.ts";
+import { asciiBytes, copyBytes, parseDecimal } from "../base/bytes.ts";
 import {
   type FieldLines,
   FieldName,
@@ -22,14 +22,21 @@ const UNIT_MS: Readonly<Record<number, number>> = {
   0x6e: 1e-6,
 };
 
-/** Units of what is written, the finest first; a day in milliseconds fits. */
-const WRITTEN: readonly (readonly [unitMs: number, letter: string])[] = [
-  [1e-3, "u"],
-  [1, "m"],
-  [1_000, "S"],
-];
+/** The letters of what is written. */
+const SECONDS = 0x53;
+const MILLISECONDS = 0x6d;
+const MICROSECONDS = 0x75;
+/**
+ * From here on milliseconds are fine enough; and consecutive calls then mostly have the same value, which
+ * HTTP/2 sends as one byte.
+ */
+const COARSE_MS = 1_000;
 
-const NAME = "grpc-timeout";
+const PREFIX = asciiBytes("grpc-timeout: ");
+const NAME_LENGTH = PREFIX.length - 2;
+const ZERO = 0x30;
+const CR = 0x0d;
+const LF = 0x0a;
 
 /** Stands for a time that is over. */
 const OVER_MS = 1e-6;
@@ -49,13 +56,26 @@ export function grpcTimeoutMs(head: RequestHead): number {
 
 /** Adds the field that tells how much is left: at least a microsecond, since 0 is no timeout. */
 export function addGrpcTimeout(leftMs: number, fields: FieldLines): void {
-  let text = "";
-  for (let i = 0; i < WRITTEN.length; i++) {
-    const [unitMs, letter] = WRITTEN[i]!;
-    const value = Math.max(1, Math.floor(leftMs / unitMs));
-    text = `${Math.min(value, VALUE_MAX)}${letter}`;
-    if (value <= VALUE_MAX) break;
+  if (leftMs < COARSE_MS) addField(Math.max(1, Math.floor(leftMs * 1_000)), MICROSECONDS, fields);
+  else if (leftMs < VALUE_MAX) addField(Math.floor(leftMs), MILLISECONDS, fields);
+  else addField(Math.min(VALUE_MAX, Math.floor(leftMs / 1_000)), SECONDS, fields);
+}
+
+function addField(value: number, letter: number, fields: FieldLines): void {
+  let digits = 1;
+  for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digits++;
+  const length = PREFIX.length + digits + 1;
+  if (!fields.admits(length, FieldName.GRPC_TIMEOUT)) return;
+  fields.reserve(length + 2);
+  const { bytes, fieldsEnd: at } = fields;
+  copyBytes(PREFIX, 0, PREFIX.length, bytes, at);
+  let rest = value;
+  for (let i = at + length - 2; i >= at + PREFIX.length; i--) {
+    bytes[i] = ZERO + rest % 10;
+    rest = Math.floor(rest / 10);
   }
-  const line = asciiBytes(`${NAME}: ${text}\r\n`);
-  fields.append(line, 0, NAME.length, line.length - 2, FieldName.GRPC_TIMEOUT);
+  bytes[at + length - 1] = letter;
+  bytes[at + length] = CR;
+  bytes[at + length + 1] = LF;
+  fields.commit(NAME_LENGTH, length, FieldName.GRPC_TIMEOUT);
 }

@@ -112,16 +112,20 @@ export class FieldLines {
     return made;
   }
 
-  /** Copies the fields into arrays of `target`'s own; cold. */
+  /** Copies the fields into arrays of `target`'s own; those that it has are used again. */
   protected copyFieldsTo(target: FieldLines): void {
-    target.bytes = this.bytes.slice(0, this.fieldsEnd); // cold: see above
-    target.ranges = this.ranges.slice(); // cold: see above
-    target.marks = this.marks.slice(); // cold: see above
-    target.count = this.count;
+    const { count, fieldsEnd } = this;
+    target.resetFields();
+    target.reserve(fieldsEnd);
+    copyBytes(this.bytes, 0, fieldsEnd, target.bytes, 0);
+    while (target.marks.length < count) target.growFields();
+    for (let i = count * RANGES_PER_HEADER - 1; i >= 0; i--) target.ranges[i] = this.ranges[i]!;
+    for (let i = count - 1; i >= 0; i--) target.marks[i] = this.marks[i]!;
+    target.count = count;
     target.seen = this.seen;
     target.firstRegular = this.firstRegular;
     target.fieldsStart = this.fieldsStart;
-    target.fieldsEnd = this.fieldsEnd;
+    target.fieldsEnd = fieldsEnd;
   }
 
   /** Forgets the fields; keeps the arrays, unless an unusual message made them large. */
@@ -213,7 +217,7 @@ export class FieldLines {
 
   /** Room for one more field. */
   growFields(): void {
-    const count = Math.max(FIELDS_FIRST, this.count * 2);
+    const count = Math.max(FIELDS_FIRST, this.marks.length * 2);
     const ranges = new Int32Array(count * RANGES_PER_HEADER);
     ranges.set(this.ranges);
     this.ranges = ranges;

@@ -223,18 +223,17 @@ export class ResponseHead extends Head {
     super(false);
   }
 
-  /** A copy of what HTTP/2 has decoded, with arrays of its own; cold. */
-  override copy(): ResponseHead {
-    const made = new ResponseHead();
-    this.copyFieldsTo(made);
-    made.status = this.status;
-    made.http2 = this.http2;
-    made.versionMinor = this.versionMinor;
-    made.meshFields = this.meshFields;
-    made.contentLength = this.contentLength;
-    made.hasMeshHeaders = this.hasMeshHeaders;
-    made.hasHopByHop = this.hasHopByHop;
-    return made;
+  /** Copies what HTTP/2 has decoded into a head with arrays of its own. */
+  copyTo(target: ResponseHead): void {
+    target.reset();
+    this.copyFieldsTo(target);
+    target.status = this.status;
+    target.http2 = this.http2;
+    target.versionMinor = this.versionMinor;
+    target.meshFields = this.meshFields;
+    target.contentLength = this.contentLength;
+    target.hasMeshHeaders = this.hasMeshHeaders;
+    target.hasHopByHop = this.hasHopByHop;
   }
 
   /** 1xx except 101: another head follows for the same request. */
