@@ -3,6 +3,7 @@
  * trace, or any other that `MALLA_TEST_KUBECONFIG` names.
  */
 
+import { processStamp } from "../../lib/host/namespace.ts";
 import { askAgent, tellAgent } from "./agent.ts";
 import { type CommandOptions, type Outcome, runCommand } from "./command.ts";
 import { Kubectl } from "./kubectl.ts";
@@ -112,10 +113,12 @@ export class Cluster extends Kubectl {
   /** Ends it and removes everything of it; one that was there before us loses what was applied. */
   async stop(): Promise<void> {
     if (this.#local === null) return await this.deleteApplied();
-    const { plan, state } = this.#local;
-    const [keeper] = state.keeper.split(" ");
-    if (readState(plan.folder) !== null) process.kill(Number(keeper), "SIGTERM");
-    await waitFor("the cluster's end", () => readState(plan.folder) === null);
+    const { keeper } = this.#local.state;
+    const pid = Number(keeper.split(" ")[0]);
+    const runs = () => processStamp(pid) === keeper;
+    if (runs()) process.kill(pid, "SIGTERM");
+    // What it removes goes piece by piece: only its end says that all has gone.
+    await waitFor("the cluster's end", () => !runs());
     await removeLeftovers(this.name);
   }
 

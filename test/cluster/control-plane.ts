@@ -14,20 +14,31 @@ export async function malla(
   cluster: Cluster,
   args: readonly string[],
   options: CommandOptions = {},
+  command: readonly string[] = MALLA,
 ): Promise<Outcome> {
-  return await runCommand([...MALLA, ...args, "--kubeconfig", cluster.kubeconfig], options);
+  return await runCommand([...command, ...args, "--kubeconfig", cluster.kubeconfig], options);
+}
+
+/** How an installation differs from the usual one. */
+export interface InstallOptions {
+  /** Flags of `malla install`. */
+  readonly args?: readonly string[];
+  /** Where it is. Default: `CONTROL_NAMESPACE`. */
+  readonly namespace?: string;
+  /** The words that start what installs. Default: the program under test. */
+  readonly command?: readonly string[];
 }
 
 /** Installs the control plane of an image; resolves when all parts are ready and pods are injected. */
 export async function installMalla(
   cluster: Cluster,
   image: string,
-  args: readonly string[] = [],
-  namespace: string = CONTROL_NAMESPACE,
+  { args = [], namespace = CONTROL_NAMESPACE, command = MALLA }: InstallOptions = {},
 ): Promise<void> {
   const at = image.lastIndexOf(":");
   const set = `image.name=${image.slice(0, at)},image.version=${image.slice(at + 1)}`;
-  const { code, stdout, stderr } = await malla(cluster, ["install", "--set", set, ...args]);
+  const words = ["install", "--set", set, ...args];
+  const { code, stdout, stderr } = await malla(cluster, words, {}, command);
   if (code !== 0) throw new Error(`malla install: exit code ${code}\n${stderr}`);
   await cluster.apply(stdout);
   for (const component of COMPONENTS) {

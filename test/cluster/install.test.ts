@@ -316,10 +316,38 @@ describe.skipIf(obstacle !== null)("an installation", () => {
     expect((await run("uninstall")).stderr).toContain("nothing of Malla is in namespace");
   }, TEST_MS);
 
+  test("waits for a namespace that is still being deleted", async () => {
+    const held = { name: "held", namespace: CONTROL_NAMESPACE };
+    await cluster.apply([
+      { apiVersion: "v1", kind: "Namespace", metadata: { name: CONTROL_NAMESPACE } },
+      {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { ...held, finalizers: ["malla.test/hold"] },
+      },
+    ]);
+    await cluster.kubectl(["delete", "namespace", CONTROL_NAMESPACE, "--wait=false"]);
+    const message = `namespace "${CONTROL_NAMESPACE}" is being deleted`;
+    const pre = await run("check", "--pre", "--wait", "1s", "-o", "short");
+    expect([pre.code, pre.stdout.includes(message)]).toEqual([1, true]);
+    const refused = await run("install");
+    expect([refused.code, refused.stdout]).toEqual([1, ""]);
+    expect(refused.stderr).toContain(message);
+    await cluster.kubectl([
+      ...["-n", CONTROL_NAMESPACE, "patch", "configmap", held.name, "--type=merge"],
+      ...["-p", `{"metadata":{"finalizers":null}}`],
+    ]);
+    await cluster.kubectl([
+      ...["wait", "--for=delete", `namespace/${CONTROL_NAMESPACE}`, "--timeout=60s"],
+    ]);
+    expect((await run("check", "--pre")).code).toBe(0);
+    expect((await run("install")).code).toBe(0);
+  }, TEST_MS);
+
   test("takes Linkerd's place with its namespace, anchors and issuer", async () => {
     const namespace = LINKERD;
     await cluster.apply(await linkerdObjects());
-    await installMalla(cluster, MALLA_IMAGE, ["--take-over-linkerd"], namespace);
+    await installMalla(cluster, MALLA_IMAGE, { args: ["--take-over-linkerd"], namespace });
     expect((await run("check", "-L", namespace, "-o", "short")).code).toBe(0);
     await cluster.apply(shopObjects());
     for (const workload of ["web", "client"]) await cluster.rollout(SHOP, `deployment/${workload}`);

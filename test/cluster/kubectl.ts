@@ -52,10 +52,18 @@ export class Kubectl {
     return JSON.parse(await this.kubectl(["get", "-o", "json", ...words]));
   }
 
-  /** Waits until the rollout of `deployment/name` and its like is complete. */
+  /** Waits until the rollout of `deployment/name` and its like is complete; else tells its last words. */
   async rollout(namespace: string, workload: string, limitMs = WAIT_LIMIT_MS): Promise<void> {
     const limit = `--timeout=${Math.ceil(limitMs / 1000)}s`;
-    await this.kubectl(["-n", namespace, "rollout", "status", workload, limit]);
+    const words = ["-n", namespace, "rollout", "status", workload, limit];
+    const { code, stdout, stderr } = await this.tryKubectl(words);
+    if (code === 0) return;
+    const log = await this.tryKubectl([
+      ...["-n", namespace, "logs", workload, "--all-containers", "--tail=10"],
+    ]);
+    throw new Error(
+      `${namespace} ${workload} is not rolled out:\n${stdout}${stderr}${log.stdout}${log.stderr}`,
+    );
   }
 
   /** Runs a command in a container; `target` is such as `web-1` or `deployment/web`. */

@@ -33,7 +33,7 @@ export interface WorldOptions {
   readonly programs?: readonly string[];
   /** More files in it. */
   readonly entries?: readonly Entry[];
-  /** Another executable than the one under test. */
+  /** Another executable than the one under test, in the image and to install it. */
   readonly executable?: string;
   /** Whether the cluster has IPv6 beside IPv4, and the mesh carries both. Default: false. */
   readonly dualStack?: boolean;
@@ -61,10 +61,11 @@ export async function startMeshWorld(
       stopSignal: "SIGQUIT",
     });
     await cluster.loadImage(apps);
-    await installMalla(cluster, MALLA_IMAGE, [
-      ...options.dualStack ? ["--disable-ipv6=false"] : [],
-      ...options.install ?? [],
-    ]);
+    const { executable, install = [] } = options;
+    await installMalla(cluster, MALLA_IMAGE, {
+      args: [...options.dualStack ? ["--disable-ipv6=false"] : [], ...install],
+      ...executable === undefined ? {} : { command: [executable] },
+    });
     return cluster;
   } catch (cause) {
     await cluster.stop();
