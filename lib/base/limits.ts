@@ -285,8 +285,11 @@ export const GATHER_BUFFERS_KEPT = 32;
 /** How long an HTTP/2 connection to an endpoint is kept without a request; a handshake costs 1 ms. */
 export const UPSTREAM_IDLE_MS = 90_000;
 
-/** Request heads of closed streams that a connection keeps for the next ones, some 1 KB each. */
-export const REQUEST_HEADS_KEPT = 32;
+/**
+ * Heads of HTTP/2 that a proxy keeps for the next requests, and for the next responses that wait, some 1 KB
+ * each: as many as come in one turn of a busy proxy.
+ */
+export const HEADS_KEPT = 256;
 
 /** Tries of one request beside the first one that configuration may ask for. */
 export const RETRIES_MAX = 10;

@@ -79,19 +79,22 @@ export class Attempt implements PickWaiter, GateVisitor {
     return this.exchange.body;
   }
 
+  /** Fields that every request of its client's connection gets; null: none. */
+  get added(): FieldLines | null {
+    return this.exchange.side.added;
+  }
+
   /**
-   * Fields that the request gets on this way; null: none. Good until they are asked for again. `meshed`:
-   * by a connection to a peer's proxy.
+   * Fields that this try gets beside them; null: none. Good until they are asked for again. `meshed`: by a
+   * connection to a peer's proxy.
    */
-  addedFields(meshed: boolean): FieldLines | null {
+  ownFields(meshed: boolean): FieldLines | null {
     const { exchange } = this;
-    const { added } = exchange.side;
     const marksRetry = this.marksRetry && meshed;
-    if (!marksRetry && !exchange.head.replacesTimeout) return added;
+    if (!marksRetry && !exchange.head.replacesTimeout) return null;
     const { context } = exchange;
     const fields = context.addedFields;
     fields.resetFields();
-    if (added !== null) fields.appendAll(added);
     if (marksRetry) addRetry(fields);
     if (exchange.head.replacesTimeout) {
       addGrpcTimeout(exchange.deadlineAtMs - context.nowMs(), fields);

@@ -4,6 +4,7 @@
  */
 
 import { ByteBuffer } from "../base/bytes.ts";
+import type { Spares } from "../base/spares.ts";
 import { type Scheduled, TimerWheel } from "../base/wheel.ts";
 import type { Timer } from "../host/clock.ts";
 import type { Conn, ConnHandler } from "../host/net.ts";
@@ -13,10 +14,15 @@ import type { Outlet } from "./outlet.ts";
 import type { Application } from "./application.ts";
 import type { Gate } from "./gate.ts";
 import { Gatherer } from "./gatherer.ts";
-import { HeldHeads } from "./held-heads.ts";
 import { AddedRetries, InheritedRetries, type RetryBudget } from "./retry-budget.ts";
 import { RunningQuantile } from "../base/running-quantile.ts";
-import { FieldLines } from "../wire/http/mod.ts";
+import {
+  FieldLines,
+  type RequestHead,
+  type ResponseHead,
+  spareRequestHeads,
+  spareResponseHeads,
+} from "../wire/http/mod.ts";
 
 /** For timeouts of requests, which are told in milliseconds; turned only while there are some. */
 const FINE_TICK_MS = 5;
@@ -63,10 +69,13 @@ export class PathContext {
   readonly wheel: TimerWheel;
   /** For building one write; its content lasts until the next user clears it. */
   readonly scratch: ByteBuffer = new ByteBuffer(SCRATCH_BYTES);
-  /** Fields that one request gets; good until the next user fills it. */
+  /** Fields that one message gets; good until the next user fills it. */
   readonly addedFields: FieldLines = new FieldLines();
   readonly gatherer: Gatherer = new Gatherer();
-  readonly heldHeads: HeldHeads = new HeldHeads();
+  /** Of HTTP/2. */
+  readonly requestHeads: Spares<RequestHead> = spareRequestHeads();
+  /** For those that wait. */
+  readonly responseHeads: Spares<ResponseHead> = spareResponseHeads();
   /** What of the pod's requests is others' retries. */
   readonly inheritedRetries: InheritedRetries;
   /** What the pod has added to it by its own. */

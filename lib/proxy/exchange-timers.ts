@@ -54,12 +54,19 @@ export class ExchangeTimers extends Scheduled {
     this.#tryMs = tryMs;
   }
 
-  /** The request has so long from now on; 0: any time. */
-  requestBegan(requestMs: number, nowMs: number): void {
+  /** The request has so long from now on; 0: any time. `complete`: all of it has been brought. */
+  requestBegan(requestMs: number, complete: boolean, nowMs: number): void {
     if (requestMs > 0) this.#requestAtMs = nowMs + requestMs;
-    const { idleMs } = this.#timeouts;
-    if (idleMs > 0) this.#idleAtMs = nowMs + idleMs;
-    this.#aimAt(Math.min(this.#requestAtMs, this.#idleAtMs));
+    this.#touch(nowMs);
+    if (complete) this.#expect(nowMs);
+    this.#aimAt(this.#requestAtMs);
+  }
+
+  /** A piece of the request came; `last`: all of it has been brought. */
+  requestCame(last: boolean): void {
+    const now = this.#context.nowMs();
+    this.#touch(now);
+    if (last) this.#expect(now);
   }
 
   /** A try begins. */
@@ -75,20 +82,17 @@ export class ExchangeTimers extends Scheduled {
     this.#headAtMs = Infinity;
   }
 
-  /** All of the request has been brought, or the response has begun before. */
-  responseExpected(): void {
-    const { responseMs } = this.#timeouts;
-    if (responseMs <= 0 || this.#responseAtMs !== Infinity) return;
-    this.#responseAtMs = this.#context.nowMs() + responseMs;
-    this.#aimAt(this.#responseAtMs);
+  /** The response has begun, and is not thrown away. */
+  responseBegan(): void {
+    const now = this.#context.nowMs();
+    this.tryEnded();
+    this.#touch(now);
+    this.#expect(now);
   }
 
-  /** A piece came, from either side. */
-  touched(): void {
-    const { idleMs } = this.#timeouts;
-    if (idleMs <= 0) return;
-    this.#idleAtMs = this.#context.nowMs() + idleMs;
-    this.#aimAt(this.#idleAtMs);
+  /** A piece of the response came. */
+  responseCame(): void {
+    if (this.#timeouts.idleMs > 0) this.#touch(this.#context.nowMs());
   }
 
   /** A response head is held back. */
@@ -123,6 +127,21 @@ export class ExchangeTimers extends Scheduled {
     this.#aimAt(Math.min(this.#endsAtMs, this.#headAtMs, this.#tryAtMs));
   }
 
+  #touch(nowMs: number): void {
+    const { idleMs } = this.#timeouts;
+    if (idleMs <= 0) return;
+    this.#idleAtMs = nowMs + idleMs;
+    this.#aimAt(this.#idleAtMs);
+  }
+
+  /** The response has so long, from the first time that this is called. */
+  #expect(nowMs: number): void {
+    const { responseMs } = this.#timeouts;
+    if (responseMs <= 0 || this.#responseAtMs !== Infinity) return;
+    this.#responseAtMs = nowMs + responseMs;
+    this.#aimAt(this.#responseAtMs);
+  }
+
   /** When the exchange itself is over. */
   get #endsAtMs(): number {
     return Math.min(this.#requestAtMs, this.#responseAtMs, this.#idleAtMs);
@@ -147,10 +166,11 @@ export function timersOf(
   timeouts: RouteTimeouts | null,
   tryMs: number,
   requestMs: number,
+  complete: boolean,
   nowMs: number,
 ): ExchangeTimers | null {
   if (timeouts === null && tryMs === 0 && requestMs === 0) return null;
   const timers = new ExchangeTimers(context, exchange, timeouts, tryMs);
-  timers.requestBegan(requestMs, nowMs);
+  timers.requestBegan(requestMs, complete, nowMs);
   return timers;
 }

@@ -112,8 +112,8 @@ export class Exchange implements TimedExchange {
   requestData(bytes: Uint8Array, start: number, end: number, last: boolean): void {
     if (this.#state === OVER) return;
     this.#downstream.requestBytes += end - start;
-    this.#timers?.touched();
-    if (last) this.#requestComplete();
+    this.#timers?.requestCame(last);
+    if (last) this.body.complete = true;
     this.body.keep(bytes, start, end);
     const upstream = this.#upstream;
     if (upstream === null) return;
@@ -124,7 +124,8 @@ export class Exchange implements TimedExchange {
 
   requestTrailers(fields: FieldLines): void {
     if (this.#state === OVER) return;
-    this.#requestComplete();
+    this.#timers?.requestCame(true);
+    this.body.complete = true;
     // Kept for a connection to come, or for another try: their array is good for this call only.
     if (this.body.whole) this.body.trailers = fields.copy(); // cold: requests with trailers
     this.#upstream?.trailers(fields);
@@ -224,8 +225,8 @@ export class Exchange implements TimedExchange {
     end: number,
     last: boolean,
   ): void {
-    this.#timers?.touched();
     if (this.#heldHead !== null) this.#releaseHead(attempt);
+    else this.#timers?.responseCame();
     if (this.#state === RESPONDING) this.#downstream.data(bytes, start, end, last);
   }
 
@@ -332,14 +333,14 @@ export class Exchange implements TimedExchange {
     const { context, beganAtMs } = this;
     const retry = route?.retry ?? null;
     const timeouts = route?.timeouts ?? null;
+    const { complete } = this.body;
     if (route !== null && retry !== null) {
       this.#retrying = new Retrying(context, route, retry, beganAtMs);
     }
     this.#hedging = hedgingOf(context, route, this);
     const tryMs = retry?.tryTimeoutMs ?? 0;
     const requestMs = sooner(timeouts?.requestMs ?? 0, deadlineMs);
-    this.#timers = timersOf(context, this, timeouts, tryMs, requestMs, beganAtMs);
-    if (this.body.complete) this.#timers?.responseExpected();
+    this.#timers = timersOf(context, this, timeouts, tryMs, requestMs, complete, beganAtMs);
     if (!this.grpc || requestMs <= 0) return;
     this.deadlineAtMs = beganAtMs + requestMs;
     this.head.replacesTimeout = true;
@@ -358,11 +359,6 @@ export class Exchange implements TimedExchange {
     return survivor !== null;
   }
 
-  #requestComplete(): void {
-    this.body.complete = true;
-    this.#timers?.responseExpected();
-  }
-
   /** Whether the response is thrown away; where that is not known yet, its head is held. */
   #retriesHead(retrying: Retrying, attempt: Attempt, head: ResponseHead, last: boolean): boolean {
     if (retriesStatus(retrying.policy, head.status)) {
@@ -373,7 +369,8 @@ export class Exchange implements TimedExchange {
     // Who is not done with asking may wait for the head, and could hardly be asked for it all again.
     if (!this.body.complete) return false;
     // The call's status comes behind the body: nothing goes down before there is some.
-    this.#heldHead = this.context.heldHeads.hold(head);
+    this.#heldHead = this.context.responseHeads.take();
+    head.copyTo(this.#heldHead);
     this.#timers ??= new ExchangeTimers(this.context, this, null, 0);
     this.#timers.headHeld();
     return false;
@@ -431,7 +428,7 @@ export class Exchange implements TimedExchange {
     if (head === null || this.#state !== ASKING) return;
     this.#respond(attempt, head);
     this.#downstream.respond(head, NOTHING, 0, 0, false);
-    this.context.heldHeads.giveBack(head);
+    this.context.responseHeads.giveBack(head);
   }
 
   /** Nothing follows. */
@@ -480,9 +477,7 @@ export class Exchange implements TimedExchange {
     this.#hedging?.decided(attempt, this.#attempt);
     this.#attempt = attempt;
     attempt.status = head.status;
-    this.#timers?.tryEnded();
-    this.#timers?.touched();
-    this.#timers?.responseExpected();
+    this.#timers?.responseBegan();
     if (this.grpc) attempt.grpcStatus = grpcStatusOf(head);
     this.body.drop();
   }

@@ -1,11 +1,13 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { FieldLines, fieldLinesOf, FieldName, RequestHead } from "../wire/http/mod.ts";
+import { asciiBytes } from "../base/bytes.ts";
+import { FieldLines, FieldName, RequestHead } from "../wire/http/mod.ts";
 import { addGrpcTimeout, grpcTimeoutMs } from "./grpc-deadline.ts";
 
 function headWith(value: string): RequestHead {
   const head = new RequestHead();
-  head.appendAll(fieldLinesOf([["content-type", "application/grpc"], ["grpc-timeout", value]]));
+  const line = asciiBytes(`grpc-timeout: ${value}\r\n`);
+  head.append(line, 0, "grpc-timeout".length, line.length - 2, FieldName.GRPC_TIMEOUT);
   return head;
 }
 

@@ -76,7 +76,7 @@ export class LinkHttp2<O> {
     this.metrics = metrics;
     this.#owner = owner;
     this.#isWatched = isWatched;
-    this.session = new Http2Session<O>(isServer, events);
+    this.session = new Http2Session<O>(isServer, events, context.requestHeads);
     this.#check = new Deadline<LinkHttp2<O>>(this, lookAfter);
   }
 

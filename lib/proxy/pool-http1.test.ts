@@ -54,7 +54,8 @@ class FakeRequest {
   got: UpstreamHttp1 | string | null = null;
   readonly head = new RequestHead();
   readonly body = new RequestBody();
-  addedFields = () => null;
+  readonly added = null;
+  ownFields = () => null;
   readonly fresh: boolean;
   constructor(queuedAtMs: number, fresh: boolean) {
     this.queuedAtMs = queuedAtMs;

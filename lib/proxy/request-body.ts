@@ -12,7 +12,7 @@ import type { Upstream } from "./http-parts.ts";
 /** No bytes. */
 export const NOTHING = new Uint8Array(0);
 
-/** A part of the body. */
+/** A part of the body behind the first one; most bodies have no other. */
 interface Part {
   readonly bytes: Uint8Array;
   readonly start: number;
@@ -30,14 +30,21 @@ export class RequestBody {
   /** What has not come when the response is complete, nobody is going to read. */
   unread = false;
   trailers: FieldLines | null = null;
-  #parts: Part[] | null = null;
+  // The first part.
+  #bytes: Uint8Array = NOTHING;
+  #start = 0;
+  #end = 0;
+  #others: Part[] | null = null;
 
   /** Keeps a part. */
   keep(bytes: Uint8Array, start: number, end: number): void {
     if (!this.whole || start === end) return;
+    if (this.length === 0) {
+      this.#bytes = bytes;
+      this.#start = start;
+      this.#end = end;
+    } else (this.#others ??= []).push({ bytes, start, end });
     this.length += end - start;
-    this.#parts ??= [];
-    this.#parts.push({ bytes, start, end });
   }
 
   /** What is kept has been sent: keeps it only as long as it is little. */
@@ -47,15 +54,18 @@ export class RequestBody {
 
   /** Sends what is kept, behind a head that has been sent without `last`. */
   sendTo(upstream: Upstream): void {
-    const parts = this.#parts;
     const { trailers } = this;
+    const others = this.#others;
     const last = this.complete && trailers === null;
-    if (parts !== null) {
-      for (let i = 0; i < parts.length; i++) {
-        const { bytes, start, end } = parts[i]!;
-        upstream.data(bytes, start, end, last && i === parts.length - 1);
+    if (this.length > 0 || last) {
+      upstream.data(this.#bytes, this.#start, this.#end, last && others === null);
+    }
+    if (others !== null) {
+      for (let i = 0; i < others.length; i++) {
+        const { bytes, start, end } = others[i]!;
+        upstream.data(bytes, start, end, last && i === others.length - 1);
       }
-    } else if (last) upstream.data(NOTHING, 0, 0, true);
+    }
     if (trailers !== null) upstream.trailers(trailers);
   }
 
@@ -63,6 +73,9 @@ export class RequestBody {
   drop(): void {
     this.whole = false;
     this.length = 0;
-    this.#parts = null;
+    this.#bytes = NOTHING;
+    this.#start = 0;
+    this.#end = 0;
+    this.#others = null;
   }
 }

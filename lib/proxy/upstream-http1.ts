@@ -226,7 +226,8 @@ export class UpstreamHttp1 implements Upstream {
     this.#requestDone = empty && !head.chunked;
     this.#chunked = !this.#requestDone && head.contentLength < 0;
     const lines = this.#chunked && !head.chunked ? CHUNKED_LINE : NO_LINES;
-    writeRequestHead(head, lines, attempt.addedFields(this.pool.meshed), scratch);
+    const own = attempt.ownFields(this.pool.meshed);
+    writeRequestHead(head, lines, attempt.added, own, scratch);
     this.out.write(scratch.bytes, scratch.start, scratch.end, false);
   }
 

@@ -103,7 +103,7 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
     // An empty body that was announced is sent as one.
     const last = body.complete && body.length === 0 && body.trailers === null && !head.chunked;
     sender.beginHeaders();
-    encodeRequest(sender, head, attempt.addedFields(this.pool.meshed));
+    encodeRequest(sender, head, attempt.added, attempt.ownFields(this.pool.meshed));
     sender.endHeaders(stream, last);
     attempt.attached(request);
     if (!last) attempt.sendBody(request);

@@ -1,6 +1,7 @@
 /** The socket of a simulated program that speaks HTTP/2: sends what its session writes. */
 
 import type { Conn, ConnHandler } from "../../lib/host/net.ts";
+import { spareRequestHeads } from "../../lib/wire/http/mod.ts";
 import { FrameType, writeFrameHead, writeUint32 } from "../../lib/wire/http2/frame.ts";
 import { writeWindowUpdate } from "../../lib/wire/http2/frame.ts";
 import { type Http2Events, Http2Session, type Http2Stream } from "../../lib/wire/http2/mod.ts";
@@ -19,7 +20,7 @@ export class Http2End<O> {
   #isShut = false;
 
   constructor(isServer: boolean, events: Http2Events<O>) {
-    this.session = new Http2Session<O>(isServer, events);
+    this.session = new Http2Session<O>(isServer, events, spareRequestHeads());
   }
 
   start(settings: readonly (readonly [id: number, value: number])[]): void {

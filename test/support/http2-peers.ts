@@ -6,6 +6,7 @@ import {
   fieldLinesOf,
   RequestHead,
   ResponseHead,
+  spareRequestHeads,
 } from "../../lib/wire/http/mod.ts";
 import { parseRequestHead, parseResponseHead } from "../../lib/wire/http1/mod.ts";
 import {
@@ -41,7 +42,7 @@ export class MemoryPeer implements Http2Events<string> {
 
   constructor(isServer: boolean) {
     this.#referee = new Referee(isServer);
-    this.session = new Http2Session<string>(isServer, this);
+    this.session = new Http2Session<string>(isServer, this, spareRequestHeads());
   }
 
   /** Takes bytes as from a socket. */
@@ -69,7 +70,7 @@ export class MemoryPeer implements Http2Events<string> {
     const stream = sender.open(head.methodText() === "HEAD");
     stream.owner = "mine";
     sender.beginHeaders();
-    encodeRequest(sender, head, null);
+    encodeRequest(sender, head, null, null);
     sender.endHeaders(stream, last);
     this.streams.push(stream);
     return stream;

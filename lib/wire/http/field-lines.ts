@@ -156,16 +156,6 @@ export class FieldLines {
     this.commit(nameLength, length, mark);
   }
 
-  /** Adds copies of all lines of another list. */
-  appendAll(other: FieldLines): void {
-    const { bytes, ranges } = other;
-    for (let i = 0; i < other.count; i++) {
-      const at = i * RANGES_PER_HEADER;
-      const start = ranges[at]!;
-      this.append(bytes, start, ranges[at + 1]! - start, ranges[at + 3]! - start, other.marks[i]!);
-    }
-  }
-
   /** Counts a field, and says whether it is to be kept. */
   admits(length: number, mark: number): boolean {
     if (this.tooLarge) return false;

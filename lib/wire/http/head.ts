@@ -9,6 +9,8 @@
  */
 
 import { asciiText } from "../../base/bytes.ts";
+import { HEADS_KEPT } from "../../base/limits.ts";
+import { Spares } from "../../base/spares.ts";
 import { FieldLines, RANGES_PER_HEADER } from "./field-lines.ts";
 import { FieldName } from "./field-name.ts";
 import { Method } from "./method.ts";
@@ -245,4 +247,14 @@ export class ResponseHead extends Head {
     super.reset();
     this.status = 0;
   }
+}
+
+/** Request heads for those who keep them from a message's beginning to its end. */
+export function spareRequestHeads(): Spares<RequestHead> {
+  return new Spares(HEADS_KEPT, () => new RequestHead());
+}
+
+/** Response heads for those who keep one while its codec reads the next. */
+export function spareResponseHeads(): Spares<ResponseHead> {
+  return new Spares(HEADS_KEPT, () => new ResponseHead());
 }

@@ -2,5 +2,13 @@
 
 export { FieldLines, fieldLinesOf, RANGES_PER_HEADER } from "./field-lines.ts";
 export { CONNECTION_NAMES, FieldName, isMeshName, TRAILERS_DROPPED } from "./field-name.ts";
-export { Head, MeshFields, RequestHead, ResponseHead, TargetForm } from "./head.ts";
+export {
+  Head,
+  MeshFields,
+  RequestHead,
+  ResponseHead,
+  spareRequestHeads,
+  spareResponseHeads,
+  TargetForm,
+} from "./head.ts";
 export { isIdempotent, Method, methodCode } from "./method.ts";

@@ -139,7 +139,7 @@ function fuzzHeads<H extends Head>(
     if (length <= 0) continue;
     checkTaken(bytes, length, head);
     out.clear();
-    if (head instanceof RequestHead) writeRequestHead(head, NO_LINES, null, out);
+    if (head instanceof RequestHead) writeRequestHead(head, NO_LINES, null, null, out);
     else if (head instanceof ResponseHead) writeResponseHead(head, false, NO_LINES, null, out);
     const { contentLength, chunked } = head;
     expect(parse(out.bytes, out.start, out.end, head, 0)).toBe(out.length);

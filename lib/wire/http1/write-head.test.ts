@@ -19,7 +19,7 @@ function rewritten(lines: string, added = "", fields: MeshFields = MeshFields.DR
   expect(parseRequestHead(bytes, 2, bytes.length, head)).toBe(length);
   head.meshFields = fields;
   const out = new ByteBuffer();
-  writeRequestHead(head, added === "" ? NO_LINES : asciiBytes(added), null, out);
+  writeRequestHead(head, added === "" ? NO_LINES : asciiBytes(added), null, null, out);
   const text = asciiText(out.bytes, out.start, out.end);
   expect(text.startsWith(start)).toBe(true);
   expect(text.endsWith("\r\n")).toBe(true);
@@ -86,7 +86,7 @@ test("empty lines before the start line go", () => {
   const head = new RequestHead();
   expect(parseRequestHead(bytes, 0, bytes.length, head)).toBe(bytes.length);
   const out = new ByteBuffer();
-  writeRequestHead(head, NO_LINES, null, out);
+  writeRequestHead(head, NO_LINES, null, null, out);
   expect(asciiText(out.bytes, 0, 4)).toBe("GET ");
 });
 

@@ -38,11 +38,12 @@ const ASTERISK = 0x2a;
 const SLASH = 0x2f;
 const COLON = 0x3a;
 
-/** Appends a request's head; `lines` and the fields of `added` go behind its own. */
+/** Appends a request's head; `lines` and the fields of `added` and `more` go behind its own. */
 export function writeRequestHead(
   head: RequestHead,
   lines: Uint8Array,
   added: FieldLines | null,
+  more: FieldLines | null,
   out: ByteBuffer,
 ): void {
   if (head.http2) {
@@ -50,6 +51,7 @@ export function writeRequestHead(
     writeFields(head, false, head.fieldsStart, out);
   } else writeFields(head, false, head.start, out);
   if (added !== null) out.append(added.bytes, added.fieldsStart, added.fieldsEnd);
+  if (more !== null) out.append(more.bytes, more.fieldsStart, more.fieldsEnd);
   out.append(lines, 0, lines.length);
   out.append(CRLF, 0, CRLF.length);
 }

@@ -12,12 +12,12 @@ import {
   CONNECTION_WINDOW_BYTES,
   HEADER_LIST_BYTES_MAX,
   NUISANCES_BURST,
-  REQUEST_HEADS_KEPT,
   STREAM_WINDOW_BYTES,
   STREAMS_PER_CONNECTION_MAX,
 } from "../../base/limits.ts";
+import type { Spares } from "../../base/spares.ts";
 import { FieldLines } from "../http/field-lines.ts";
-import { RequestHead, ResponseHead } from "../http/head.ts";
+import { type RequestHead, ResponseHead } from "../http/head.ts";
 import { ErrorCode, Flag, FrameType, PREFACE, readUint31, readUint32 } from "./frame.ts";
 import { writeFrameHead, writeGoaway, writeReset, writeWindowUpdate } from "./frame.ts";
 import type { Http2Events } from "./events.ts";
@@ -50,7 +50,7 @@ export class Http2Session<O> implements FrameSink {
   readonly #block = new HeaderBlock();
   readonly #fields = new FieldLines();
   readonly #response = new ResponseHead();
-  readonly #heads: RequestHead[] = [];
+  readonly #heads: Spares<RequestHead>;
   readonly #late: LateFrames;
   #prefaceSeen = 0;
   #hasSettings = false;
@@ -59,9 +59,11 @@ export class Http2Session<O> implements FrameSink {
   readonly #window = new ReceiveWindow();
   #dataStream: Http2Stream<O> | null = null;
 
-  constructor(isServer: boolean, events: Http2Events<O>) {
+  /** `heads`: where the heads of requests come from, and go when their streams close. */
+  constructor(isServer: boolean, events: Http2Events<O>, heads: Spares<RequestHead>) {
     this.isServer = isServer;
     this.events = events;
+    this.#heads = heads;
     this.#late = new LateFrames(isServer);
     this.#reader = new FrameReader(this);
     this.sender = new Sender(this);
@@ -148,9 +150,7 @@ export class Http2Session<O> implements FrameSink {
     stream.held = 0;
     stream.queue.clear();
     stream.trailers = null;
-    if (stream.request !== null && this.#heads.length < REQUEST_HEADS_KEPT) {
-      this.#heads.push(stream.request);
-    }
+    if (stream.request !== null) this.#heads.giveBack(stream.request);
     this.#acknowledge();
   }
 
@@ -317,7 +317,7 @@ export class Http2Session<O> implements FrameSink {
   ): ErrorCode {
     if ((streamId & 1) === 0) return ErrorCode.PROTOCOL_ERROR;
     this.#lastPeerId = streamId;
-    const head = this.#heads.pop() ?? new RequestHead(); // a closed stream's, or a new one
+    const head = this.#heads.take();
     head.reset();
     const code = this.#decode(bytes, start, end, head);
     if (code !== ErrorCode.NO_ERROR) return code;

@@ -31,7 +31,7 @@ class Carrier {
 
   request(head: RequestHead, added: FieldLines | null): RequestHead {
     const carried = new RequestHead();
-    this.#carry((sender) => encodeRequest(sender, head, added), carried);
+    this.#carry((sender) => encodeRequest(sender, head, added, null), carried);
     expect(readRequestHead(carried)).toBe(true);
     readOriginalProtocol(carried);
     return carried;
@@ -61,7 +61,7 @@ class Carrier {
 
 function requestText(head: RequestHead): string {
   const out = new ByteBuffer();
-  writeRequestHead(head, NO_LINES, null, out);
+  writeRequestHead(head, NO_LINES, null, null, out);
   return asciiText(out.bytes, out.start, out.end);
 }
 

@@ -31,11 +31,15 @@ const ORIGINAL_ABSOLUTE = ["HTTP/1.0", "HTTP/1.1"].map((version) =>
   asciiBytes(`${version}; absolute-form`)
 );
 
-/** Writes the block of a request between `beginHeaders` and `endHeaders`. */
+/**
+ * Writes the block of a request between `beginHeaders` and `endHeaders`; the fields of `added` and `more`
+ * go behind its own.
+ */
 export function encodeRequest<O>(
   sender: Sender<O>,
   head: RequestHead,
   added: FieldLines | null,
+  more: FieldLines | null,
 ): void {
   const { encoder, out } = sender;
   const { bytes } = head;
@@ -61,6 +65,7 @@ export function encodeRequest<O>(
     sender.field(ORIGINAL, value, 0, value.length);
   }
   if (added !== null) encodeAdded(sender, added);
+  if (more !== null) encodeAdded(sender, more);
 }
 
 /** Writes the block of a response, or of a head with 1xx; the fields of `added` go behind its own. */

@@ -66,7 +66,7 @@ measure(
 );
 measure("rewrite small request, one line added", () => {
   out.clear();
-  writeRequestHead(request, ADDED, null, out);
+  writeRequestHead(request, ADDED, null, null, out);
   return out.length;
 });
 measure(
@@ -75,7 +75,7 @@ measure(
 );
 measure("rewrite browser request", () => {
   out.clear();
-  writeRequestHead(request, NO_LINES, null, out);
+  writeRequestHead(request, NO_LINES, null, null, out);
   return out.length;
 });
 measure(
