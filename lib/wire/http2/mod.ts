@@ -6,4 +6,4 @@ export type { Sender } from "./sender.ts";
 export type { Http2Events } from "./events.ts";
 export { Http2Session } from "./session.ts";
 export type { Http2Stream } from "./stream.ts";
-export { encodeRequest, encodeResponse } from "./write-head.ts";
+export { encodeFieldLines, encodeRequest, encodeResponse } from "./write-head.ts";

@@ -64,8 +64,8 @@ export function encodeRequest<O>(
     const value = values[head.versionMinor]!;
     sender.field(ORIGINAL, value, 0, value.length);
   }
-  if (added !== null) encodeAdded(sender, added);
-  if (more !== null) encodeAdded(sender, more);
+  if (added !== null) encodeFieldLines(sender, added);
+  if (more !== null) encodeFieldLines(sender, more);
 }
 
 /** Writes the block of a response, or of a head with 1xx; the fields of `added` go behind its own. */
@@ -76,7 +76,7 @@ export function encodeResponse<O>(
 ): void {
   sender.encoder.status(head.status, sender.out);
   encodeFields(sender, head);
-  if (added !== null) encodeAdded(sender, added);
+  if (added !== null) encodeFieldLines(sender, added);
 }
 
 function encodePath<O>(sender: Sender<O>, head: RequestHead): void {
@@ -153,9 +153,10 @@ function takesTrailers(head: Head, i: number): boolean {
   return false;
 }
 
-function encodeAdded<O>(sender: Sender<O>, added: FieldLines): void {
-  const { bytes, ranges } = added;
-  for (let i = 0; i < added.count; i++) {
+/** Writes fields as they are. */
+export function encodeFieldLines<O>(sender: Sender<O>, fields: FieldLines): void {
+  const { bytes, ranges } = fields;
+  for (let i = 0; i < fields.count; i++) {
     const at = i * RANGES_PER_HEADER;
     sender.encoder.field(
       bytes,
