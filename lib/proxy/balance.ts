@@ -223,6 +223,10 @@ export class EndpointState {
 export class Balancer {
   /** It has been given up: whoever waited for it may ask another one. */
   isClosed = false;
+  /** How many steps of the discovery of each kind it has taken. */
+  readonly updates: Record<EndpointUpdate["kind"], number> = { add: 0, remove: 0, none: 0 };
+  /** How many have ever had to wait for a first endpoint. */
+  waited = 0;
   readonly #options: BalancerOptions;
   readonly #queueMax: number;
   readonly #queueMs: number;
@@ -248,7 +252,12 @@ export class Balancer {
     return this.#states.length;
   }
 
-  /** How many of them are not being left alone. */
+  /** How many wait for a first endpoint now. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /** How many endpoints are not being left alone. */
   get ready(): number {
     const now = this.#options.clock.monotonicMs();
     let count = 0;
@@ -258,6 +267,7 @@ export class Balancer {
 
   /** Takes a step of the discovery; waiting requests go on when there is an endpoint. */
   update(update: EndpointUpdate): void {
+    this.updates[update.kind]++;
     if (update.kind === "add") {
       for (const endpoint of update.endpoints) this.#add(endpoint, update.labels);
     } else if (update.kind === "remove") {
@@ -314,6 +324,7 @@ export class Balancer {
       waiter.picked(state);
       return;
     }
+    this.waited++;
     this.#waiters.add(waiter);
     this.#timer ??= this.#options.clock.after(this.#failfastAtMs - now, () => this.#failWaiters());
   }

@@ -91,11 +91,9 @@ export class ProxyCore {
     this.#policyHealth = new StreamHealth("policy", clock, host.log);
     this.policies = this.#makePolicies();
     this.#targets = this.#makeTargets();
-    // Each core of several knows the same endpoints: the figures of one are enough.
-    if ((options.number ?? 1) === 1) {
-      const gauges = new BalancerGauges(registry, () => this.#targets.balancers());
-      this.metrics.beforeText(() => gauges.refresh());
-    }
+    const isFirst = (options.number ?? 1) === 1;
+    const gauges = new BalancerGauges(registry, () => this.#targets.balancers(), isFirst);
+    this.metrics.beforeText(() => gauges.refresh());
   }
 
   /** To be called once there is an identity. Throws `unavailable` when a port is taken. */
