@@ -284,7 +284,7 @@ export class H2Session implements Http2Events<Call> {
     this.#late?.cancel();
     this.#conn?.destroy();
     if (isRefused) this.#refused(fault);
-    const lost = [...this.#http2.streams.values()].map((stream) => stream.owner);
+    const lost = this.#http2.streams.values().map((stream) => stream.owner);
     for (const call of [...lost, ...this.#waiting]) call?.end(fault);
     this.#waiting.clear();
   }

@@ -161,7 +161,7 @@ export class LinkHttp2<O> {
     this.context.wheel.cancel(this.#check);
     const { session } = this;
     session.failed ??= ErrorCode.NO_ERROR;
-    for (const stream of [...session.streams.values()]) { // cold: once per connection
+    for (const stream of session.streams.values()) { // cold: once per connection
       session.events.reset(stream, ErrorCode.INTERNAL_ERROR, false);
       if (!stream.closed) session.close(stream);
     }

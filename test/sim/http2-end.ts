@@ -103,7 +103,7 @@ export class Http2End<O> {
   closed(): void {
     this.conn = null;
     const { session } = this;
-    for (const stream of [...session.streams.values()]) {
+    for (const stream of session.streams.values()) {
       session.events.reset(stream, CONNECTION_LOST, false);
       if (!stream.closed) session.close(stream);
     }

@@ -74,7 +74,7 @@ function live(isServer: boolean, input: Uint8Array, prng: Prng): void {
     peer.receive(part);
     if (wasOver && peer.log.length > before) throw new Error("an event behind the end");
     if (session.failed === null) {
-      for (const stream of [...session.streams.values()]) {
+      for (const stream of session.streams.values()) {
         if (prng.chance(0.2)) act(peer, stream, prng);
       }
     }

@@ -63,7 +63,7 @@ export class Sender<O> {
     );
     stream.bodiless = bodiless;
     this.nextId += 2;
-    this.#session.streams.set(stream.id, stream);
+    this.#session.streams.add(stream);
     return stream;
   }
 

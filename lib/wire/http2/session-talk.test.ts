@@ -76,7 +76,7 @@ class Talk {
       expect(rounds).toBeLessThan(2_000);
       this.#carry(client, server);
       this.#carry(server, client);
-      for (const stream of [...server.session.streams.values()]) {
+      for (const stream of server.session.streams.values()) {
         if (!this.responses.has(stream.id)) this.#answer(stream);
       }
       for (const [peer, halves] of [[client, this.requests], [server, this.responses]] as const) {
@@ -101,7 +101,7 @@ class Talk {
   }
 
   #send(peer: MemoryPeer, halves: Map<number, Half>): void {
-    const streams = [...peer.session.streams.values()];
+    const streams = peer.session.streams.values();
     if (streams.length === 0) return;
     const stream = this.prng.pick(streams);
     if (halves === this.responses && !halves.has(stream.id)) return this.#answer(stream);
@@ -123,7 +123,7 @@ class Talk {
   }
 
   #reset(peer: MemoryPeer): void {
-    const streams = [...peer.session.streams.values()];
+    const streams = peer.session.streams.values();
     if (streams.length === 0) return;
     const stream = this.prng.pick(streams);
     this.resets.add(stream.id);
@@ -148,7 +148,7 @@ class Talk {
 }
 
 function consume(peer: MemoryPeer, most: number): void {
-  for (const stream of [...peer.session.streams.values()]) {
+  for (const stream of peer.session.streams.values()) {
     peer.session.consumed(stream, Math.min(stream.held, most));
   }
 }

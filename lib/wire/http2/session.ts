@@ -30,6 +30,7 @@ import { Sender } from "./sender.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import { initialSettings, readSettings, WINDOW_USUAL, writeSettings } from "./settings.ts";
 import { Http2Stream } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
 const PING_BYTES = 8;
 
@@ -38,7 +39,7 @@ export class Http2Session<O> implements FrameSink {
   readonly isServer: boolean;
   readonly events: Http2Events<O>;
   readonly sender: Sender<O>;
-  readonly streams: Map<number, Http2Stream<O>> = new Map();
+  readonly streams: StreamTable<O> = new StreamTable();
   /** Why the connection must be closed; null while it may go on. */
   failed: ErrorCode | null = null;
   /** The peer has sent GOAWAY. */
@@ -333,7 +334,7 @@ export class Http2Session<O> implements FrameSink {
     stream.headed = true;
     stream.remoteEnded = last;
     stream.expected = head.contentLength;
-    this.streams.set(streamId, stream);
+    this.streams.add(stream);
     this.events.request(this, stream, last);
     return ErrorCode.NO_ERROR;
   }
@@ -450,7 +451,9 @@ export class Http2Session<O> implements FrameSink {
     const code = readUint32(bytes, start + 4);
     if (!this.isServer) {
       for (const stream of this.streams.values()) {
-        if (stream.id > lastId) this.#tellReset(stream, ErrorCode.REFUSED_STREAM, false);
+        if (stream.id > lastId && !stream.closed) {
+          this.#tellReset(stream, ErrorCode.REFUSED_STREAM, false);
+        }
       }
     }
     this.events.goaway(this, code);
