@@ -6,7 +6,7 @@
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { createTokenIssuer, generateTokenKeys, type TokenIssuer } from "../../lib/identity/mod.ts";
 import { systemClock } from "../../lib/host/clock.ts";
-import { HEAP_VARIABLES } from "../../lib/inject/environment.ts";
+import { ENGINE_VARIABLES } from "../../lib/inject/environment.ts";
 import { createCsr } from "../../lib/pki/csr.ts";
 import type { TlsMaterial } from "../../lib/host/net.ts";
 import {
@@ -227,7 +227,7 @@ export class Mesh {
       LINKERD2_PROXY_INBOUND_IPS: pod.node.ip,
       LINKERD2_PROXY_LOG: "warn",
       MALLA_SOCKET_MARK: String(PROXY_MARK),
-      ...HEAP_VARIABLES,
+      ...ENGINE_VARIABLES,
     };
   }
 
