@@ -199,7 +199,7 @@ export class H2Session implements Http2Events<Call> {
 
   reset(stream: Http2Stream<Call>, code: number): void {
     const text = `Cannot go on: the stream was reset (${errorCodeName(code)})`;
-    stream.owner?.end(this.#fault ?? new Fault("unavailable", text, { source: "upstream" }));
+    stream.owner?.end(new Fault("unavailable", text, { source: "upstream" }));
   }
 
   unblocked(): void {}

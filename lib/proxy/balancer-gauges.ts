@@ -19,13 +19,7 @@ export interface UsedBalancer {
 }
 
 /** The families of one kind of traffic. */
-interface BalancerFamilies {
-  readonly endpoints: Family<Gauge>;
-  readonly p2cEndpoints: Family<Gauge>;
-  readonly p2cUpdates: Family<Counter>;
-  readonly queueLength: Family<Gauge>;
-  readonly queueRequests: Family<Counter>;
-}
+type BalancerFamilies = ReturnType<typeof familiesOf>;
 
 const LABELS = ["parent_*", "backend_*"];
 
@@ -36,7 +30,7 @@ export function balancerFamilies(
   return { http: familiesOf(registry, "http"), opaque: familiesOf(registry, "tcp") };
 }
 
-function familiesOf(registry: Registry, traffic: "http" | "tcp"): BalancerFamilies {
+function familiesOf(registry: Registry, traffic: "http" | "tcp") {
   const prefix = `outbound_${traffic}_balancer`;
   const what = traffic === "http" ? "Requests" : "Connections";
   return {

@@ -106,8 +106,7 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
       `capacity ${capacity.toFixed(0)}/s, asked ${asked}/s: ${(100 * share(plain)).toFixed(0)} % ` +
         `without a limit, ${(100 * share(limited)).toFixed(0)} % with, p99 ${p99.toFixed(0)} ms`,
     );
-    // 95–99 % where nobody else needs the machine.
-    expect(share(limited)).toBeGreaterThan(0.8);
+    expect(share(limited)).toBeGreaterThan(0.9);
     expect(share(plain)).toBeLessThan(0.4);
     expect(p99).toBeLessThan(0.6 * TIMEOUT_MS);
     // What is not answered is told so, and nobody waits in vain.
