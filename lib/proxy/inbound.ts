@@ -297,7 +297,9 @@ class InboundConnection implements Session, OpeningOwner {
     env.metrics.authorized("tcp", admitted, client.policyLabels());
     if (!admitted) {
       env.log.info("denied a connection", client.describe());
-      this.#opening.conn.destroy(true);
+      // A reset can come before a plain client has seen that it is connected, and a kubelet's TCP
+      // probe would fail. The kernel still resets whoever has sent something.
+      this.#opening.conn.destroy(this.#tls.terminated);
       return;
     }
     const connection = this.#leave(client);
