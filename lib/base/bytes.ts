@@ -162,6 +162,19 @@ export function copyLower(
   for (let i = start; i < end; i++) target[at++] = LOWER[source[i]!]!;
 }
 
+/** Below this size an array is left to the collector. */
+const RELEASED_BYTES_MIN = 16_384;
+
+/**
+ * Frees the memory of an array that nobody looks at any more; it is empty from then on. The collector counts
+ * a chunk as if it were its own, so that a connection that brings many would make it run all the time.
+ */
+export function releaseBytes(bytes: Uint8Array): void {
+  if (bytes.length < RELEASED_BYTES_MIN) return;
+  const { buffer } = bytes;
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) buffer.transfer(0);
+}
+
 /**
  * A growable queue of bytes: appended at the end, consumed from the start. The content is
  * `bytes[start, end)`; the array may be another one after each `append` or `reserve`.

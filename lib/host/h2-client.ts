@@ -4,12 +4,7 @@
  */
 
 import { Fault } from "../base/fault.ts";
-import {
-  type FieldLines,
-  fieldLinesOf,
-  type ResponseHead,
-  spareRequestHeads,
-} from "../wire/http/mod.ts";
+import { type FieldLines, fieldLinesOf, type ResponseHead } from "../wire/http/mod.ts";
 import {
   encodeFieldLines,
   ErrorCode,
@@ -17,6 +12,7 @@ import {
   type Http2Events,
   Http2Session,
   type Http2Stream,
+  SessionSpares,
 } from "../wire/http2/mod.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { CloseReason, Conn, ConnectOptions, ConnHandler, Net } from "./net.ts";
@@ -85,7 +81,7 @@ export class H2Session implements Http2Events<Call> {
     this.#options = options;
     this.#ready = ready;
     this.#refused = refused;
-    this.#http2 = new Http2Session<Call>(false, this, NO_HEADS);
+    this.#http2 = new Http2Session<Call>(false, this, SPARES);
   }
 
   /** The connection that is being made. */
@@ -249,6 +245,7 @@ export class H2Session implements Http2Events<Call> {
       out.consume(took);
       if (!this.#isBlocked) sender.sent();
     }
+    sender.rest();
     const { failed } = this.#http2;
     if (failed === null) return;
     const text = `Cannot go on: the server broke the rules of HTTP/2 (${errorCodeName(failed)})`;
@@ -334,7 +331,7 @@ class Call implements H2Call {
   }
 }
 
-const NO_HEADS = spareRequestHeads();
+const SPARES = new SessionSpares();
 
 const HANDLER: ConnHandler<H2Session> = {
   open: (conn) => {

@@ -16,13 +16,8 @@ import type { Gate } from "./gate.ts";
 import { Gatherer } from "./gatherer.ts";
 import { AddedRetries, InheritedRetries, type RetryBudget } from "./retry-budget.ts";
 import { RunningQuantile } from "../base/running-quantile.ts";
-import {
-  FieldLines,
-  type RequestHead,
-  type ResponseHead,
-  spareRequestHeads,
-  spareResponseHeads,
-} from "../wire/http/mod.ts";
+import { FieldLines, type ResponseHead, spareResponseHeads } from "../wire/http/mod.ts";
+import { SessionSpares } from "../wire/http2/mod.ts";
 
 /** For timeouts of requests, which are told in milliseconds; turned only while there are some. */
 const FINE_TICK_MS = 5;
@@ -72,8 +67,7 @@ export class PathContext {
   /** Fields that one message gets; good until the next user fills it. */
   readonly addedFields: FieldLines = new FieldLines();
   readonly gatherer: Gatherer = new Gatherer();
-  /** Of HTTP/2. */
-  readonly requestHeads: Spares<RequestHead> = spareRequestHeads();
+  readonly sessionSpares: SessionSpares = new SessionSpares();
   /** For those that wait. */
   readonly responseHeads: Spares<ResponseHead> = spareResponseHeads();
   /** What of the pod's requests is others' retries. */

@@ -9,6 +9,7 @@
  * What the client sends behind a request waits in `intake`, and the connection is paused meanwhile.
  */
 
+import { releaseBytes } from "../base/bytes.ts";
 import type { CloseReason, ConnHandler } from "../host/net.ts";
 import { type FieldLines, Method, RequestHead, type ResponseHead } from "../wire/http/mod.ts";
 import {
@@ -203,8 +204,14 @@ export class DownstreamHttp1 implements Session, Downstream {
 
   received(chunk: Uint8Array): void {
     this.out.metrics.read(chunk.length);
-    this.#intake.push(chunk);
+    const intake = this.#intake;
+    const exchange = this.#exchange;
+    const wasBody = intake.length === 0 && !this.#framer.done && exchange?.body.whole === false;
+    intake.push(chunk);
     this.#proceed();
+    if (!wasBody || this.#framer.done || this.#exchange !== exchange) return;
+    // Nothing but the body's middle, which is not kept for another try.
+    if (intake.length === 0 && exchange?.blocked === false) releaseBytes(chunk);
   }
 
   drained(): void {

@@ -7,6 +7,7 @@
  *        └─ FIN or failure of the peer ─────────────────────────────────────▲
  */
 
+import { releaseBytes } from "../base/bytes.ts";
 import type { CloseReason, ConnHandler } from "../host/net.ts";
 import { type FieldLines, MeshFields, type ResponseHead } from "../wire/http/mod.ts";
 import {
@@ -38,6 +39,8 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
   #isDraining = false;
   /** Ends when the last stream has. */
   #isEnding = false;
+  /** Somebody may still have a part of the present chunk. */
+  #isLent = false;
 
   constructor(context: PathContext, side: HttpSide, client: Client) {
     this.context = context;
@@ -108,7 +111,9 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
     const exchange = stream.owner?.exchange ?? null;
     if (exchange !== null) {
       exchange.requestData(bytes, start, end, last);
-      if (exchange.blocked) {
+      const { blocked } = exchange;
+      if (last || blocked || exchange.body.whole) this.#isLent = true;
+      if (blocked) {
         stream.owner!.unconsumed += end - start;
         return;
       }
@@ -157,7 +162,9 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
 
   received(chunk: Uint8Array): void {
     this.link.metrics.read(chunk.length);
+    this.#isLent = false;
     this.#receive(chunk, 0, chunk.length);
+    if (!this.#isLent) releaseBytes(chunk);
   }
 
   drained(): void {

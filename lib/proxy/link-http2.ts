@@ -9,7 +9,6 @@
  */
 
 import { Deadline } from "../base/wheel.ts";
-import { ByteBuffer } from "../base/bytes.ts";
 import { NUISANCES_PER_SECOND, SEND_BUFFER_BYTES_MAX } from "../base/limits.ts";
 import type { Conn } from "../host/net.ts";
 import { ErrorCode, type Http2Events, Http2Session } from "../wire/http2/mod.ts";
@@ -22,10 +21,6 @@ const AT_ONCE_STREAMS = 2;
 const CHECK_MS = 10_000;
 /** How long it may take to give one. */
 const SIGN_MS = 5_000;
-/** A send buffer above this size is given back when it is empty. */
-const BUFFER_KEPT_BYTES = 32_768;
-/** Fewer bytes than an idle connection's buffer needs. */
-const BUFFER_FIRST_BYTES = 1_024;
 
 /** Is told of the end. */
 export interface LinkOwner {
@@ -76,7 +71,7 @@ export class LinkHttp2<O> {
     this.metrics = metrics;
     this.#owner = owner;
     this.#isWatched = isWatched;
-    this.session = new Http2Session<O>(isServer, events, context.requestHeads);
+    this.session = new Http2Session<O>(isServer, events, context.sessionSpares);
     this.#check = new Deadline<LinkHttp2<O>>(this, lookAfter);
   }
 
@@ -132,9 +127,7 @@ export class LinkHttp2<O> {
     }
     if (this.session.failed !== null) this.#fail(this.session.failed);
     else if (sender.out.length > SEND_BUFFER_BYTES_MAX) this.#fail(ErrorCode.ENHANCE_YOUR_CALM);
-    else if (sender.out.length === 0 && sender.out.bytes.length > BUFFER_KEPT_BYTES) {
-      sender.out = new ByteBuffer(BUFFER_FIRST_BYTES); // cold: behind a burst
-    }
+    else sender.rest();
     if (!this.#closed) this.#owner.linkSent();
   }
 

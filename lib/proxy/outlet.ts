@@ -8,7 +8,8 @@
  */
 
 import { assert } from "../base/assert.ts";
-import { ByteBuffer } from "../base/bytes.ts";
+import type { ByteBuffer } from "../base/bytes.ts";
+import { BytesQueue } from "../base/bytes-queue.ts";
 import { GATHER_BYTES_MAX } from "../base/limits.ts";
 import type { Conn } from "../host/net.ts";
 import type { TransportMetrics } from "./environment.ts";
@@ -25,11 +26,8 @@ export class Outlet {
   /** What was gathered; the gatherer's to give and to take. */
   gathered: ByteBuffer | null = null;
   readonly #gatherer: Gatherer;
-  #held: Uint8Array | null = null;
-  #start = 0;
-  #end = 0;
-  /** Behind `#held`, where a source brought more than one chunk before it paused. */
-  #more: ByteBuffer | null = null;
+  /** What the socket did not take. */
+  readonly #queue = new BytesQueue();
   #resets = false;
 
   constructor(conn: Conn<unknown>, metrics: TransportMetrics, gatherer: Gatherer) {
@@ -61,16 +59,12 @@ export class Outlet {
   /** To be called on `drain`: writes what is kept. `blocked` tells whether all is out. */
   flush(): void {
     if (!this.blocked) return;
-    if (this.#held !== null) {
-      this.#start += this.#send(this.#held, this.#start, this.#end);
-      if (this.#start < this.#end) return;
-      this.#held = null;
-    }
-    const more = this.#more;
-    if (more !== null) {
-      more.consume(this.#send(more.bytes, more.start, more.end));
-      if (more.length > 0) return;
-      this.#more = null;
+    const queue = this.#queue;
+    while (queue.length > 0) {
+      const { bytes, start, end } = queue.peek();
+      const took = this.#send(bytes, start, end);
+      queue.consume(took);
+      if (took < end - start) return;
     }
     this.blocked = false;
     if (this.finishing) this.#endNow();
@@ -94,8 +88,7 @@ export class Outlet {
 
   #write(bytes: Uint8Array, start: number, end: number, lasting: boolean): void {
     if (this.blocked) {
-      this.#more ??= new ByteBuffer(end - start);
-      this.#more.append(bytes, start, end);
+      this.#queue.push(bytes, start, end, lasting);
       return;
     }
     const took = this.conn.write(bytes, start, end - start);
@@ -103,14 +96,7 @@ export class Outlet {
     this.metrics.wrote(took);
     if (took === end - start) return;
     this.blocked = true;
-    if (lasting) {
-      this.#held = bytes;
-      this.#start = start + took;
-      this.#end = end;
-    } else {
-      this.#more ??= new ByteBuffer(end - start - took);
-      this.#more.append(bytes, start + took, end);
-    }
+    this.#queue.push(bytes, start + took, end, lasting);
   }
 
   #endNow(): void {

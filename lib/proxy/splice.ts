@@ -8,6 +8,7 @@
  *        └──────── reset, error, abort: both destroyed ──────▶ closed
  */
 
+import { releaseBytes } from "../base/bytes.ts";
 import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
 import { enterPhase } from "./context.ts";
 import { errnoOf } from "./errno.ts";
@@ -38,6 +39,8 @@ class Side {
   ended: boolean;
   closed = false;
   paused = false;
+  /** The chunk whose end waits for the other side. */
+  lent: Uint8Array | null = null;
   /** Set right after construction: the two point at each other. */
   peer: Side = this;
 
@@ -93,12 +96,17 @@ const HANDLER: ConnHandler<Side> = {
     const side = conn.data;
     side.out.metrics.read(chunk.length);
     forward(side, chunk, 0, chunk.length);
+    if (side.peer.out.blocked) side.lent = chunk;
+    else releaseBytes(chunk);
   },
   drain(conn) {
     const side = conn.data;
     side.out.flush();
     const peer = side.peer;
-    if (side.out.blocked || !peer.paused) return;
+    if (side.out.blocked) return;
+    if (peer.lent !== null) releaseBytes(peer.lent);
+    peer.lent = null;
+    if (!peer.paused) return;
     peer.paused = false;
     peer.conn.resume();
   },

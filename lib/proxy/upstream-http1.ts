@@ -6,6 +6,7 @@
  *         └────────────┴──── lost, broken, not to be kept ────┴──▶ CLOSED
  */
 
+import { releaseBytes } from "../base/bytes.ts";
 import { Deadline } from "../base/wheel.ts";
 import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
 import { type FieldLines, MeshFields, ResponseHead } from "../wire/http/mod.ts";
@@ -60,6 +61,8 @@ export class UpstreamHttp1 implements Upstream {
   #chunked = false;
   /** The connection may be used again after this response. */
   #keep = false;
+  /** A chunk of the body whose end waits for the client. */
+  #lent: Uint8Array | null = null;
   readonly #idle: Deadline<UpstreamHttp1>;
 
   /** Makes a connection for the pool; false when TLS is needed and there is no certificate. */
@@ -98,6 +101,7 @@ export class UpstreamHttp1 implements Upstream {
     this.#requestDone = false;
     this.#responseDone = false;
     this.#keep = false;
+    this.#lent = null;
     this.#framer.beginNone();
     attempt.attached(this);
     const { gatherer } = this.pool.context;
@@ -137,9 +141,9 @@ export class UpstreamHttp1 implements Upstream {
   }
 
   resumeResponse(): void {
-    if (!this.paused) return;
-    this.paused = false;
-    this.conn.resume();
+    if (this.#lent !== null) releaseBytes(this.#lent);
+    this.#lent = null;
+    this.#resume();
   }
 
   idleUntil(atMs: number): void {
@@ -172,9 +176,19 @@ export class UpstreamHttp1 implements Upstream {
 
   received(chunk: Uint8Array): void {
     this.out.metrics.read(chunk.length);
+    const attempt = this.#attempt;
+    const wasBody = this.#inBody && this.intake.length === 0;
     this.intake.push(chunk);
     this.#proceed();
-    if (this.#attempt?.responseBlocked !== true || this.paused) return;
+    // Nothing but the body's middle: only the client's side can still have a part of it.
+    const isBody = wasBody && this.#attempt === attempt && !this.#responseDone &&
+      this.intake.length === 0;
+    if (this.#attempt?.responseBlocked !== true) {
+      if (isBody) releaseBytes(chunk);
+      return;
+    }
+    if (isBody) this.#lent = chunk;
+    if (this.paused) return;
     this.paused = true;
     this.conn.pause();
   }
@@ -339,11 +353,17 @@ export class UpstreamHttp1 implements Upstream {
     if (!this.#responseDone || !this.#requestDone || this.#attempt === null) return;
     this.#attempt = null;
     this.#served++;
-    this.resumeResponse();
+    this.#resume();
     if (this.#keep && !this.ended && !this.out.blocked) {
       this.#state = IDLE;
       this.pool.release(this);
     } else this.destroy();
+  }
+
+  #resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    this.conn.resume();
   }
 
   /** The response is complete, but nobody will read the rest of the request. */

@@ -6,6 +6,7 @@
  *         └───────────┴──────────── lost, idle for long ─────────────────▲
  */
 
+import { releaseBytes } from "../base/bytes.ts";
 import { Deadline } from "../base/wheel.ts";
 import { UPSTREAM_IDLE_MS } from "../base/limits.ts";
 import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
@@ -41,6 +42,8 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
   /** Responses that came on it. */
   #served = 0;
   #isSettled = false;
+  /** Somebody may still have a part of the present chunk. */
+  #isLent = false;
   /** Why its streams are lost, for the label `error`; empty while they are not. */
   #lostBy = "";
   readonly #idle: Deadline<UpstreamHttp2>;
@@ -163,8 +166,10 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
     if (request !== null) {
       const { attempt } = request;
       attempt.responseData(bytes, start, end, last);
+      const { responseBlocked } = attempt;
+      if (last || responseBlocked) this.#isLent = true;
       if (last) attempt.responseDone();
-      else if (attempt.responseBlocked) {
+      else if (responseBlocked) {
         request.unconsumed += end - start;
         return;
       }
@@ -222,7 +227,9 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
 
   received(chunk: Uint8Array): void {
     this.link.metrics.read(chunk.length);
+    this.#isLent = false;
     this.link.received(chunk, 0, chunk.length);
+    if (!this.#isLent) releaseBytes(chunk);
     this.streamEnded();
   }
 

@@ -1,10 +1,14 @@
 /** The socket of a simulated program that speaks HTTP/2: sends what its session writes. */
 
 import type { Conn, ConnHandler } from "../../lib/host/net.ts";
-import { spareRequestHeads } from "../../lib/wire/http/mod.ts";
 import { FrameType, writeFrameHead, writeUint32 } from "../../lib/wire/http2/frame.ts";
 import { writeWindowUpdate } from "../../lib/wire/http2/frame.ts";
-import { type Http2Events, Http2Session, type Http2Stream } from "../../lib/wire/http2/mod.ts";
+import {
+  type Http2Events,
+  Http2Session,
+  type Http2Stream,
+  SessionSpares,
+} from "../../lib/wire/http2/mod.ts";
 import type { ReadingHabits } from "./reading.ts";
 import type { World } from "./world.ts";
 
@@ -20,7 +24,7 @@ export class Http2End<O> {
   #isShut = false;
 
   constructor(isServer: boolean, events: Http2Events<O>) {
-    this.session = new Http2Session<O>(isServer, events, spareRequestHeads());
+    this.session = new Http2Session<O>(isServer, events, new SessionSpares());
   }
 
   start(settings: readonly (readonly [id: number, value: number])[]): void {

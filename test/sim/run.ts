@@ -1,6 +1,10 @@
 /** Runs a scenario to its end and looks whether everything holds that must hold. */
 
-import { REPLAY_BYTES_MAX, STREAM_WINDOW_BYTES } from "../../lib/base/limits.ts";
+import {
+  REPLAY_BYTES_MAX,
+  SEND_BUFFER_BYTES_HIGH,
+  STREAM_WINDOW_BYTES,
+} from "../../lib/base/limits.ts";
 import { READ_AHEAD_BYTES } from "../../lib/proxy/context.ts";
 import { type Ask, describe } from "./ask.ts";
 import type { Nastiness } from "./dice.ts";
@@ -18,8 +22,11 @@ const RECOVERY_MS = 60_000;
 const IDLE_MS = 500_000;
 /** A connection counts as broken for so long, beside the time that news takes. */
 const FAULT_LASTS_MS = 2_000;
-/** Bytes of one request or its response that a proxy may hold: a stream's window, and a turn's reads. */
-const HELD_BYTES_MAX = STREAM_WINDOW_BYTES + 3 * READ_AHEAD_BYTES;
+/**
+ * Bytes of one request or its response that a proxy may hold: a stream's window, what stands before the
+ * socket, and what is read ahead.
+ */
+const HELD_BYTES_MAX = STREAM_WINDOW_BYTES + SEND_BUFFER_BYTES_HIGH + READ_AHEAD_BYTES;
 /** How long a proxy reads behind its answer. */
 const LINGER_MS = 2_000;
 /** A call's deadline goes on in whole microseconds. */

@@ -6,7 +6,6 @@ import {
   fieldLinesOf,
   RequestHead,
   ResponseHead,
-  spareRequestHeads,
 } from "../../lib/wire/http/mod.ts";
 import { parseRequestHead, parseResponseHead } from "../../lib/wire/http1/mod.ts";
 import {
@@ -16,6 +15,7 @@ import {
   type Http2Events,
   Http2Session,
   type Http2Stream,
+  SessionSpares,
 } from "../../lib/wire/http2/mod.ts";
 import { Referee } from "./http2-referee.ts";
 import { joined } from "./raw-http2.ts";
@@ -42,7 +42,7 @@ export class MemoryPeer implements Http2Events<string> {
 
   constructor(isServer: boolean) {
     this.#referee = new Referee(isServer);
-    this.session = new Http2Session<string>(isServer, this, spareRequestHeads());
+    this.session = new Http2Session<string>(isServer, this, new SessionSpares());
   }
 
   /** Takes bytes as from a socket. */

@@ -6,6 +6,7 @@
 
 import {
   CONNECTION_WINDOW_BYTES,
+  FRAME_BYTES_MAX,
   HEADER_LIST_BYTES_MAX,
   STREAM_WINDOW_BYTES,
 } from "../../lib/base/limits.ts";
@@ -25,6 +26,7 @@ import { type Frame, FrameSplitter } from "./raw-http2.ts";
 const WINDOW_FIRST = 65_535;
 const WINDOW_LARGEST = 0x7fffffff;
 const INITIAL_WINDOW_SIZE = 4;
+const MAX_FRAME_SIZE = 5;
 
 /** What both sides know of a stream. */
 interface StreamState {
@@ -49,6 +51,7 @@ export class Referee {
   #window = WINDOW_FIRST;
   #granted = WINDOW_FIRST;
   #peerInitialWindow = WINDOW_FIRST;
+  #peerFrameBytesMax = FRAME_BYTES_USUAL;
   #settings = 0;
   #saidFrames = 0;
   /** The stream whose header block goes on, 0 for none. */
@@ -82,7 +85,8 @@ export class Referee {
   said(bytes: Uint8Array): void {
     for (const frame of this.#said.push(bytes)) {
       check(!this.#isOver, "nothing follows a GOAWAY with an error", frame);
-      check(frame.payload.length <= FRAME_BYTES_USUAL, "a frame above 16 KiB", frame);
+      const most = Math.min(this.#peerFrameBytesMax, FRAME_BYTES_MAX);
+      check(frame.payload.length <= most, "a larger frame than the peer takes", frame);
       if (this.#saidFrames++ === 0) check(frame.type === FrameType.SETTINGS, "no SETTINGS", frame);
       const isContinuation = frame.type === FrameType.CONTINUATION;
       check(isContinuation === (this.#blockOf !== 0), "a block was interrupted", frame);
@@ -125,10 +129,12 @@ export class Referee {
   #hearSettings(payload: Uint8Array): void {
     this.#settings++;
     for (let at = 0; at + 6 <= payload.length; at += 6) {
-      if ((payload[at]! << 8 | payload[at + 1]!) !== INITIAL_WINDOW_SIZE) continue;
-      const window = readUint32(payload, at + 2);
-      const delta = window - this.#peerInitialWindow;
-      this.#peerInitialWindow = window;
+      const id = payload[at]! << 8 | payload[at + 1]!;
+      const value = readUint32(payload, at + 2);
+      if (id === MAX_FRAME_SIZE) this.#hearFrameBytesMax(value);
+      if (id !== INITIAL_WINDOW_SIZE) continue;
+      const delta = value - this.#peerInitialWindow;
+      this.#peerInitialWindow = value;
       const opened = [...this.#streams.values()];
       const apply = () => {
         for (const stream of opened) stream.window += delta;
@@ -136,6 +142,12 @@ export class Referee {
       if (delta > 0) apply();
       else this.#later.push(apply);
     }
+  }
+
+  #hearFrameBytesMax(value: number): void {
+    const apply = () => void (this.#peerFrameBytesMax = value);
+    if (value > this.#peerFrameBytesMax) apply();
+    else this.#later.push(apply);
   }
 
   #say(frame: Frame): void {
@@ -216,13 +228,13 @@ export class Referee {
     if (frame.streamId === 0) {
       this.#granted += increment;
       // A frame that has begun counts for the side already, for us when it is whole.
-      const most = CONNECTION_WINDOW_BYTES + FRAME_BYTES_USUAL;
+      const most = CONNECTION_WINDOW_BYTES + FRAME_BYTES_MAX;
       check(this.#granted <= most, "more than the connection's window", frame);
       return;
     }
     const stream = this.#known(frame);
     stream.granted += increment;
-    const most = STREAM_WINDOW_BYTES + FRAME_BYTES_USUAL;
+    const most = STREAM_WINDOW_BYTES + FRAME_BYTES_MAX;
     check(stream.granted <= most, "more than the stream's window", frame);
   }
 

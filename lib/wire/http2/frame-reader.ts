@@ -7,7 +7,8 @@
  */
 
 import { ByteBuffer } from "../../base/bytes.ts";
-import { ErrorCode, Flag, FRAME_BYTES_USUAL, FRAME_HEAD_BYTES, FrameType } from "./frame.ts";
+import { FRAME_BYTES_MAX } from "../../base/limits.ts";
+import { ErrorCode, Flag, FRAME_HEAD_BYTES, FrameType } from "./frame.ts";
 import { readUint31 } from "./frame.ts";
 
 /** Takes frames. What returns a code other than `NO_ERROR` fails the connection with it. */
@@ -114,7 +115,7 @@ export class FrameReader {
     this.#flags = head[4]!;
     this.#streamId = readUint31(head, 5);
     this.#left = length;
-    if (length > FRAME_BYTES_USUAL) return ErrorCode.FRAME_SIZE_ERROR;
+    if (length > FRAME_BYTES_MAX) return ErrorCode.FRAME_SIZE_ERROR;
     if (this.#type !== FrameType.DATA) {
       this.#phase = WHOLE;
       return length === 0 ? this.#whole(head, 0, 0) : ErrorCode.NO_ERROR;

@@ -6,11 +6,14 @@
 
 import { ByteBuffer } from "../../base/bytes.ts";
 import {
+  FRAME_BYTES_MAX,
+  SEND_BUFFER_BYTES,
   SEND_BUFFER_BYTES_HIGH,
   STREAM_WINDOW_BYTES,
   STREAMS_UNTIL_TOLD_MAX,
 } from "../../base/limits.ts";
 import { Ring } from "../../base/ring.ts";
+import type { Spares } from "../../base/spares.ts";
 import { type FieldLines, RANGES_PER_HEADER } from "../http/field-lines.ts";
 import { TRAILERS_DROPPED } from "../http/field-name.ts";
 import { ErrorCode, Flag, FRAME_BYTES_USUAL, FRAME_HEAD_BYTES, FrameType } from "./frame.ts";
@@ -22,10 +25,16 @@ import { Http2Stream } from "./stream.ts";
 
 /** Stream ids are odd on a client's side, and 31 bits. */
 const ID_LAST = MAX_31_BITS - 1;
+/** A body up to this size does not need a large send buffer. */
+const SMALL_BODY_BYTES = 4_096;
+/** A send buffer of our own above this size is given up when it is empty. */
+const SMALL_BUFFER_BYTES_MAX = 32_768;
+/** What an idle connection keeps, unless it has used less. */
+const SMALL_BUFFER_BYTES = 1_024;
 
 /** Writes for one session. */
 export class Sender<O> {
-  /** Bytes for the socket. The user sends them and then calls `sent`. */
+  /** Bytes for the socket. The user sends them and then calls `sent`, and `rest` when nothing waits. */
   out: ByteBuffer = new ByteBuffer();
   readonly scratch: ByteBuffer = new ByteBuffer();
   readonly encoder: HpackEncoder = new HpackEncoder();
@@ -34,6 +43,10 @@ export class Sender<O> {
   /** The id of the next stream that we open. */
   nextId = 1;
   readonly #session: Http2Session<O>;
+  /** Where large send buffers come from. */
+  readonly #large: Spares<ByteBuffer>;
+  /** Ours, while `out` is a large one. */
+  #small: ByteBuffer | null = null;
   /** Bytes that the peer takes on all streams together. */
   #window = WINDOW_USUAL;
   /** Streams that have something to send and a window for it. */
@@ -42,8 +55,9 @@ export class Sender<O> {
   /** Where the header block under way begins, from the start of `out`'s content. */
   #blockAt = 0;
 
-  constructor(session: Http2Session<O>) {
+  constructor(session: Http2Session<O>, large: Spares<ByteBuffer>) {
     this.#session = session;
+    this.#large = large;
   }
 
   /** Whether the client's side may open a stream now. */
@@ -104,6 +118,7 @@ export class Sender<O> {
     if (stream.closed) return;
     let at = start;
     if (stream.queue.length === 0) {
+      if (end - start > SMALL_BODY_BYTES) this.#enlarge();
       while (at < end) {
         const length = this.#admitted(stream, end - at);
         if (length === 0) break;
@@ -163,6 +178,20 @@ export class Sender<O> {
     }
   }
 
+  /** Nothing waits to be sent: room for many bytes is given back. */
+  rest(): void {
+    const { out } = this;
+    if (out.length > 0) return;
+    if (this.#small !== null) {
+      // One that heads made larger still is left to the collector.
+      if (out.bytes.length === SEND_BUFFER_BYTES) this.#large.giveBack(out);
+      this.out = this.#small;
+      this.#small = null;
+    } else if (out.bytes.length > SMALL_BUFFER_BYTES_MAX) {
+      this.out = new ByteBuffer(SMALL_BUFFER_BYTES); // cold: behind a burst of heads
+    }
+  }
+
   /** The peer takes more on the connection. */
   widen(increment: number): ErrorCode {
     this.#window += increment;
@@ -203,7 +232,7 @@ export class Sender<O> {
   #admitted(stream: Http2Stream<O>, length: number): number {
     if (this.out.length >= SEND_BUFFER_BYTES_HIGH) return 0;
     const window = Math.min(stream.sendWindow, this.#window);
-    return Math.max(0, Math.min(length, window, FRAME_BYTES_USUAL));
+    return Math.max(0, Math.min(length, window, this.peer.frameBytesMax, FRAME_BYTES_MAX));
   }
 
   /** The head of a DATA frame, and the accounts of its payload. */
@@ -211,6 +240,17 @@ export class Sender<O> {
     writeFrameHead(this.out, length, FrameType.DATA, last ? Flag.END_STREAM : 0, stream.id);
     stream.sendWindow -= length;
     this.#window -= length;
+  }
+
+  /** A body is coming: takes a large buffer. */
+  #enlarge(): void {
+    if (this.#small !== null) return;
+    const { out } = this;
+    const large = this.#large.take();
+    large.append(out.bytes, out.start, out.end);
+    out.clear();
+    this.#small = out;
+    this.out = large;
   }
 
   #list(stream: Http2Stream<O>): void {
@@ -226,6 +266,7 @@ export class Sender<O> {
     const length = this.#admitted(stream, queue.length);
     if (length === 0) return;
     const last = stream.localEnded && stream.trailers === null && length === queue.length;
+    this.#enlarge();
     this.#frame(stream, length, last);
     queue.take(length, this.out);
     if (last) stream.finished = true;

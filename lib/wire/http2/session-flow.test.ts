@@ -106,6 +106,19 @@ describe("sending", () => {
     expect(frames.at(-1)?.flags).toBe(1);
   });
 
+  test("frames are as large as the peer takes, but no larger than we take", () => {
+    for (const [announced, sent] of [[16_384, 16_384], [20_000, 20_000], [100_000, 65_536]]) {
+      const server = serving(LARGEST);
+      server.receive(joined([
+        frame(SETTINGS, 0, 0, Uint8Array.of(0, 5, ...uint32(announced ?? 0))),
+        update(0, LARGEST - 65_535),
+      ]));
+      const [stream] = server.streams as [TestStream];
+      server.body(stream, new Uint8Array(300_000), true);
+      expect(Math.max(...lengths(dataOf(server)))).toBe(sent ?? 0);
+    }
+  });
+
   test("a window made smaller may be negative, and grows from there", () => {
     const server = serving(1_000);
     const [stream] = server.streams as [TestStream];

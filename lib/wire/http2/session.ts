@@ -10,14 +10,14 @@
 
 import {
   CONNECTION_WINDOW_BYTES,
+  FRAME_BYTES_MAX,
   HEADER_LIST_BYTES_MAX,
   NUISANCES_BURST,
   STREAM_WINDOW_BYTES,
   STREAMS_PER_CONNECTION_MAX,
 } from "../../base/limits.ts";
-import type { Spares } from "../../base/spares.ts";
 import { FieldLines } from "../http/field-lines.ts";
-import { type RequestHead, ResponseHead } from "../http/head.ts";
+import { ResponseHead } from "../http/head.ts";
 import { ErrorCode, Flag, FrameType, PREFACE, readUint31, readUint32 } from "./frame.ts";
 import { writeFrameHead, writeGoaway, writeReset, writeWindowUpdate } from "./frame.ts";
 import type { Http2Events } from "./events.ts";
@@ -27,6 +27,7 @@ import { HpackDecoder } from "./hpack/mod.ts";
 import { LateFrames } from "./late-frames.ts";
 import { areTrailers, readRequestHead, readResponseHead } from "./read-head.ts";
 import { Sender } from "./sender.ts";
+import type { SessionSpares } from "./session-spares.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import { initialSettings, readSettings, WINDOW_USUAL, writeSettings } from "./settings.ts";
 import { Http2Stream } from "./stream.ts";
@@ -51,7 +52,7 @@ export class Http2Session<O> implements FrameSink {
   readonly #block = new HeaderBlock();
   readonly #fields = new FieldLines();
   readonly #response = new ResponseHead();
-  readonly #heads: Spares<RequestHead>;
+  readonly #spares: SessionSpares;
   readonly #late: LateFrames;
   #prefaceSeen = 0;
   #hasSettings = false;
@@ -60,14 +61,13 @@ export class Http2Session<O> implements FrameSink {
   readonly #window = new ReceiveWindow();
   #dataStream: Http2Stream<O> | null = null;
 
-  /** `heads`: where the heads of requests come from, and go when their streams close. */
-  constructor(isServer: boolean, events: Http2Events<O>, heads: Spares<RequestHead>) {
+  constructor(isServer: boolean, events: Http2Events<O>, spares: SessionSpares) {
     this.isServer = isServer;
     this.events = events;
-    this.#heads = heads;
+    this.#spares = spares;
     this.#late = new LateFrames(isServer);
     this.#reader = new FrameReader(this);
-    this.sender = new Sender(this);
+    this.sender = new Sender(this, spares.sendBuffers);
   }
 
   /** Says hello. */
@@ -78,6 +78,7 @@ export class Http2Session<O> implements FrameSink {
       ...initialSettings(), // cold: once per connection
       streamsMax: STREAMS_PER_CONNECTION_MAX,
       initialWindow: STREAM_WINDOW_BYTES,
+      frameBytesMax: FRAME_BYTES_MAX,
       headerListBytesMax: HEADER_LIST_BYTES_MAX,
     }, this.isServer);
     writeWindowUpdate(out, 0, CONNECTION_WINDOW_BYTES - WINDOW_USUAL);
@@ -151,7 +152,7 @@ export class Http2Session<O> implements FrameSink {
     stream.held = 0;
     stream.queue.clear();
     stream.trailers = null;
-    if (stream.request !== null) this.#heads.giveBack(stream.request);
+    if (stream.request !== null) this.#spares.requestHeads.giveBack(stream.request);
     this.#acknowledge();
   }
 
@@ -318,7 +319,7 @@ export class Http2Session<O> implements FrameSink {
   ): ErrorCode {
     if ((streamId & 1) === 0) return ErrorCode.PROTOCOL_ERROR;
     this.#lastPeerId = streamId;
-    const head = this.#heads.take();
+    const head = this.#spares.requestHeads.take();
     head.reset();
     const code = this.#decode(bytes, start, end, head);
     if (code !== ErrorCode.NO_ERROR) return code;

@@ -43,6 +43,7 @@ export function initialSettings(): Http2Settings {
 export function writeSettings(out: ByteBuffer, ours: Http2Settings, isServer: boolean): void {
   const pairs: [number, number][] = [
     [INITIAL_WINDOW_SIZE, ours.initialWindow],
+    [MAX_FRAME_SIZE, ours.frameBytesMax],
     [MAX_HEADER_LIST_SIZE, ours.headerListBytesMax],
   ];
   if (isServer) pairs.push([MAX_CONCURRENT_STREAMS, ours.streamsMax]);

@@ -6,9 +6,9 @@
  *       └──────────── reset by either side ─────────▲
  */
 
+import { BytesQueue } from "../../base/bytes-queue.ts";
 import type { FieldLines } from "../http/field-lines.ts";
 import type { RequestHead } from "../http/head.ts";
-import { SendQueue } from "./send-queue.ts";
 
 /** A stream of a session; `O` is what its user keeps at it. */
 export class Http2Stream<O> {
@@ -38,7 +38,8 @@ export class Http2Stream<O> {
   unacknowledged = 0;
   /** Bytes that Content-Length says are still to come; −1 without one. */
   expected = -1;
-  readonly queue: SendQueue = new SendQueue();
+  /** Body bytes that the peer's windows, or those before them, do not admit yet. */
+  readonly queue: BytesQueue = new BytesQueue();
   /** To be sent behind the queue. */
   trailers: FieldLines | null = null;
   /** It stands in the session's list of those that have something to send. */
