@@ -27,6 +27,16 @@ export interface ChannelOptions {
   readonly connectTimeoutMs?: number;
   /** SO_MARK of the connection. Default 0: none. */
   readonly mark?: number;
+  readonly observer?: CallsObserver;
+}
+
+/** Is told of all calls of a channel. */
+export interface CallsObserver {
+  began(): void;
+  /** The first message has come, after so long. */
+  answered(latencyMs: number): void;
+  /** The other side, or the loss of the connection, has ended it; null: with the status OK. */
+  ended(fault: Fault | null): void;
 }
 
 /** TLS of a channel. */
@@ -99,7 +109,9 @@ export class Channel {
     request: MessageShape<I>,
     events: StreamEvents<O>,
   ): () => void {
-    const stream = new ChannelStream(method, events);
+    const { clock, observer } = this.#options;
+    const watched = observer === undefined ? events : observed(events, observer, clock);
+    const stream = new ChannelStream(method, watched);
     const frame = frameOf(encodeMessage(method.input, request));
     this.#connected().then(
       (session) => stream.start(session, frame),
@@ -234,6 +246,28 @@ class ChannelStream<I extends DescMessage, O extends DescMessage> {
       `${this.#httpStatus || "missing"} without gRPC status`;
     return new Fault("unavailable", message, { source: "upstream" });
   }
+}
+
+/** The same events, of which the observer hears too. */
+function observed<O extends DescMessage>(
+  events: StreamEvents<O>,
+  observer: CallsObserver,
+  clock: Clock,
+): StreamEvents<O> {
+  const beganAtMs = clock.nowMs();
+  let isAnswered = false;
+  observer.began();
+  return {
+    message(message) {
+      if (!isAnswered) observer.answered(clock.nowMs() - beganAtMs);
+      isAnswered = true;
+      events.message(message);
+    },
+    ended(fault) {
+      observer.ended(fault);
+      events.ended(fault);
+    },
+  };
 }
 
 function clientTls(tls: ChannelTls) {

@@ -8,7 +8,7 @@ import type { CertificateRequest } from "../mesh/certifier.ts";
 import type { Discovery, Sink } from "../mesh/discovery.ts";
 import type { EndpointUpdate } from "../mesh/endpoint.ts";
 import type { ServerPolicy } from "../mesh/policy.ts";
-import { Channel } from "./channel.ts";
+import { type CallsObserver, Channel } from "./channel.ts";
 import { createCertifier, createDiscovery } from "./client.ts";
 import { defaultResource } from "./resource.ts";
 import { type ControlServices, serveControl } from "./server.ts";
@@ -32,12 +32,13 @@ afterEach(async () => {
   cleanups = [];
 });
 
-async function channelTo(services: ControlServices) {
+async function channelTo(services: ControlServices, observer?: CallsObserver) {
   const server = await serveControl({ ...services, address: LOOPBACK });
   const channel = new Channel({
     net: createBunNet(),
     clock: systemClock,
     resolve: () => Promise.resolve([server.address]),
+    ...(observer === undefined ? {} : { observer }),
   });
   cleanups.push(() => server.close(), () => channel.close());
   return { server, channel };
@@ -278,5 +279,41 @@ describe("watches", () => {
       await until(() => faults.length === 1);
       expect(faults[0]).toMatchObject({ code: "invalid_argument" });
     }
+  });
+});
+
+describe("an observer", () => {
+  test("hears of each call's beginning, first message and end, but not of what was cancelled", async () => {
+    const heard: string[] = [];
+    const observer: CallsObserver = {
+      began: () => void heard.push("began"),
+      answered: (latencyMs) => void heard.push(latencyMs >= 0 ? "answered" : "before it began"),
+      ended: (fault) => void heard.push(fault?.code ?? "OK"),
+    };
+    const { discovery, sinks } = openDiscovery();
+    let fault: Fault | null = null;
+    const issued = { leaf: new Uint8Array(1), intermediates: [], validUntilMs: 1_000 };
+    const { channel } = await channelTo({
+      certifier: {
+        certify: () => fault === null ? Promise.resolve(issued) : Promise.reject(fault),
+      },
+      discovery,
+    }, observer);
+    const certifier = createCertifier(channel);
+    const request = { identity: "a", token: new Uint8Array(), csr: new Uint8Array() };
+    await certifier.certify(request);
+    expect(heard.splice(0)).toEqual(["began", "answered", "OK"]);
+    fault = new Fault("permission_denied", "no");
+    await certifier.certify(request).catch(() => {});
+    expect(heard.splice(0)).toEqual(["began", "permission_denied"]);
+    const { sink, values } = collect<ServerPolicy>();
+    const client = createDiscovery({ destination: channel, policy: channel });
+    const stop = client.watchServerPolicy(ASKER, 80, sink);
+    await until(() => sinks.length === 1);
+    for (let i = 0; i < 2; i++) sinks[0]?.sink.next(POLICY as never);
+    await until(() => values.length === 2);
+    stop();
+    await until(() => sinks[0]?.ended === true);
+    expect(heard).toEqual(["began", "answered"]);
   });
 });

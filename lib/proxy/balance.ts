@@ -13,6 +13,7 @@ import type { FailureAccrual, LoadPenalty } from "../mesh/reliability.ts";
 import { Breaker } from "./breaker.ts";
 import { formatAddress } from "../mesh/address.ts";
 import type { Endpoint, EndpointUpdate } from "../mesh/endpoint.ts";
+import { Histogram } from "../telemetry/metric.ts";
 import { USUAL_LIMITS } from "./path-limits.ts";
 
 /** The weight of an endpoint that nobody weighted. */
@@ -29,6 +30,9 @@ const BADNESS_MOST = 15 / 16;
 const BADNESS_FADE_MS = 1_000;
 /** A replica that comes back is used again after at most this time. */
 const BACKOFF_LONGEST_MS = 10_000;
+/** The contract's buckets of waiting for an endpoint, in seconds. */
+export const WAIT_BOUNDS: readonly number[] = [0.0005, 0.005, 0.05, 0.5, 1, 3];
+
 /** How a balancer measures and chooses. */
 export interface BalancerOptions {
   readonly clock: Clock;
@@ -227,12 +231,15 @@ export class Balancer {
   readonly updates: Record<EndpointUpdate["kind"], number> = { add: 0, remove: 0, none: 0 };
   /** How many have ever had to wait for a first endpoint. */
   waited = 0;
+  /** How long those waited that were told of one, or that there is none; in seconds. */
+  readonly waitTimes: Histogram = new Histogram(WAIT_BOUNDS);
   readonly #options: BalancerOptions;
   readonly #queueMax: number;
   readonly #queueMs: number;
   readonly #byAddress = new Map<string, EndpointState>();
   #states: EndpointState[] = [];
-  readonly #waiters = new Set<PickWaiter>();
+  /** Who waits, and since when. */
+  readonly #waiters = new Map<PickWaiter, number>();
   /** Whether one more endpoint can be left alone. */
   readonly #mayEject: () => boolean;
   #failfastAtMs: number;
@@ -325,7 +332,7 @@ export class Balancer {
       return;
     }
     this.waited++;
-    this.#waiters.add(waiter);
+    this.#waiters.set(waiter, now);
     this.#timer ??= this.#options.clock.after(this.#failfastAtMs - now, () => this.#failWaiters());
   }
 
@@ -393,19 +400,22 @@ export class Balancer {
     if (this.#states.length === 0) return;
     this.#timer?.cancel();
     this.#timer = null;
-    const now = this.#options.clock.monotonicMs();
-    for (const waiter of this.#waiters) {
-      this.#waiters.delete(waiter);
-      waiter.picked(this.pick(now));
-    }
+    this.#tellWaiters();
   }
 
   #failWaiters(): void {
     this.#timer?.cancel();
     this.#timer = null;
-    for (const waiter of this.#waiters) {
+    this.#tellWaiters();
+  }
+
+  /** Each gets an endpoint, or null where there is none. */
+  #tellWaiters(): void {
+    const now = this.#options.clock.monotonicMs();
+    for (const [waiter, sinceMs] of this.#waiters) {
       this.#waiters.delete(waiter);
-      waiter.picked(null);
+      this.waitTimes.observe((now - sinceMs) / 1_000);
+      waiter.picked(this.pick(now));
     }
   }
 }

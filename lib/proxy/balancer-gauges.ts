@@ -4,9 +4,9 @@
  */
 
 import type { Backend, ResourceRef } from "../mesh/policy.ts";
-import type { Counter, Family, Gauge, Labels } from "../telemetry/metric.ts";
+import type { Counter, Family, Gauge, Histogram, Labels } from "../telemetry/metric.ts";
 import type { Registry } from "../telemetry/registry.ts";
-import type { Balancer } from "./balance.ts";
+import { type Balancer, WAIT_BOUNDS } from "./balance.ts";
 import type { TrafficKind } from "./discovery.ts";
 import { balancerLabels } from "./labels.ts";
 
@@ -59,6 +59,12 @@ function familiesOf(registry: Registry, traffic: "http" | "tcp") {
       `${what} that had to wait for a first endpoint`,
       LABELS,
     ),
+    queueLatency: registry.histogram(
+      `${prefix}_queue_latency_seconds`,
+      `How long ${what.toLowerCase()} waited for a first endpoint`,
+      WAIT_BOUNDS,
+      LABELS,
+    ),
   };
 }
 
@@ -67,7 +73,7 @@ export class BalancerGauges {
   readonly #families: Readonly<Record<TrafficKind, BalancerFamilies>>;
   readonly #used: () => Iterable<UsedBalancer>;
   readonly #withEndpoints: boolean;
-  #shown: (readonly [Family<Gauge | Counter>, Labels])[] = [];
+  #shown: (readonly [Family<Gauge | Counter | Histogram>, Labels])[] = [];
 
   /** `withEndpoints`: also what each core of a proxy knows alike, so that one of them must tell it. */
   constructor(registry: Registry, used: () => Iterable<UsedBalancer>, withEndpoints: boolean) {
@@ -86,6 +92,7 @@ export class BalancerGauges {
       if (this.#withEndpoints) this.#showEndpoints(families, labels, balancer);
       this.#show(families.queueLength, labels, balancer.waiting);
       this.#show(families.queueRequests, labels, balancer.waited);
+      this.#showWaits(families.queueLatency, labels, balancer.waitTimes);
     }
   }
 
@@ -102,6 +109,14 @@ export class BalancerGauges {
   /** Two addresses of one Service are two targets with the same labels and the same balancer. */
   #show(family: Family<Gauge | Counter>, labels: Labels, value: number): void {
     family.with(labels).value = value;
+    this.#shown.push([family, labels]);
+  }
+
+  #showWaits(family: Family<Histogram>, labels: Labels, { counts, sum, count }: Histogram): void {
+    const shown = family.with(labels);
+    shown.counts.set(counts);
+    shown.sum = sum;
+    shown.count = count;
     this.#shown.push([family, labels]);
   }
 }

@@ -74,14 +74,15 @@ export class ProxyCore {
     const { clock } = host;
     this.#options = options;
     this.metrics = new ProxyMetrics({ clock, retainIdleMs: settings.metricsRetainIdleMs });
+    const { registry } = this.metrics;
     this.control = new ControlPlane({
       settings,
       net: host.net,
       clock,
       resolve: host.resolve,
       credentials: () => identity.current(),
+      registry,
     });
-    const { registry } = this.metrics;
     this.#records = new Records({
       settings,
       host,

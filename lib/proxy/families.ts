@@ -4,6 +4,7 @@ import { registerProcessMetrics } from "../telemetry/process-metrics.ts";
 import type { Registry } from "../telemetry/registry.ts";
 import { accessLogFamily } from "./access-log.ts";
 import { balancerFamilies } from "./balancer-gauges.ts";
+import { controlFamilies } from "./control-metrics.ts";
 import { coreFamily } from "./core.ts";
 import { identityAgentFamilies } from "./identity-agent.ts";
 import { buildFamily, tlsFamily } from "./info-families.ts";
@@ -16,6 +17,7 @@ export function proxyFamilies(registry: Registry): void {
   pathFamilies(registry);
   routeFamilies(registry);
   balancerFamilies(registry);
+  controlFamilies(registry);
   identityAgentFamilies(registry);
   buildFamily(registry);
   tlsFamily(registry);

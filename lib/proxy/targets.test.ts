@@ -446,6 +446,16 @@ test("the balancers in use are shown with their endpoints, and gone with their t
   expect(shown("p2c_updates_total")).toContainEqual(expect.stringMatching(/op="DNE"} 1$/));
   expect(shown("queue_length")).toEqual([expect.stringMatching(/parent_name="web".*} 1$/)]);
   expect(shown("queue_requests_total")).toEqual([expect.stringMatching(/} 1$/)]);
+  expect(shown("queue_latency_seconds_count")).toEqual([expect.stringMatching(/} 0$/)]);
+  clock.advance(20);
+  const again = { endpoints: [endpoint("10.42.0.1:80")], labels: {} };
+  discovery.endpoints.next(PATH, { kind: "add", ...again });
+  expect(shown("queue_length")).toEqual([expect.stringMatching(/} 0$/)]);
+  expect(shown("queue_latency_seconds_bucket")).toEqual(
+    ["0.0005", "0.005", "0.05", "0.5", "1", "3", "+Inf"].map((bound, i) =>
+      expect.stringMatching(new RegExp(`le="${RegExp.escape(bound)}"} ${i < 2 ? 0 : 1}$`))
+    ),
+  );
   expect(unnamedLabels(registry)).toEqual([]);
   targets.release(lookup.target!);
   clock.advance(10_000);
