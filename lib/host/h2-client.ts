@@ -81,7 +81,7 @@ export class H2Session implements Http2Events<Call> {
     this.#options = options;
     this.#ready = ready;
     this.#refused = refused;
-    this.#http2 = new Http2Session<Call>(false, this, SPARES);
+    this.#http2 = new Http2Session<Call>(false, this, new SessionSpares());
   }
 
   /** The connection that is being made. */
@@ -330,8 +330,6 @@ class Call implements H2Call {
     this.events.closed(fault);
   }
 }
-
-const SPARES = new SessionSpares();
 
 const HANDLER: ConnHandler<H2Session> = {
   open: (conn) => {

@@ -34,7 +34,7 @@ const SMALL_BUFFER_BYTES = 1_024;
 
 /** Writes for one session. */
 export class Sender<O> {
-  /** Bytes for the socket. The user sends them and then calls `sent`, and `rest` when nothing waits. */
+  /** Bytes for the socket. The user sends them and calls `sent`, and `rest` when it can send no more. */
   out: ByteBuffer = new ByteBuffer();
   readonly scratch: ByteBuffer = new ByteBuffer();
   readonly encoder: HpackEncoder = new HpackEncoder();
@@ -178,18 +178,22 @@ export class Sender<O> {
     }
   }
 
-  /** Nothing waits to be sent: room for many bytes is given back. */
+  /** Gives back a large buffer in which little waits, or nothing: a slow reader does not hold one for it. */
   rest(): void {
     const { out } = this;
-    if (out.length > 0) return;
-    if (this.#small !== null) {
-      // One that heads made larger still is left to the collector.
-      if (out.bytes.length === SEND_BUFFER_BYTES) this.#large.giveBack(out);
-      this.out = this.#small;
-      this.#small = null;
-    } else if (out.bytes.length > SMALL_BUFFER_BYTES_MAX) {
+    const small = this.#small;
+    if (small === null) {
+      if (out.length > 0 || out.bytes.length <= SMALL_BUFFER_BYTES_MAX) return;
       this.out = new ByteBuffer(SMALL_BUFFER_BYTES); // cold: behind a burst of heads
+      return;
     }
+    if (out.length > SMALL_BUFFER_BYTES_MAX) return;
+    small.append(out.bytes, out.start, out.end);
+    out.clear();
+    // One that heads made larger still is left to the collector.
+    if (out.bytes.length === SEND_BUFFER_BYTES) this.#large.giveBack(out);
+    this.out = small;
+    this.#small = null;
   }
 
   /** The peer takes more on the connection. */

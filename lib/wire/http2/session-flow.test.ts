@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import {
   CONNECTION_HELD_BYTES_MAX,
   CONNECTION_WINDOW_BYTES,
+  SEND_BUFFER_BYTES,
   SEND_BUFFER_BYTES_HIGH,
   STREAM_WINDOW_BYTES,
 } from "../../base/limits.ts";
@@ -117,6 +118,26 @@ describe("sending", () => {
       server.body(stream, new Uint8Array(300_000), true);
       expect(Math.max(...lengths(dataOf(server)))).toBe(sent ?? 0);
     }
+  });
+
+  test("a large buffer is given back when little waits in it, and nothing is lost", () => {
+    const server = serving(LARGEST);
+    server.receive(update(0, LARGEST - 65_535));
+    const [stream] = server.streams as [TestStream];
+    const { sender } = server.session;
+    const body = new Prng(7).bytes(300_000);
+    server.body(stream, body, true);
+    expect(sender.out.bytes.length).toBe(SEND_BUFFER_BYTES);
+    const first = sender.out.bytes.slice(sender.out.start, sender.out.end - 1_000);
+    sender.out.consume(first.length);
+    sender.rest();
+    expect([sender.out.length, sender.out.bytes.length]).toEqual([1_000, expect.any(Number)]);
+    expect(sender.out.bytes.length).toBeLessThan(4_000);
+    const rest = sender.out.bytes.slice(sender.out.start, sender.out.end);
+    sender.out.consume(rest.length);
+    sender.sent();
+    const frames = [...framesOf(joined([first, rest])), ...framesOf(server.take())];
+    expect(joined(frames.filter(isData).map(({ payload }) => payload))).toEqual(body);
   });
 
   test("a window made smaller may be negative, and grows from there", () => {
