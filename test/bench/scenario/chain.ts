@@ -16,6 +16,8 @@ const SERVICES = 5;
 const RATE_PER_SECOND = 100;
 const WARM_RATE_PER_SECOND = 500;
 const WARM_SECONDS = 10;
+/** A chain that was idle has to be found anew, and connected. */
+const SETTLE_SECONDS = 1;
 /** Of a p99.9 of 4 s at this rate nothing decides: samples are longer here. */
 const SECONDS_FACTOR = 5;
 
@@ -40,12 +42,11 @@ export async function chain(bench: Bench): Promise<void> {
     const ratePerSecond = WARM_RATE_PER_SECOND;
     await runVegeta(plane, { ratePerSecond, seconds: WARM_SECONDS, program });
   }
-  const samples = await interleave(planes, rounds, (plane) =>
-    runVegeta(plane, {
-      ratePerSecond: RATE_PER_SECOND,
-      seconds: seconds * SECONDS_FACTOR,
-      program,
-    }));
+  const ratePerSecond = RATE_PER_SECOND;
+  const samples = await interleave(planes, rounds, async (plane) => {
+    await runVegeta(plane, { ratePerSecond, seconds: SETTLE_SECONDS, program });
+    return await runVegeta(plane, { ratePerSecond, seconds: seconds * SECONDS_FACTOR, program });
+  });
   const title = `${SERVICES} services, ${RATE_PER_SECOND} requests/s`;
   bench.report(table(title, withAdded(samples), COLUMNS));
   await Promise.all(programs.map((program) => program.stop("SIGKILL")));
