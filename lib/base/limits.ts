@@ -222,7 +222,7 @@ assert(HEADER_LIST_BYTES_MAX < HEADER_BLOCK_BYTES_MAX, "a list must fit into its
 export const CONTINUATIONS_MAX = 16;
 
 /**
- * Payload of one frame that we take, and send where the peer takes it. A large body costs 7 % less CPU
+ * Payload of one frame that a peer's proxy may send us, and that we send where the peer takes it. A large body costs 7 % less CPU
  * than in frames of 16 KiB, with which HTTP/2 begins; other streams wait for one some 0.2 ms.
  */
 export const FRAME_BYTES_MAX = 65_536;

@@ -9,7 +9,7 @@
  */
 
 import { Deadline } from "../base/wheel.ts";
-import { NUISANCES_PER_SECOND, SEND_BUFFER_BYTES_MAX } from "../base/limits.ts";
+import { FRAME_BYTES_MAX, NUISANCES_PER_SECOND, SEND_BUFFER_BYTES_MAX } from "../base/limits.ts";
 import type { Conn } from "../host/net.ts";
 import { ErrorCode, type Http2Events, Http2Session } from "../wire/http2/mod.ts";
 import type { PathContext } from "./context.ts";
@@ -54,8 +54,9 @@ export class LinkHttp2<O> {
   #relaxedAtMs = 0;
 
   /**
-   * `isWatched`: the peer is a proxy, which always reads, so that its silence is death. Another program
-   * may be stopped in a debugger, or be slow to read what stands in front of a ping.
+   * `isWatched`: the peer is a proxy, which always reads, so that its silence is death, and which may send
+   * larger frames. Another program may be stopped in a debugger, or be slow to read what stands in front of
+   * a ping, and gets what HTTP/2 begins with.
    */
   constructor(
     context: PathContext,
@@ -72,6 +73,7 @@ export class LinkHttp2<O> {
     this.#owner = owner;
     this.#isWatched = isWatched;
     this.session = new Http2Session<O>(isServer, events, context.sessionSpares);
+    if (isWatched) this.session.frameBytesMax = FRAME_BYTES_MAX;
     this.#check = new Deadline<LinkHttp2<O>>(this, lookAfter);
   }
 

@@ -7,7 +7,6 @@
  */
 
 import { ByteBuffer } from "../../base/bytes.ts";
-import { FRAME_BYTES_MAX } from "../../base/limits.ts";
 import { ErrorCode, Flag, FRAME_HEAD_BYTES, FrameType } from "./frame.ts";
 import { readUint31 } from "./frame.ts";
 
@@ -15,6 +14,8 @@ import { readUint31 } from "./frame.ts";
 export interface FrameSink {
   /** No more frames are taken; null while they are. */
   readonly failed: ErrorCode | null;
+  /** A frame whose payload is larger is a mistake of the peer's. */
+  readonly frameBytesMax: number;
   /** A DATA frame begins; `length` includes padding, as flow control does. */
   dataBegan(streamId: number, length: number): ErrorCode;
   /** Payload of the DATA frame that began last; `last`: the stream ends with it. May be empty. */
@@ -115,7 +116,7 @@ export class FrameReader {
     this.#flags = head[4]!;
     this.#streamId = readUint31(head, 5);
     this.#left = length;
-    if (length > FRAME_BYTES_MAX) return ErrorCode.FRAME_SIZE_ERROR;
+    if (length > this.#sink.frameBytesMax) return ErrorCode.FRAME_SIZE_ERROR;
     if (this.#type !== FrameType.DATA) {
       this.#phase = WHOLE;
       return length === 0 ? this.#whole(head, 0, 0) : ErrorCode.NO_ERROR;

@@ -10,7 +10,6 @@
 
 import {
   CONNECTION_WINDOW_BYTES,
-  FRAME_BYTES_MAX,
   HEADER_LIST_BYTES_MAX,
   NUISANCES_BURST,
   STREAM_WINDOW_BYTES,
@@ -18,8 +17,8 @@ import {
 } from "../../base/limits.ts";
 import { FieldLines } from "../http/field-lines.ts";
 import { ResponseHead } from "../http/head.ts";
-import { ErrorCode, Flag, FrameType, PREFACE, readUint31, readUint32 } from "./frame.ts";
-import { writeFrameHead, writeGoaway, writeReset, writeWindowUpdate } from "./frame.ts";
+import { ErrorCode, Flag, FRAME_BYTES_USUAL, FrameType, PREFACE, readUint31 } from "./frame.ts";
+import { readUint32, writeFrameHead, writeGoaway, writeReset, writeWindowUpdate } from "./frame.ts";
 import type { Http2Events } from "./events.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { checkPriority, HeaderBlock } from "./header-block.ts";
@@ -47,6 +46,8 @@ export class Http2Session<O> implements FrameSink {
   goneAway = false;
   /** Frames that cost work and brought nothing, less what time has forgiven. */
   nuisances = 0;
+  /** Payload of a frame that we take; not to be changed after `start`. */
+  frameBytesMax = FRAME_BYTES_USUAL;
   readonly #reader: FrameReader;
   readonly #decoder = new HpackDecoder();
   readonly #block = new HeaderBlock();
@@ -78,7 +79,7 @@ export class Http2Session<O> implements FrameSink {
       ...initialSettings(), // cold: once per connection
       streamsMax: STREAMS_PER_CONNECTION_MAX,
       initialWindow: STREAM_WINDOW_BYTES,
-      frameBytesMax: FRAME_BYTES_MAX,
+      frameBytesMax: this.frameBytesMax,
       headerListBytesMax: HEADER_LIST_BYTES_MAX,
     }, this.isServer);
     writeWindowUpdate(out, 0, CONNECTION_WINDOW_BYTES - WINDOW_USUAL);
