@@ -41,21 +41,18 @@ export class BytesQueue {
     return this.#parts?.[this.#first] ?? this.#copied!;
   }
 
-  /** Drops `count` bytes, at most `length`, from the start. */
+  /** Drops `count` bytes, at most all, of what `peek` shows. */
   consume(count: number): void {
     this.length -= count;
-    let left = count;
     const parts = this.#parts;
-    while (left > 0 && parts !== null && parts.length > 0) {
-      const part = parts[this.#first]!;
-      const taken = Math.min(left, part.end - part.start);
-      part.start += taken;
-      left -= taken;
-      if (part.start === part.end && ++this.#first === parts.length) this.#letGo();
+    const part = parts?.[this.#first];
+    if (part !== undefined) {
+      part.start += count;
+      if (part.start === part.end && ++this.#first === parts!.length) this.#letGo();
+    } else if (this.#copied !== null) {
+      this.#copied.consume(count);
+      if (this.#copied.length === 0) this.#copied = null;
     }
-    if (left === 0 || this.#copied === null) return;
-    this.#copied.consume(left);
-    if (this.#copied.length === 0) this.#copied = null;
   }
 
   /** Moves `count` bytes, at most `length`, to the end of `out`. */
@@ -94,8 +91,7 @@ export class BytesQueue {
   }
 
   #letGo(): void {
-    if (this.#arrays === 0) return;
-    this.#parts = [];
+    if (this.#parts !== null) this.#parts.length = 0;
     this.#first = 0;
     this.#arrays = 0;
   }

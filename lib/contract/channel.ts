@@ -254,12 +254,12 @@ function observed<O extends DescMessage>(
   observer: CallsObserver,
   clock: Clock,
 ): StreamEvents<O> {
-  const beganAtMs = clock.nowMs();
+  const beganAtMs = clock.monotonicMs();
   let isAnswered = false;
   observer.began();
   return {
     message(message) {
-      if (!isAnswered) observer.answered(clock.nowMs() - beganAtMs);
+      if (!isAnswered) observer.answered(clock.monotonicMs() - beganAtMs);
       isAnswered = true;
       events.message(message);
     },
