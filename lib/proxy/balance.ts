@@ -281,7 +281,7 @@ export class Balancer {
       for (const address of update.addresses) this.#remove(formatAddress(address));
     } else for (const key of [...this.#byAddress.keys()]) this.#remove(key); // cold: update
     this.#states = [...this.#byAddress.values()]; // cold: update
-    this.#wake();
+    if (this.#states.length > 0) this.#tellWaiters();
   }
 
   /** Gives up all endpoints and waiting requests: nobody will use this balancer again. */
@@ -289,7 +289,7 @@ export class Balancer {
     this.isClosed = true;
     this.update({ kind: "none", exists: false });
     this.#failfastAtMs = 0;
-    this.#failWaiters();
+    this.#tellWaiters();
   }
 
   /**
@@ -333,7 +333,7 @@ export class Balancer {
     }
     this.waited++;
     this.#waiters.set(waiter, now);
-    this.#timer ??= this.#options.clock.after(this.#failfastAtMs - now, () => this.#failWaiters());
+    this.#timer ??= this.#options.clock.after(this.#failfastAtMs - now, () => this.#tellWaiters());
   }
 
   /** No more may wait. */
@@ -396,21 +396,10 @@ export class Balancer {
     }
   }
 
-  #wake(): void {
-    if (this.#states.length === 0) return;
-    this.#timer?.cancel();
-    this.#timer = null;
-    this.#tellWaiters();
-  }
-
-  #failWaiters(): void {
-    this.#timer?.cancel();
-    this.#timer = null;
-    this.#tellWaiters();
-  }
-
   /** Each gets an endpoint, or null where there is none. */
   #tellWaiters(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
     const now = this.#options.clock.monotonicMs();
     for (const [waiter, sinceMs] of this.#waiters) {
       this.#waiters.delete(waiter);

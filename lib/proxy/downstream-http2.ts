@@ -7,7 +7,6 @@
  *        └─ FIN or failure of the peer ─────────────────────────────────────▲
  */
 
-import { releaseBytes } from "../base/bytes.ts";
 import type { CloseReason, ConnHandler } from "../host/net.ts";
 import { type FieldLines, MeshFields, type ResponseHead } from "../wire/http/mod.ts";
 import {
@@ -39,8 +38,6 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
   #isDraining = false;
   /** Ends when the last stream has. */
   #isEnding = false;
-  /** Somebody may still have a part of the present chunk. */
-  #isLent = false;
 
   constructor(context: PathContext, side: HttpSide, client: Client) {
     this.context = context;
@@ -56,7 +53,7 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
   begin(): void {
     const { intake, ended, paused, out } = this.#client;
     this.link.start(NOTHING);
-    if (intake.length > 0) this.#receive(intake.bytes, intake.start, intake.end);
+    if (intake.length > 0) this.link.received(intake.bytes, intake.start, intake.end);
     intake.clear();
     if (ended) this.peerEnded();
     else if (paused) out.conn.resume();
@@ -112,7 +109,7 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
     if (exchange !== null) {
       exchange.requestData(bytes, start, end, last);
       const { blocked } = exchange;
-      if (last || blocked || exchange.body.whole) this.#isLent = true;
+      if (last || blocked || exchange.body.whole) this.link.isLent = true;
       if (blocked) {
         stream.owner!.unconsumed += end - start;
         return;
@@ -161,10 +158,8 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
   // The connection.
 
   received(chunk: Uint8Array): void {
-    this.link.metrics.read(chunk.length);
-    this.#isLent = false;
-    this.#receive(chunk, 0, chunk.length);
-    if (!this.#isLent) releaseBytes(chunk);
+    this.link.chunkCame(chunk);
+    if (this.#isEnding) this.endIfDone();
   }
 
   drained(): void {
@@ -195,11 +190,6 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
   endIfDone(): void {
     if (!this.#isEnding || this.link.session.streams.size > 0) return;
     this.link.end();
-  }
-
-  #receive(bytes: Uint8Array, start: number, end: number): void {
-    this.link.received(bytes, start, end);
-    if (this.#isEnding) this.endIfDone();
   }
 }
 

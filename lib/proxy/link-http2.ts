@@ -9,6 +9,7 @@
  */
 
 import { Deadline } from "../base/wheel.ts";
+import { releaseBytes } from "../base/bytes.ts";
 import { FRAME_BYTES_MAX, NUISANCES_PER_SECOND, SEND_BUFFER_BYTES_MAX } from "../base/limits.ts";
 import type { Conn } from "../host/net.ts";
 import { ErrorCode, type Http2Events, Http2Session } from "../wire/http2/mod.ts";
@@ -38,6 +39,8 @@ export class LinkHttp2<O> {
   readonly session: Http2Session<O>;
   /** What was written waits for the socket's `drain`. */
   blocked = false;
+  /** Somebody may still have a part of the chunk that is being received; whoever hands one on sets it. */
+  isLent = false;
   /** Set by the context's list of those that will be sent at the end of the turn. */
   queued = false;
   readonly #owner: LinkOwner;
@@ -85,6 +88,14 @@ export class LinkHttp2<O> {
       this.context.wheel.schedule(this.#check, this.context.nowMs() + CHECK_MS);
     }
     this.touch();
+  }
+
+  /** Takes a chunk that came, and frees it if nobody has a part of it. */
+  chunkCame(chunk: Uint8Array): void {
+    this.metrics.read(chunk.length);
+    this.isLent = false;
+    this.received(chunk, 0, chunk.length);
+    if (!this.isLent) releaseBytes(chunk);
   }
 
   /** Takes bytes that came; they must never change. */

@@ -183,12 +183,10 @@ export class UpstreamHttp1 implements Upstream {
     // Nothing but the body's middle: only the client's side can still have a part of it.
     const isBody = wasBody && this.#attempt === attempt && !this.#responseDone &&
       this.intake.length === 0;
-    if (this.#attempt?.responseBlocked !== true) {
-      if (isBody) releaseBytes(chunk);
-      return;
-    }
-    if (isBody) this.#lent = chunk;
-    if (this.paused) return;
+    const blocked = this.#attempt?.responseBlocked === true;
+    if (isBody && blocked) this.#lent = chunk;
+    else if (isBody) releaseBytes(chunk);
+    if (!blocked || this.paused) return;
     this.paused = true;
     this.conn.pause();
   }

@@ -6,7 +6,6 @@
  *         └───────────┴──────────── lost, idle for long ─────────────────▲
  */
 
-import { releaseBytes } from "../base/bytes.ts";
 import { Deadline } from "../base/wheel.ts";
 import { UPSTREAM_IDLE_MS } from "../base/limits.ts";
 import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
@@ -42,8 +41,6 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
   /** Responses that came on it. */
   #served = 0;
   #isSettled = false;
-  /** Somebody may still have a part of the present chunk. */
-  #isLent = false;
   /** Why its streams are lost, for the label `error`; empty while they are not. */
   #lostBy = "";
   readonly #idle: Deadline<UpstreamHttp2>;
@@ -167,7 +164,7 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
       const { attempt } = request;
       attempt.responseData(bytes, start, end, last);
       const { responseBlocked } = attempt;
-      if (last || responseBlocked) this.#isLent = true;
+      if (last || responseBlocked) this.link.isLent = true;
       if (last) attempt.responseDone();
       else if (responseBlocked) {
         request.unconsumed += end - start;
@@ -226,10 +223,7 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
   // The connection.
 
   received(chunk: Uint8Array): void {
-    this.link.metrics.read(chunk.length);
-    this.#isLent = false;
-    this.link.received(chunk, 0, chunk.length);
-    if (!this.#isLent) releaseBytes(chunk);
+    this.link.chunkCame(chunk);
     this.streamEnded();
   }
 
