@@ -228,13 +228,13 @@ export class Referee {
     if (frame.streamId === 0) {
       this.#granted += increment;
       // A frame that has begun counts for the side already, for us when it is whole.
-      const most = CONNECTION_WINDOW_BYTES + FRAME_BYTES_MAX;
+      const most = CONNECTION_WINDOW_BYTES + FRAME_BYTES_USUAL;
       check(this.#granted <= most, "more than the connection's window", frame);
       return;
     }
     const stream = this.#known(frame);
     stream.granted += increment;
-    const most = STREAM_WINDOW_BYTES + FRAME_BYTES_MAX;
+    const most = STREAM_WINDOW_BYTES + FRAME_BYTES_USUAL;
     check(stream.granted <= most, "more than the stream's window", frame);
   }
 

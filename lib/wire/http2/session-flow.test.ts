@@ -215,6 +215,20 @@ describe("sending", () => {
 });
 
 describe("receiving", () => {
+  test("larger frames are taken up to what was announced", () => {
+    for (const [length, code] of [[65_536, null], [65_537, ErrorCode.FRAME_SIZE_ERROR]] as const) {
+      const server = new MemoryPeer(true);
+      server.session.frameBytesMax = 65_536;
+      server.session.start();
+      const request = frame(HEADERS, 0x4, 1, GET_BLOCK);
+      server.receive(joined([PREFACE, frame(SETTINGS, 0, 0), request]));
+      const settings = framesOf(server.take()).find(({ type }) => type === SETTINGS)?.payload ?? [];
+      expect([...settings].join()).toContain("0,5,0,1,0,0");
+      server.receive(frame(DATA, 0, 1, new Uint8Array(length)));
+      expect(server.session.failed).toBe(code);
+    }
+  });
+
   const chunk = new Uint8Array(16_384);
 
   test("what is not consumed is not given back; what is, in halves of a window", () => {

@@ -202,7 +202,6 @@ function request(): Uint8Array {
   return new TextEncoder().encode("GET / HTTP/1.1\r\nHost: bench\r\n\r\n");
 }
 
-/** Just before the load ends. */
 /** The usual memory under load, and the most: heaps grow and shrink with each collection. */
 async function whileBusy(
   plane: TwoHops,
