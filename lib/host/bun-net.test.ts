@@ -185,6 +185,23 @@ describe("plain", () => {
     expect(client.conn!.write(new Uint8Array(1), 0, 1)).toBe(-1);
   });
 
+  test("a reset is seen as a reset by a write that comes before the event", async () => {
+    let taken = 0;
+    const client = new Probe();
+    const { listener } = serve((server) => {
+      server.onData = () => {
+        server.conn?.destroy(true);
+        taken = client.conn?.write(new Uint8Array(1), 0, 1) ?? 0;
+      };
+    });
+    client.onReady = ({ conn }) => conn?.write(new Uint8Array(1), 0, 1);
+    net.connect({ address: listener.address, timeoutMs: 2_000 }, handler, client);
+    await until("close", () => client.reason !== null);
+    expect(taken).toBe(-1);
+    expect(client.events).toEqual(["open", "close"]);
+    expect(client.reason).toBe("reset");
+  });
+
   test("destroy before open closes at once and never opens", async () => {
     const { probes, listener } = serve(() => {});
     const client = dial(listener);

@@ -155,7 +155,10 @@ class BunConn implements Conn<unknown> {
 
   write(bytes: Uint8Array, offset: number, length: number): number {
     if (this.closed || this.socket === null) return -1;
-    return this.socket.write(bytes, offset, length);
+    const took = this.socket.write(bytes, offset, length);
+    // The peer has reset the connection, and this write has taken the error that would have told of it.
+    if (took < 0) this.reason ??= "reset";
+    return took;
   }
 
   shutdown(): void {
@@ -268,7 +271,7 @@ const HANDLER: SocketHandler<BunConn | undefined> = {
   end(socket) {
     const conn = socket.data;
     if (conn === undefined || conn.closed) return;
-    if (conn.securing) conn.destroy();
+    if (conn.securing || conn.reason !== null) conn.destroy();
     else endOnce(conn);
   },
   close(socket, error) {

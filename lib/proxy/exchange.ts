@@ -256,7 +256,7 @@ export class Exchange implements TimedExchange {
     attempt.settle(error);
     if (this.#goesOn(attempt)) return;
     if (this.#state === ASKING && this.#mayResend(loss)) {
-      this.#ask(!loss.unprocessed, !loss.unprocessed);
+      this.#ask(loss.raced, !loss.unprocessed);
       return;
     }
     // The endpoint's own code goes to the client, as if there were no proxy.

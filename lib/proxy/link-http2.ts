@@ -43,6 +43,8 @@ export class LinkHttp2<O> {
   isLent = false;
   /** Set by the context's list of those that will be sent at the end of the turn. */
   queued = false;
+  /** Nothing of our streams with this id and above has been taken by the socket. */
+  unsentFrom = 0;
   readonly #owner: LinkOwner;
   readonly #isWatched: boolean;
   readonly #check: Deadline<LinkHttp2<O>>;
@@ -134,6 +136,7 @@ export class LinkHttp2<O> {
       const took = this.conn.write(out.bytes, out.start, out.length);
       if (took < 0) break;
       this.metrics.wrote(took);
+      if (took > 0) this.unsentFrom = sender.nextId;
       this.blocked = took < out.length;
       out.consume(took);
       if (!this.blocked) sender.sent();

@@ -23,6 +23,8 @@ export class Outlet {
   blocked = false;
   /** `finish` or `resetFlushed` was called; nothing may be written any more. */
   finishing = false;
+  /** The socket has taken something since whoever asks has last set this to false. */
+  hasSent = false;
   /** What was gathered; the gatherer's to give and to take. */
   gathered: ByteBuffer | null = null;
   readonly #gatherer: Gatherer;
@@ -93,7 +95,7 @@ export class Outlet {
     }
     const took = this.conn.write(bytes, start, end - start);
     if (took < 0) return;
-    this.metrics.wrote(took);
+    this.#count(took);
     if (took === end - start) return;
     this.blocked = true;
     this.#queue.push(bytes, start + took, end, lasting);
@@ -108,7 +110,12 @@ export class Outlet {
   #send(bytes: Uint8Array, start: number, end: number): number {
     const took = this.conn.write(bytes, start, end - start);
     if (took < 0) return end - start;
-    this.metrics.wrote(took);
+    this.#count(took);
     return took;
+  }
+
+  #count(took: number): void {
+    if (took > 0) this.hasSent = true;
+    this.metrics.wrote(took);
   }
 }

@@ -102,6 +102,7 @@ export class UpstreamHttp1 implements Upstream {
     this.#responseDone = false;
     this.#keep = false;
     this.#lent = null;
+    this.out.hasSent = false;
     this.#framer.beginNone();
     attempt.attached(this);
     const { gatherer } = this.pool.context;
@@ -376,7 +377,9 @@ export class UpstreamHttp1 implements Upstream {
     this.#attempt = null;
     this.destroy(true);
     const raced = this.#served > 0 && !this.#responded;
-    attempt?.lost({ error, unprocessed: false, raced, reset: 0 });
+    // A connection that was already gone has taken nothing of the request.
+    const unprocessed = !this.out.hasSent && !this.#responded;
+    attempt?.lost({ error, unprocessed, raced, reset: 0 });
   }
 
   #broken(attempt: Attempt, cause: string): false {

@@ -183,7 +183,8 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
   reset(stream: Http2Stream<RequestStream>, code: number, byPeer: boolean): void {
     const attempt = stream.owner?.attempt;
     stream.owner = null;
-    const unprocessed = code === ErrorCode.REFUSED_STREAM;
+    const isUnsent = this.#lostBy !== "" && stream.id >= this.link.unsentFrom;
+    const unprocessed = isUnsent || code === ErrorCode.REFUSED_STREAM;
     attempt?.lost({
       error: this.#lostBy === "" ? errorCodeName(code) : this.#lostBy,
       unprocessed,

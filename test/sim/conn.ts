@@ -33,6 +33,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 const VANISHED_MS = 20_000;
 /** When the kernel has forgotten a closed end, the other end's keep-alive probe is answered by RST. */
 const ORPHANED_MS = 70_000;
+/** Between RST and when the owner looks at its sockets, which a busy one does late. */
+const TOLD_MS = 50;
 /** Reads of a few bytes; more of them tell nothing new, and cost much. */
 const SMALL_READ_BYTES = 20;
 /** Behind this many bytes of a direction, small reads become rare. */
@@ -106,6 +108,8 @@ export class SimConn implements Conn<unknown> {
   #reading: Entry | null = null;
   #draining = false;
   #closing = false;
+  /** RST has come, and the owner has not been told yet. */
+  #isReset = false;
   #timer: Entry | null = null;
 
   constructor(
@@ -133,7 +137,7 @@ export class SimConn implements Conn<unknown> {
   // What the owner calls.
 
   write(bytes: Uint8Array, offset: number, length: number): number {
-    if (this.closed) return -1;
+    if (this.closed || this.#isReset) return -1;
     const isReady = (this.opened || this.isPair) && !this.#securing;
     if (!isReady) this.#violated("a write before the connection is ready");
     if (this.shut) this.#violated("a write behind FIN");
@@ -267,7 +271,7 @@ export class SimConn implements Conn<unknown> {
 
   /** Something may be there to be read. */
   wake(): void {
-    if (this.closed || !this.opened || this.ended || this.#reading !== null) return;
+    if (this.closed || this.#isReset || !this.opened || this.ended || this.#reading !== null) return;
     if (this.paused && !this.#securing) return;
     const at = this.incoming.nextAt();
     if (at === Infinity) return;
@@ -291,7 +295,7 @@ export class SimConn implements Conn<unknown> {
   }
 
   #readable(): void {
-    if (this.closed) return;
+    if (this.closed || this.#isReset) return;
     if (this.#securing) {
       this.#handshake();
       return;
@@ -346,7 +350,7 @@ export class SimConn implements Conn<unknown> {
     this.#habitat.world.schedule(this.#delayMs(), () => {
       this.#draining = false;
       const { outgoing } = this;
-      if (this.closed || this.shut || !outgoing.isAwaited || outgoing.room === 0) return;
+      if (this.closed || this.#isReset || this.shut || !outgoing.isAwaited || outgoing.room === 0) return;
       outgoing.isAwaited = false;
       this.#note(() => "drain");
       this.handler.drain(this);
@@ -354,8 +358,13 @@ export class SimConn implements Conn<unknown> {
   }
 
   #reset(reason: CloseReason): void {
-    if (this.closed) return;
+    if (this.closed || this.#isReset) return;
     const { world } = this.#habitat;
+    if (this.opened && !this.#securing && world.prng.chance(0.3)) {
+      this.#isReset = true;
+      world.schedule(TOLD_MS * world.prng.float(), () => this.finish(reason));
+      return;
+    }
     const ready = this.incoming.readable(world.nowMs);
     // What has arrived may still be read, though the owner has paused, or not.
     if (this.opened && !this.#securing && world.prng.chance(0.6)) {
