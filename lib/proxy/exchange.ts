@@ -335,7 +335,7 @@ export class Exchange implements TimedExchange {
     const timeouts = route?.timeouts ?? null;
     const { complete } = this.body;
     if (route !== null && retry !== null) {
-      this.#retrying = new Retrying(context, route, retry, beganAtMs);
+      this.#retrying = new Retrying(context, route, retry, this.grpc, beganAtMs);
     }
     this.#hedging = hedgingOf(context, route, this);
     const tryMs = retry?.tryTimeoutMs ?? 0;
@@ -364,7 +364,7 @@ export class Exchange implements TimedExchange {
     if (retriesStatus(retrying.policy, head.status)) {
       if (this.#askAgain(retrying, attempt, head.status, -1)) return true;
     }
-    if (!this.grpc || !retrying.looksAtGrpc) return false;
+    if (!retrying.looksAtGrpc) return false;
     if (last) return this.#retriesCall(attempt, head.status, grpcStatusOf(head));
     // Who is not done with asking may wait for the head, and could hardly be asked for it all again.
     if (!this.body.complete) return false;
@@ -396,7 +396,7 @@ export class Exchange implements TimedExchange {
   /** Answers in the proxy's own name, or with no more than a code; or asks again by the policy. */
   #failTry(refusal: Refusal, code = 0): void {
     const retrying = this.#retrying;
-    if (retrying?.retriesRefusal(refusal, this.grpc) === true && retrying.takeOne(this.body)) {
+    if (retrying?.retriesRefusal(refusal) === true && retrying.takeOne(this.body)) {
       this.#askLater(retrying);
     } else if (code === 0) this.refuse(refusal);
     else this.#cutOff(code);
