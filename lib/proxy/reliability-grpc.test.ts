@@ -204,9 +204,14 @@ describe("deadlines of calls", () => {
       stream.respond({ ":status": 200 });
       stream.write("some");
     });
-    const { client } = pairOf(port);
+    const { client, server } = pairOf(port);
     const got = call(client.outbound, { "grpc-timeout": "1500m" });
     await until("end", () => got.isOver);
-    expect(got).toMatchObject({ body: "some", trailers: { "grpc-status": "4" } });
+    const trailers = { "grpc-status": "4", "grpc-message": "the request took too long" };
+    expect(got).toMatchObject({ body: "some", trailers });
+    const error = "REQUEST_TIMEOUT";
+    const told = client.count("outbound_grpc_route_request_statuses_total", { error }) +
+      server.count("inbound_grpc_statuses_total", { error });
+    expect(told).toBeGreaterThan(0);
   });
 });

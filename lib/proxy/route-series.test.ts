@@ -8,6 +8,7 @@ import type { PathContext } from "./context.ts";
 import type { Downstream, HttpSide, Refusal } from "./http-parts.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import type { Outcome, Recorder } from "./outcome.ts";
+import { IDLE_TIMEOUT } from "./refusals.ts";
 import { Witness } from "./witness.ts";
 
 const ROUTE = { parent_name: "web", route_name: "http" };
@@ -127,8 +128,12 @@ test("what is refused, cut off and left is told apart", () => {
   expect(refused.told[0]).toMatchObject({ status: 503, error: "FAIL_FAST" });
 
   const cut = witnessed();
-  cut.witness.cutOff(11);
+  cut.witness.cutOff(11, "ENHANCE_YOUR_CALM");
   expect(cut.told[0]).toMatchObject({ status: 0, error: "ENHANCE_YOUR_CALM" });
+
+  const late = witnessed();
+  late.witness.endCall(IDLE_TIMEOUT);
+  expect(late.told[0]).toMatchObject({ error: "IDLE_TIMEOUT" });
 
   const left = witnessed();
   left.witness.abandoned();
