@@ -28,7 +28,10 @@ import {
 } from "./reliability.ts";
 import { resourceInit } from "./resource.ts";
 
-/** How many requests may wait at a backend, and how long while none of its endpoints is ready. */
+/**
+ * How many requests may wait at a backend, and how long while none of its endpoints is ready. Proxies
+ * demand to be told; linkerd2-proxy follows its environment all the same, and so does ours.
+ */
 const QUEUE_CAPACITY = 100;
 const QUEUE_FAILFAST_MS = 3_000;
 

@@ -214,6 +214,7 @@ describe("annotations", () => {
       "config.linkerd.io/default-inbound-policy": "deny",
       "config.linkerd.io/proxy-outbound-connect-timeout": "7s",
       "config.linkerd.io/opaque-ports": "80",
+      "config.malla.dev/proxy-inbound-concurrency-limit": "10000",
     });
     expect(args).toContain("--incoming-proxy-port=5143");
     expect(args).toContain("--outbound-ports-to-ignore=25,3000-3010");
@@ -221,6 +222,7 @@ describe("annotations", () => {
     expect(env["LINKERD2_PROXY_INBOUND_DEFAULT_POLICY"]).toBe("deny");
     expect(env["LINKERD2_PROXY_OUTBOUND_CONNECT_TIMEOUT"]).toBe("7s");
     expect(env["LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION"]).toBe("80");
+    expect(env["MALLA_INBOUND_CONCURRENCY_LIMIT"]).toBe("10000");
   });
 
   test("the pod's word wins over the namespace's, variables are merged by name", () => {
@@ -297,6 +299,11 @@ describe("annotations", () => {
     ["enable-gateway", "", "true or false"],
     ["proxy-outbound-connect-timeout", "100", "a duration with unit"],
     ["close-wait-timeout", "1d", "a duration in whole seconds, minutes or hours"],
+    ...["0", "10001", "1.5", "auto", ""].map((value): [string, string, string] => [
+      "proxy-inbound-concurrency-limit",
+      value,
+      "off, adaptive, or a whole number from 1 to 10000",
+    ]),
   ];
   test.each(wrong)("%s: %s is refused", (name, value, expected) => {
     const subject = pod({ [`config.linkerd.io/${name}`]: value });

@@ -414,8 +414,8 @@ function durationText(): SettingType<string> {
 
 function concurrency(): SettingType<string> {
   return pattern(
-    { expected: "off, adaptive, or a whole number from 1 to 9999", placeholder: "LIMIT" },
-    /^(off|adaptive|[1-9]\d{0,3})$/,
+    { expected: "off, adaptive, or a whole number from 1 to 10000", placeholder: "LIMIT" },
+    /^(off|adaptive|[1-9]\d{0,3}|10000)$/,
   );
 }
 

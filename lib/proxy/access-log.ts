@@ -25,8 +25,8 @@ export interface AccessLogOptions {
   readonly registry: Registry;
 }
 
-/** Where the trace's id is looked for, the first that is there; `traceparent` holds it as its second part. */
-const TRACE_HEADERS = ["traceparent", "x-b3-traceid", "x-request-id", "x-amzn-trace-id"];
+/** Where the trace's id is looked for; the first that has one counts. */
+const TRACE_HEADERS = ["traceparent", "b3", "x-b3-traceid", "x-request-id", "x-amzn-trace-id"];
 const TRACE_NAMES = TRACE_HEADERS.map((name) => [name, asciiBytes(name)] as const);
 const USER_AGENT = asciiBytes("user-agent");
 const NS_PER_MS = 1_000_000;
@@ -129,10 +129,17 @@ function versionOf(head: RequestHead): string {
 
 function traceIdOf(head: RequestHead): string {
   for (const [name, bytes] of TRACE_NAMES) {
-    const text = fieldText(head, bytes);
-    if (text !== "") return name === "traceparent" ? text.split("-")[1] ?? "" : text;
+    const id = traceIdIn(name, fieldText(head, bytes));
+    if (id !== "") return id;
   }
   return "";
+}
+
+/** It is `traceparent`'s second part, and the first one of `b3`, which may say no more than not to sample. */
+function traceIdIn(name: string, text: string): string {
+  const [first = "", second = ""] = text.split("-");
+  if (name === "traceparent") return second;
+  return name === "b3" ? second && first : text;
 }
 
 function fieldText(head: RequestHead, name: Uint8Array): string {

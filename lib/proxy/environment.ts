@@ -178,7 +178,8 @@ export interface PathMetrics {
   /** `inbound_http_authz_allow_total` and its relatives. */
   authorized(protocol: "http" | "tcp", allowed: boolean, labels: Labels): void;
   failed(direction: "inbound" | "outbound", protocol: "http" | "tcp", error: ErrorKind): void;
-  retried(outcome: RetryOutcome, labels: Labels): void;
+  /** Of a route, whose labels are the same object each time. */
+  retried(protocol: "http" | "grpc", outcome: RetryOutcome, labels: Labels): void;
   /** One more connection; its labels cost a string. */
   counted(name: ConnectionCount, labels: Labels): void;
   /** The first bytes of a connection had to tell its protocol, and did so after a while. */

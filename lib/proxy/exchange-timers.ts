@@ -12,6 +12,13 @@
 import { Scheduled } from "../base/wheel.ts";
 import type { RouteTimeouts } from "../mesh/reliability.ts";
 import type { PathContext } from "./context.ts";
+import {
+  IDLE_TIMEOUT,
+  REQUEST_TIMEOUT,
+  RESPONSE_HEADERS_TIMEOUT,
+  RESPONSE_STREAM_TIMEOUT,
+  type Timeout,
+} from "./refusals.ts";
 
 const NO_TIMEOUTS: RouteTimeouts = { requestMs: 0, responseMs: 0, idleMs: 0 };
 
@@ -23,8 +30,8 @@ const HEAD_HELD_MS = 50;
 
 /** Is told what is over. */
 export interface TimedExchange {
-  timedOut(): void;
-  tryTimedOut(): void;
+  timedOut(timeout: Timeout): void;
+  tryTimedOut(timeout: Timeout): void;
   headHeldTooLong(): void;
 }
 
@@ -113,7 +120,7 @@ export class ExchangeTimers extends Scheduled {
   override fire(): void {
     const now = this.#context.nowMs();
     if (this.#endsAtMs <= now) {
-      this.#exchange.timedOut();
+      this.#exchange.timedOut(this.#first);
       return;
     }
     if (this.#headAtMs <= now) {
@@ -122,7 +129,7 @@ export class ExchangeTimers extends Scheduled {
     }
     if (this.#tryAtMs <= now) {
       this.#tryAtMs = Infinity;
-      this.#exchange.tryTimedOut();
+      this.#exchange.tryTimedOut(RESPONSE_HEADERS_TIMEOUT);
     }
     this.#aimAt(Math.min(this.#endsAtMs, this.#headAtMs, this.#tryAtMs));
   }
@@ -145,6 +152,13 @@ export class ExchangeTimers extends Scheduled {
   /** When the exchange itself is over. */
   get #endsAtMs(): number {
     return Math.min(this.#requestAtMs, this.#responseAtMs, this.#idleAtMs);
+  }
+
+  /** The one of them that was over first. */
+  get #first(): Timeout {
+    const atMs = this.#endsAtMs;
+    if (atMs === this.#requestAtMs) return REQUEST_TIMEOUT;
+    return atMs === this.#responseAtMs ? RESPONSE_STREAM_TIMEOUT : IDLE_TIMEOUT;
   }
 
   /** What comes before the next one becomes that; what comes later is seen when that is over. */

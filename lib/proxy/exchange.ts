@@ -24,8 +24,9 @@ import { grpcTimeoutMs } from "./grpc-deadline.ts";
 import { type Hedging, hedgingOf } from "./hedging.ts";
 import type { Downstream, HttpRoute, HttpSide, Loss, Refusal, Upstream } from "./http-parts.ts";
 import { closesPeer, isUnsent, takeAddedRetries } from "./mesh-headers.ts";
+import type { OutcomeError } from "./outcome.ts";
 import type { ProfileFigures } from "./profile-figures.ts";
-import { lostRefusal, NO_CERTIFICATE, shedRefusal, TIMED_OUT, UNREACHABLE } from "./refusals.ts";
+import { lostRefusal, NO_CERTIFICATE, shedRefusal, type Timeout, UNREACHABLE } from "./refusals.ts";
 import { NOTHING, RequestBody } from "./request-body.ts";
 import { retriesGrpcStatus, retriesStatus } from "./retry.ts";
 import { Retrying } from "./retrying.ts";
@@ -262,8 +263,9 @@ export class Exchange implements TimedExchange {
     // The endpoint's own code goes to the client, as if there were no proxy.
     const code = this.#downstream.hasCodes ? loss.reset : 0;
     if (code === 0) this.context.env.metrics.failed(this.side.direction, "http", "i/o");
-    if (this.#state === RESPONDING) this.#cutOff(code);
-    else this.#failTry(lostRefusal(error), code);
+    const refusal = lostRefusal(error);
+    if (this.#state === RESPONDING) this.#cutOff(code, refusal.error);
+    else this.#failTry(refusal, code);
   }
 
   broken(attempt: Attempt, cause: string): void {
@@ -293,25 +295,21 @@ export class Exchange implements TimedExchange {
 
   // Deadlines.
 
-  timedOut(): void {
+  timedOut(timeout: Timeout): void {
     if (this.#state === OVER) return;
-    this.context.env.metrics.failed(this.side.direction, "http", "response timeout");
-    this.#giveUp("response timeout");
-    if (this.#state === ASKING) this.refuse(TIMED_OUT);
-    else if (this.grpc && this.#state === RESPONDING) this.#endCall();
-    else this.#cutOff(0);
+    this.context.env.metrics.failed(this.side.direction, "http", timeout.kind);
+    this.#giveUp(timeout.word);
+    if (this.#state === ASKING) this.refuse(timeout);
+    else if (this.grpc && this.#state === RESPONDING) this.#endCall(timeout);
+    else this.#cutOff(0, timeout.error);
   }
 
-  tryTimedOut(): void {
+  tryTimedOut(timeout: Timeout): void {
     const retrying = this.#retrying;
     if (this.#state !== ASKING || retrying === null || retrying.waits) return;
-    const may = retrying.takeOne(this.body);
-    this.#giveUp("response timeout");
-    if (may) this.#askLater(retrying);
-    else {
-      this.context.env.metrics.failed(this.side.direction, "http", "response timeout");
-      this.refuse(TIMED_OUT);
-    }
+    if (!retrying.takeOne(this.body)) return this.timedOut(timeout);
+    this.#giveUp(timeout.word);
+    this.#askLater(retrying);
   }
 
   /** The attempt takes long: another endpoint is asked as well. */
@@ -335,7 +333,7 @@ export class Exchange implements TimedExchange {
     const timeouts = route?.timeouts ?? null;
     const { complete } = this.body;
     if (route !== null && retry !== null) {
-      this.#retrying = new Retrying(context, route, retry, beganAtMs);
+      this.#retrying = new Retrying(context, route, retry, this.grpc, beganAtMs);
     }
     this.#hedging = hedgingOf(context, route, this);
     const tryMs = retry?.tryTimeoutMs ?? 0;
@@ -364,7 +362,7 @@ export class Exchange implements TimedExchange {
     if (retriesStatus(retrying.policy, head.status)) {
       if (this.#askAgain(retrying, attempt, head.status, -1)) return true;
     }
-    if (!this.grpc || !retrying.looksAtGrpc) return false;
+    if (!retrying.looksAtGrpc) return false;
     if (last) return this.#retriesCall(attempt, head.status, grpcStatusOf(head));
     // Who is not done with asking may wait for the head, and could hardly be asked for it all again.
     if (!this.body.complete) return false;
@@ -396,16 +394,16 @@ export class Exchange implements TimedExchange {
   /** Answers in the proxy's own name, or with no more than a code; or asks again by the policy. */
   #failTry(refusal: Refusal, code = 0): void {
     const retrying = this.#retrying;
-    if (retrying?.retriesRefusal(refusal, this.grpc) === true && retrying.takeOne(this.body)) {
+    if (retrying?.retriesRefusal(refusal) === true && retrying.takeOne(this.body)) {
       this.#askLater(retrying);
     } else if (code === 0) this.refuse(refusal);
-    else this.#cutOff(code);
+    else this.#cutOff(code, refusal.error);
   }
 
-  #cutOff(code: number): void {
+  #cutOff(code: number, error?: OutcomeError): void {
     this.#end();
     this.body.drop();
-    this.#downstream.cutOff(code === 0 ? ErrorCode.INTERNAL_ERROR : code);
+    this.#downstream.cutOff(code === 0 ? ErrorCode.INTERNAL_ERROR : code, error);
   }
 
   /** Ends the present attempt, counted with this error. */
@@ -440,10 +438,10 @@ export class Exchange implements TimedExchange {
   }
 
   /** A call whose response has begun ends with its status. */
-  #endCall(): void {
+  #endCall(timeout: Timeout): void {
     this.#end();
     this.body.drop();
-    this.#downstream.endCall();
+    this.#downstream.endCall(timeout);
   }
 
   /** Makes an attempt, if possible not where the last one went. */

@@ -112,6 +112,48 @@ for (const hint of ["h2", "unknown"] as const) {
   });
 }
 
+test("a percentile counts from the fiftieth answer on, for requests that begin then", async () => {
+  let hangs = 0;
+  const held: (() => void)[] = [];
+  const answer = (socket: { write(text: string): void }) => {
+    const go = () => void socket.write(respond("yes"));
+    if (hangs-- > 0) held.push(go);
+    else go();
+  };
+  const client = lab.proxy("shop");
+  const target = client.target();
+  for (const app of [await serve(answer), await serve(answer)]) {
+    target.endpoints({ address: { ip: "127.0.0.1", port: app.port } });
+  }
+  target.configure(undefined, undefined, { ...HEDGE, delayMs: 0, quantile: 0.95 });
+  const ask = () => {
+    const shop = dial(client.outbound);
+    shop.send(get);
+    return shop;
+  };
+  const hedged = (outcome: string) =>
+    client.count(`malla_outbound_http_route_hedge_${outcome}_total`);
+  const answered = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      const shop = ask();
+      await until("answer", () => shop.text === respond("yes"));
+    }
+  };
+  await answered(49);
+  hangs = 1;
+  const early = ask();
+  await until("it hangs", () => held.length === 1);
+  await answered(1);
+  hangs = 1;
+  const late = ask();
+  await until("answer of the other one", () => late.text === respond("yes"));
+  expect(held.length).toBe(2);
+  expect([hedged("requests"), hedged("wins")]).toEqual([1, 1]);
+  expect(early.text).toBe("");
+  held[0]!();
+  await until("answer", () => early.text === respond("yes"));
+});
+
 test("a client that leaves ends both attempts", async () => {
   const hanging = [await serve(() => {}), await serve(() => {})];
   const client = lab.proxy("shop");

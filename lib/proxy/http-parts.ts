@@ -13,6 +13,7 @@ import type { Attempt } from "./attempt.ts";
 import type { EndpointState } from "./balance.ts";
 import type { ErrorKind, RouteFigures } from "./environment.ts";
 import type { Exchange } from "./exchange.ts";
+import type { OutcomeError } from "./outcome.ts";
 import type { ProfileFigures } from "./profile-figures.ts";
 import type { ResponseClasses } from "./response-classes.ts";
 import type { RetryBudget } from "./retry-budget.ts";
@@ -93,6 +94,8 @@ export interface Refusal {
   /** For the header `l5d-proxy-error` and the counter. */
   readonly kind: ErrorKind;
   readonly message: string;
+  /** What it counts as; absent: as `kind` says. */
+  readonly error?: OutcomeError;
   /** The application behind this proxy cannot be reached, and the request has not been sent. */
   readonly unsent?: boolean;
 }

@@ -11,7 +11,14 @@ import {
 } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
-import { frame, framesOf, GET_BLOCK, hello } from "../../test/support/raw-http2.ts";
+import {
+  frame,
+  framesOf,
+  FrameSplitter,
+  GET_BLOCK,
+  hello,
+  joined,
+} from "../../test/support/raw-http2.ts";
 import { identityOf, meshed, serverPolicy, until } from "../../test/support/paths.ts";
 import { pathTests } from "../../test/support/path-tests.ts";
 
@@ -86,6 +93,9 @@ const echo: Serve = (stream, headers) => {
   });
   stream.pipe(stream);
 };
+
+/** A response that goes on. */
+const HEAD_OF_200 = frame(1, 4, 1, Uint8Array.of(0x88));
 
 const statusOf = (headers: IncomingHttpHeaders) => Number(headers[":status"]);
 const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -258,6 +268,34 @@ describe("HTTP/2 through two proxies", () => {
       for (const { headers } of answers) expect(statusOf(headers)).toBe(200);
     }
     expect(sessions).toBeGreaterThan(5);
+  });
+
+  test.each([
+    ["that it has not begun", 0, [], { status: 502, attempts: 3 }],
+    ["in the middle of it", 1, [HEAD_OF_200, frame(0, 0, 1, Buffer.from("some"))], {
+      status: 200,
+      attempts: 1,
+    }],
+  ])("a request that GOAWAY ends, %s, is counted so", async (_, lastId, answer, wanted) => {
+    const goaway = frame(7, 0, 0, Uint8Array.of(0, 0, 0, lastId, 0, 0, 0, 0));
+    const splitters: FrameSplitter[] = [];
+    const app = await new RawServer((socket, text, connection) => {
+      const splitter = splitters[connection] ??= new FrameSplitter(24);
+      const isAsked = splitter.push(Buffer.from(text, "latin1")).some(({ type }) => type === 1);
+      if (isAsked) socket.end(joined([frame(4, 0, 0), ...answer, goaway]));
+    }).listen();
+    cleanups.push(() => app.stop());
+    const client = lab.proxy("shop");
+    client.target().endpoints({ address: { ip: "127.0.0.1", port: app.port } });
+    const { headers, reset } = await ask(dial(client.outbound), { ":path": "/" });
+    expect(statusOf(headers)).toBe(wanted.status);
+    if (wanted.status === 200) expect(reset).toBe(2);
+    else expect(headers["l5d-proxy-error"]).toBe("upstream connection: go away");
+    const count = (name: string) =>
+      client.count(`outbound_http_route_${name}`, { error: "GO_AWAY" });
+    expect(count("request_statuses_total")).toBe(1);
+    expect(count("backend_response_statuses_total")).toBe(wanted.attempts);
+    expect(client.count("response_total", { error: "go away" })).toBe(wanted.attempts);
   });
 
   test("draining lets streams end, and tells the client to go elsewhere", async () => {

@@ -91,8 +91,8 @@ export class ProxyMetrics implements PathMetrics, SeriesKeeper {
     this.#countOf(`inbound_${protocol}_authz_${allowed ? "allow" : "deny"}_total`, labels).add();
   }
 
-  retried(outcome: RetryOutcome, labels: Labels): void {
-    this.#countOf(`outbound_http_route_retry_${outcome}_total`, labels).add();
+  retried(protocol: "http" | "grpc", outcome: RetryOutcome, labels: Labels): void {
+    this.#countOf(`outbound_${protocol}_route_retry_${outcome}_total`, labels).add();
   }
 
   counted(name: ConnectionCount, labels: Labels): void {

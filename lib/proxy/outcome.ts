@@ -2,20 +2,26 @@
 /** What became of an exchange, in the contract's words, and who may want to write it down. */
 
 import type { RequestHead } from "../wire/http/mod.ts";
-import { ErrorCode } from "../wire/http2/mod.ts";
-import type { ErrorKind } from "./environment.ts";
 import type { HttpSide, Refusal } from "./http-parts.ts";
+
+/** Which deadline is over, in the contract's words. */
+export type TimeoutError =
+  | "REQUEST_TIMEOUT"
+  | "RESPONSE_HEADERS_TIMEOUT"
+  | "RESPONSE_STREAM_TIMEOUT"
+  | "IDLE_TIMEOUT";
 
 /** Why a client did not get a whole response of the application's, in the contract's words. */
 export type OutcomeError =
   | ""
   | "FAIL_FAST"
   | "LOAD_SHED"
-  | "REQUEST_TIMEOUT"
+  | TimeoutError
   | "CANCEL"
   | "REFUSED"
   | "ENHANCE_YOUR_CALM"
   | "RESET"
+  | "GO_AWAY"
   | "IO"
   | "UNKNOWN";
 
@@ -53,14 +59,13 @@ export interface Recording {
 }
 
 /** What the proxy's own answers count as. */
-export function errorOfKind(kind: ErrorKind): OutcomeError {
+export function errorOfRefusal({ error, kind }: Refusal): OutcomeError {
+  if (error !== undefined) return error;
   switch (kind) {
     case "failfast":
       return "FAIL_FAST";
     case "loadshed":
       return "LOAD_SHED";
-    case "response timeout":
-      return "REQUEST_TIMEOUT";
     case "i/o":
       return "IO";
     default:
@@ -68,23 +73,10 @@ export function errorOfKind(kind: ErrorKind): OutcomeError {
   }
 }
 
-/** What a response counts as that was cut off with this code. */
-export function errorOfCode(code: number): OutcomeError {
-  switch (code) {
-    case ErrorCode.INTERNAL_ERROR:
-      return "IO";
-    case ErrorCode.CANCEL:
-      return "CANCEL";
-    case ErrorCode.REFUSED_STREAM:
-      return "REFUSED";
-    case ErrorCode.ENHANCE_YOUR_CALM:
-      return "ENHANCE_YOUR_CALM";
-    default:
-      return "RESET";
-  }
-}
-
-/** Why an attempt got no whole response, from the word that its endpoint's counters show. */
+/**
+ * Why an attempt got no whole response, from the word that its endpoint's counters show: a proxy's own
+ * decision, why a connection was closed, or the code of a stream's reset.
+ */
 export function errorOfLoss(error: string): OutcomeError {
   switch (error) {
     case "":
@@ -92,16 +84,38 @@ export function errorOfLoss(error: string): OutcomeError {
     case "canceled":
     case "cancel":
       return "CANCEL";
-    case "response timeout":
-    case "timeout":
+    case "request timeout":
       return "REQUEST_TIMEOUT";
+    case "response headers timeout":
+      return "RESPONSE_HEADERS_TIMEOUT";
+    case "response stream timeout":
+      return "RESPONSE_STREAM_TIMEOUT";
+    case "idle timeout":
+      return "IDLE_TIMEOUT";
+    case "failfast":
+      return "FAIL_FAST";
+    case "loadshed":
+      return "LOAD_SHED";
     case "refused stream":
       return "REFUSED";
     case "enhance your calm":
       return "ENHANCE_YOUR_CALM";
+    case "go away":
+    case "protocol":
+      return "GO_AWAY";
     case "connect":
+    case "unavailable":
+    case "refused":
+    case "unreachable":
+    case "timeout":
     case "reset":
+    case "tls":
+    case "local":
+    case "other":
       return "IO";
+    case "identity required":
+    case "malformed":
+      return "UNKNOWN";
     default:
       return "RESET";
   }

@@ -48,7 +48,7 @@ export type CountName =
   | `${"inbound" | "outbound"}_${"http" | "tcp"}_errors_total`
   | `${"inbound" | "outbound"}_tcp_detect_http_results_total`
   | "outbound_tcp_protocol_connections_total"
-  | `outbound_http_route_retry_${RetryOutcome}_total`
+  | `outbound_${"http" | "grpc"}_route_retry_${RetryOutcome}_total`
   | `malla_outbound_http_route_hedge_${HedgeOutcome}_total`
   | "route_retryable_total";
 
@@ -105,6 +105,19 @@ const COUNTS: Readonly<Record<CountName, CountEntry>> = {
   ],
   outbound_http_route_retry_overflow_total: [
     "Failed responses that were passed on, as the budget of retries was used up",
+    ROUTE,
+  ],
+  outbound_grpc_route_retry_requests_total: ["gRPC calls that were sent again", ROUTE],
+  outbound_grpc_route_retry_successes_total: [
+    "Calls that succeeded after they were sent again",
+    ROUTE,
+  ],
+  outbound_grpc_route_retry_limit_exceeded_total: [
+    "Failed calls that were passed on, as they had been sent as often as allowed",
+    ROUTE,
+  ],
+  outbound_grpc_route_retry_overflow_total: [
+    "Failed calls that were passed on, as the budget of retries was used up",
     ROUTE,
   ],
   malla_outbound_http_route_hedge_requests_total: [

@@ -3,6 +3,7 @@
 import { type FieldLines, fieldLinesOf } from "../wire/http/mod.ts";
 import type { ShedReason } from "./gate.ts";
 import type { Refusal } from "./http-parts.ts";
+import { errorOfLoss, type TimeoutError } from "./outcome.ts";
 
 /** No endpoint is left to try. */
 export const UNREACHABLE: Refusal = {
@@ -11,12 +12,32 @@ export const UNREACHABLE: Refusal = {
   message: "no endpoint can be reached",
 };
 
-/** A timeout of the route's is over. */
-export const TIMED_OUT: Refusal = {
-  status: 504,
-  kind: "response timeout",
-  message: "no response in time",
-};
+/** A deadline of an exchange that is over. */
+export interface Timeout extends Refusal {
+  readonly error: TimeoutError;
+  /** For the label `error` of the attempts that it ends. */
+  readonly word: string;
+  /** How a call ends whose response has begun. */
+  readonly trailers: FieldLines;
+}
+
+/** The route's, or that of a call's client, for all of the exchange. */
+export const REQUEST_TIMEOUT: Timeout = timeout("REQUEST_TIMEOUT", "the request took too long");
+
+/** For one try's response to begin. */
+export const RESPONSE_HEADERS_TIMEOUT: Timeout = timeout(
+  "RESPONSE_HEADERS_TIMEOUT",
+  "no response in time",
+);
+
+/** For the whole response, once the request is complete. */
+export const RESPONSE_STREAM_TIMEOUT: Timeout = timeout(
+  "RESPONSE_STREAM_TIMEOUT",
+  "the response took too long",
+);
+
+/** Between two pieces. */
+export const IDLE_TIMEOUT: Timeout = timeout("IDLE_TIMEOUT", "nothing came for too long");
 
 /** A balancer has had no endpoint for so long that waiting is in vain. */
 export const NO_ENDPOINT: Refusal = {
@@ -53,12 +74,6 @@ export const TOO_LARGE: Refusal = {
   message: "header list too large",
 };
 
-/** How a call ends whose response has begun when its time is over. */
-export const DEADLINE_EXCEEDED: FieldLines = fieldLinesOf([
-  ["grpc-status", "4"],
-  ["grpc-message", TIMED_OUT.message],
-]);
-
 /** Why a request was not let in. */
 export function shedRefusal(reason: ShedReason): Refusal {
   return reason === "loadshed" ? OVERLOADED : WAITED_TOO_LONG;
@@ -66,5 +81,12 @@ export function shedRefusal(reason: ShedReason): Refusal {
 
 /** An endpoint's connection was lost under a request. */
 export function lostRefusal(error: string): Refusal {
-  return { status: 502, kind: "i/o", message: `upstream connection: ${error}` };
+  const message = `upstream connection: ${error}`;
+  return { status: 502, kind: "i/o", message, error: errorOfLoss(error) };
+}
+
+function timeout(error: TimeoutError, message: string): Timeout {
+  const word = error.toLowerCase().replaceAll("_", " ");
+  const trailers = fieldLinesOf([["grpc-status", "4"], ["grpc-message", message]]);
+  return { status: 504, kind: "response timeout", message, error, word, trailers };
 }

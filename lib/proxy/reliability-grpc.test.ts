@@ -9,6 +9,7 @@ import type { AddressInfo } from "node:net";
 import type { RetryPolicy } from "../mesh/reliability.ts";
 import { meshed, until } from "../../test/support/paths.ts";
 import { pathTests } from "../../test/support/path-tests.ts";
+import { RetryBudget } from "./retry-budget.ts";
 
 const { lab, cleanups } = pathTests();
 
@@ -86,6 +87,23 @@ describe("retries of calls", () => {
     await until("answer", () => got.isOver);
     expect(got).toMatchObject({ body: "yes", trailers: { "grpc-status": "0" } });
     expect(client.count("response_total", { grpc_status: "14" })).toBe(2);
+    const retries = (outcome: string) => client.count(`outbound_grpc_route_retry_${outcome}_total`);
+    expect([retries("requests"), retries("successes")]).toEqual([2, 1]);
+    expect(client.metrics.text()).not.toMatch(/^outbound_http_route_retry_/m);
+  });
+
+  test("a call that fails as often as it may be made, or finds no budget, is passed on", async () => {
+    const port = await application((stream) => answer(stream, "14"));
+    const { client, target } = pairOf(port);
+    target.configure({ ...UNAVAILABLE, retriesMax: 1 });
+    target.budget = new RetryBudget({ ratio: 0.5, minPerSecond: 0, ttlMs: 60_000 }, 0);
+    for (let i = 0; i < 4; i++) {
+      const got = call(client.outbound);
+      await until("answer", () => got.isOver);
+      expect(got).toMatchObject({ trailers: { "grpc-status": "14" } });
+    }
+    const retries = (outcome: string) => client.count(`outbound_grpc_route_retry_${outcome}_total`);
+    expect(["requests", "limit_exceeded", "overflow"].map(retries)).toEqual([2, 2, 2]);
   });
 
   test("once some of the body went down, the status is passed on", async () => {
@@ -95,7 +113,7 @@ describe("retries of calls", () => {
     const got = call(client.outbound);
     await until("answer", () => got.isOver);
     expect(got).toMatchObject({ body: "some", trailers: { "grpc-status": "14" } });
-    expect(client.count("outbound_http_route_retry_requests_total")).toBe(0);
+    expect(client.count("outbound_grpc_route_retry_requests_total")).toBe(0);
   });
 
   test("a head without anything behind it goes down all the same", async () => {
@@ -186,9 +204,14 @@ describe("deadlines of calls", () => {
       stream.respond({ ":status": 200 });
       stream.write("some");
     });
-    const { client } = pairOf(port);
+    const { client, server } = pairOf(port);
     const got = call(client.outbound, { "grpc-timeout": "1500m" });
     await until("end", () => got.isOver);
-    expect(got).toMatchObject({ body: "some", trailers: { "grpc-status": "4" } });
+    const trailers = { "grpc-status": "4", "grpc-message": "the request took too long" };
+    expect(got).toMatchObject({ body: "some", trailers });
+    const error = "REQUEST_TIMEOUT";
+    const told = client.count("outbound_grpc_route_request_statuses_total", { error }) +
+      server.count("inbound_grpc_statuses_total", { error });
+    expect(told).toBeGreaterThan(0);
   });
 });

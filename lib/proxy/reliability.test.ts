@@ -3,6 +3,7 @@ import type { RetryPolicy } from "../mesh/reliability.ts";
 import { RawServer, respond } from "../../test/support/raw-http.ts";
 import { meshed, until } from "../../test/support/paths.ts";
 import { pathTests } from "../../test/support/path-tests.ts";
+import { IDLE_TIMEOUT, REQUEST_TIMEOUT, RESPONSE_STREAM_TIMEOUT } from "./refusals.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
 const { lab, cleanups, dial } = pathTests();
@@ -36,6 +37,9 @@ function pairOf(port: number, hint: "h2" | "unknown" = "h2") {
   const target = client.target().endpoints({ ...meshed(server, port), hint });
   return { client, server, target };
 }
+
+const STATUSES = "outbound_http_route_request_statuses_total";
+const BACKEND_STATUSES = "outbound_http_route_backend_response_statuses_total";
 
 const get = "GET / HTTP/1.1\r\nhost: web\r\n\r\n";
 const failing = respond("no", "HTTP/1.1 503 Service Unavailable");
@@ -146,9 +150,13 @@ for (const hint of ["h2", "unknown"] as const) {
   });
 
   describe(`timeouts over ${hint === "h2" ? "HTTP/2" : "HTTP/1"} between proxies`, () => {
-    test.each([["requestMs"], ["responseMs"], ["idleMs"]])(
+    test.each([
+      ["requestMs", REQUEST_TIMEOUT],
+      ["responseMs", RESPONSE_STREAM_TIMEOUT],
+      ["idleMs", IDLE_TIMEOUT],
+    ])(
       "%s: 504, and nothing goes on",
-      async (name) => {
+      async (name, { error, message, word }) => {
         const app = await application(() => "");
         const { client, server, target } = pairOf(app.port, hint);
         target.configure(undefined, { [name]: 40 });
@@ -156,13 +164,30 @@ for (const hint of ["h2", "unknown"] as const) {
         shop.send(get);
         await until("answer", () => shop.text.length > 0);
         expect(shop.text).toStartWith("HTTP/1.1 504 ");
-        expect(shop.text).toContain("l5d-proxy-error: no response in time\r\n");
+        expect(shop.text).toContain(`l5d-proxy-error: ${message}\r\n`);
         await until("the application is told", () => app.sockets[0]?.destroyed === true);
         expect(client.count("outbound_http_errors_total", { error: "response timeout" })).toBe(1);
         await until("settled", () => target.balancer.pick(0)?.pending === 0);
         expect(server.count("response_total", { error: "canceled" })).toBe(1);
+        expect(client.count("response_total", { error: word })).toBe(1);
+        expect(client.count(STATUSES, { error })).toBe(1);
+        expect(client.count(BACKEND_STATUSES, { error })).toBe(1);
       },
     );
+
+    test("a last try without a response in time: 504", async () => {
+      const app = await application(() => "");
+      const { client, target } = pairOf(app.port, hint);
+      target.configure({ ...RETRY, retriesMax: 1, tryTimeoutMs: 40 });
+      const shop = dial(client.outbound);
+      shop.send(get);
+      await until("answer", () => shop.text.length > 0);
+      expect(shop.text).toStartWith("HTTP/1.1 504 ");
+      expect(shop.text).toContain("l5d-proxy-error: no response in time\r\n");
+      const error = "RESPONSE_HEADERS_TIMEOUT";
+      expect(client.count(STATUSES, { error })).toBe(1);
+      expect(client.count(BACKEND_STATUSES, { error })).toBe(2);
+    });
 
     test("a response that stops in the middle is cut off", async () => {
       const app = await application(() => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nsome");
@@ -172,6 +197,8 @@ for (const hint of ["h2", "unknown"] as const) {
       shop.send(get);
       await until("end", () => shop.over);
       expect(shop.text).toEndWith("some");
+      expect(client.count(STATUSES, { error: "IDLE_TIMEOUT" })).toBe(1);
+      expect(client.count(BACKEND_STATUSES, { error: "IDLE_TIMEOUT" })).toBe(1);
     });
 
     test("a request in time is not touched", async () => {

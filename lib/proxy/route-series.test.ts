@@ -8,6 +8,7 @@ import type { PathContext } from "./context.ts";
 import type { Downstream, HttpSide, Refusal } from "./http-parts.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import type { Outcome, Recorder } from "./outcome.ts";
+import { IDLE_TIMEOUT } from "./refusals.ts";
 import { Witness } from "./witness.ts";
 
 const ROUTE = { parent_name: "web", route_name: "http" };
@@ -18,6 +19,12 @@ function metricsOn(clock: HandClock): ProxyMetrics {
 
 function lines(metrics: ProxyMetrics, name: string): string[] {
   return metrics.text().split("\n").filter((line) => line.startsWith(name));
+}
+
+/** Each bucket's upper bound and count. */
+function buckets(metrics: ProxyMetrics, name: string): (string | undefined)[] {
+  return lines(metrics, `${name}_bucket`)
+    .map((line) => /le="(.+?)"} (\d+)/.exec(line)?.slice(1).join(":"));
 }
 
 test("a route counts what its clients got: a status, or an error without one", () => {
@@ -33,13 +40,33 @@ test("a route counts what its clients got: a status, or an error without one", (
     'outbound_http_route_request_statuses_total{parent_name="web",route_name="http",' +
     'http_status="",error="FAIL_FAST"} 2',
   ]);
-  const buckets = lines(metrics, "outbound_http_route_request_duration_seconds_bucket");
-  expect(buckets.map((line) => /le="(.+?)"} (\d+)/.exec(line)?.slice(1).join(":"))).toEqual([
+  expect(buckets(metrics, "outbound_http_route_request_duration_seconds")).toEqual([
     "0.05:1",
     "0.5:2",
     "1:2",
     "10:4",
     "+Inf:4",
+  ]);
+});
+
+test.each(
+  [
+    ["inbound_http", "inbound_http_request_duration_seconds"],
+    ["inbound_grpc", "inbound_grpc_request_duration_seconds"],
+    ["outbound_http_route_backend", "outbound_http_route_backend_response_duration_seconds"],
+  ] as const,
+)("%s: durations at an application's side have finer buckets", (kind, name) => {
+  const metrics = metricsOn(new HandClock());
+  for (const durationMs of [20, 30, 300]) metrics.route(kind, ROUTE).ended(200, 0, "", durationMs);
+  expect(buckets(metrics, name)).toEqual([
+    "0.025:1",
+    "0.05:2",
+    "0.1:2",
+    "0.25:2",
+    "0.5:3",
+    "1:3",
+    "10:3",
+    "+Inf:3",
   ]);
 });
 
@@ -127,8 +154,12 @@ test("what is refused, cut off and left is told apart", () => {
   expect(refused.told[0]).toMatchObject({ status: 503, error: "FAIL_FAST" });
 
   const cut = witnessed();
-  cut.witness.cutOff(11);
+  cut.witness.cutOff(11, "ENHANCE_YOUR_CALM");
   expect(cut.told[0]).toMatchObject({ status: 0, error: "ENHANCE_YOUR_CALM" });
+
+  const late = witnessed();
+  late.witness.endCall(IDLE_TIMEOUT);
+  expect(late.told[0]).toMatchObject({ error: "IDLE_TIMEOUT" });
 
   const left = witnessed();
   left.witness.abandoned();

@@ -22,9 +22,9 @@ export interface RouteFamilies {
   readonly statuses: Family<Counter>;
 }
 
-/** The contract's buckets, in seconds. */
-const ROUTE_BOUNDS = [0.05, 0.5, 1, 10];
-const BACKEND_BOUNDS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 10];
+/** The contract's buckets, in seconds: few for what outbound clients see, more at an application's side. */
+const OUTBOUND_BOUNDS = [0.05, 0.5, 1, 10];
+const SERVER_BOUNDS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 10];
 
 const KINDS: readonly RouteKind[] = [
   "outbound_http_route",
@@ -56,7 +56,7 @@ function familiesOf(registry: Registry, kind: RouteKind): RouteFamilies {
       durations: registry.histogram(
         `${kind}_response_duration_seconds`,
         `Time from ${what} to the end of a backend's response, for each attempt`,
-        BACKEND_BOUNDS,
+        SERVER_BOUNDS,
         BACKEND_LABELS,
       ),
       statuses: registry.counter(
@@ -75,7 +75,7 @@ function familiesOf(registry: Registry, kind: RouteKind): RouteFamilies {
     durations: registry.histogram(
       `${kind}_request_duration_seconds`,
       `Time from ${what} to the end of what the client got`,
-      ROUTE_BOUNDS,
+      inbound ? SERVER_BOUNDS : OUTBOUND_BOUNDS,
       labels,
     ),
     statuses: registry.counter(

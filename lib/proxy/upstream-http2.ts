@@ -29,6 +29,9 @@ const OPEN = 1;
 const LEAVING = 2;
 const CLOSED = 3;
 
+/** The peer has announced that it does not take, or finish, any more. */
+const GONE_AWAY = "go away";
+
 const NOTHING = new Uint8Array(0);
 
 /** One connection of a pool. */
@@ -186,7 +189,7 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
     const isUnsent = this.#lostBy !== "" && stream.id >= this.link.unsentFrom;
     const unprocessed = isUnsent || code === ErrorCode.REFUSED_STREAM;
     attempt?.lost({
-      error: this.#lostBy === "" ? errorCodeName(code) : this.#lostBy,
+      error: this.#lostBy || (unprocessed && !byPeer ? GONE_AWAY : errorCodeName(code)),
       unprocessed,
       raced: this.#lostBy !== "" && !stream.headed && this.#served > 0,
       // A refused one has been tried again as often as it should: the client must not begin anew.
@@ -243,7 +246,8 @@ export class UpstreamHttp2 implements Http2Events<RequestStream>, LinkOwner {
       return;
     }
     this.link.metrics.closed(errnoOf(reason));
-    if (this.#lostBy === "") this.#lostBy = reason === "none" ? "reset" : reason;
+    const { goneAway } = this.link.session;
+    this.#lostBy ||= goneAway ? GONE_AWAY : reason === "none" ? "reset" : reason;
     this.#leavePool();
     this.link.lost();
   }

@@ -13,15 +13,14 @@ import type { PathContext } from "./context.ts";
 import { GRPC_UNKNOWN, grpcStatusFor, grpcStatusOf, isGrpc } from "./grpc.ts";
 import type { Downstream, HttpRoute, HttpSide, Refusal } from "./http-parts.ts";
 import {
-  errorOfCode,
-  errorOfKind,
+  errorOfRefusal,
   type Outcome,
   type OutcomeError,
   type Recorder,
   type Recording,
 } from "./outcome.ts";
 import type { ProfileFigures } from "./profile-figures.ts";
-import { DEADLINE_EXCEEDED } from "./refusals.ts";
+import type { Timeout } from "./refusals.ts";
 import type { UpstreamHttp1 } from "./upstream-http1.ts";
 
 /** Sees one exchange. */
@@ -106,12 +105,12 @@ export class Witness implements Downstream, Outcome {
     this.refusal = refusal;
     this.status = refusal.status;
     if (this.isGrpc) this.grpcStatus = grpcStatusFor(refusal.status);
-    this.error = errorOfKind(refusal.kind);
+    this.error = errorOfRefusal(refusal);
     this.#client.refuse(refusal);
   }
 
-  cutOff(code: number): void {
-    this.#end(errorOfCode(code));
+  cutOff(code: number, error: OutcomeError = "IO"): void {
+    this.#end(error);
     this.#client.cutOff(code);
   }
 
@@ -122,8 +121,9 @@ export class Witness implements Downstream, Outcome {
   }
 
   /** A call whose response has begun ends with its status, as its time is over. */
-  endCall(): void {
-    this.trailers(DEADLINE_EXCEEDED);
+  endCall({ error, trailers }: Timeout): void {
+    this.error = error;
+    this.trailers(trailers);
     this.done();
   }
 

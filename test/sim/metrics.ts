@@ -159,7 +159,7 @@ export class StrictMetrics implements PathMetrics {
 
   authorized(): void {}
 
-  retried(outcome: RetryOutcome): void {
+  retried(_protocol: string, outcome: RetryOutcome): void {
     if (outcome !== "requests") return;
     const { nowMs } = this.#world;
     this.retriesAtMs.push(nowMs);
