@@ -4,6 +4,7 @@ import { systemClock } from "../host/clock.ts";
 import { parseNetwork } from "../mesh/address.ts";
 import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
 import { identityOf, meshed, PathLab, serverPolicy, until } from "../../test/support/paths.ts";
+import { fieldLinesOf } from "../wire/http/mod.ts";
 import { Balancer, type PickWaiter } from "./balance.ts";
 
 let lab: PathLab;
@@ -60,6 +61,28 @@ describe("requests", () => {
     const inbound = { direction: "inbound", client_id: identityOf("shop"), status_code: "200" };
     expect(server.count("response_total", inbound)).toBe(3);
   });
+
+  test.each(["h2", "unknown"] as const)(
+    "say where they lead, in the words of peers' proxies alone, to a peer with hint %p",
+    async (hint) => {
+      const app = await application(paths);
+      const { server, client } = lab.pair(app.port);
+      const target = client.target().endpoints({ ...meshed(server, app.port), hint });
+      target.added = fieldLinesOf([["l5d-dst-canonical", "web.test:80"]]);
+      const forged = "l5d-dst-canonical: forged\r\nl5d-other: forged\r\n";
+      const shop = dial(client.outbound);
+      shop.send(get("/a", forged));
+      await until("answer", () => shop.text.endsWith("/a"));
+      expect(app.received[0]!.match(/l5d-(?!client-id).*/g)).toEqual([
+        "l5d-dst-canonical: web.test:80",
+      ]);
+      server.inboundOriginal = { ip: "127.0.0.1", port: app.port };
+      const stranger = dial(server.inbound);
+      stranger.send(get("/b", forged));
+      await until("answer", () => stranger.text.endsWith("/b"));
+      expect(app.received.join("").split("/b")[1]).not.toContain("l5d-");
+    },
+  );
 
   test("pipelined ones are answered in order", async () => {
     const app = await application((socket, text) => setTimeout(() => paths(socket, text), 1));
