@@ -681,8 +681,10 @@ describe("inbound policy", () => {
     stranger.send(get("/ready?x=1"));
     await until("probe", () => stranger.text.endsWith("/ready?x=1"));
     expect(app.received.join("")).not.toContain("GET / ");
-    expect(server.count("inbound_http_authz_deny_total")).toBe(1);
-    expect(server.count("inbound_http_authz_allow_total", { authz_name: "probe" })).toBe(1);
+    const denied = { route_kind: "default", route_name: "default" };
+    expect(server.count("inbound_http_authz_deny_total", denied)).toBe(1);
+    const probe = { authz_name: "probe", route_kind: "default", route_name: "probe" };
+    expect(server.count("inbound_http_authz_allow_total", probe)).toBe(1);
     server.cell(app.port).set(serverPolicy({ kind: "unauthenticated" }));
     stranger.send(get("/now"));
     await until("admitted", () => stranger.text.endsWith("/now"));
@@ -713,7 +715,8 @@ describe("inbound policy", () => {
       expect([name, count(name, "probe"), count(name, "default")]).toEqual([name, 2, 2]);
     }
     const allowed = "inbound_http_authz_allow_total";
-    expect(server.count(allowed, { authz_name: "probe" })).toBe(2);
+    expect(server.count(allowed, { authz_name: "probe", route_name: "probe" })).toBe(2);
+    expect(server.count(allowed, { authz_name: "test", route_name: "default" })).toBe(2);
     // Another policy, other labels.
     server.cell(app.port).set(serverPolicy({ kind: "unauthenticated" }, {
       ...probes,
