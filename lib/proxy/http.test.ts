@@ -591,6 +591,50 @@ describe("failing backends", () => {
     expect(shop.text).toContain("l5d-proxy-error: traffic not allowed\r\n");
   });
 
+  test("an identity that the application demands must be the endpoint's", async () => {
+    const app = await application(paths);
+    const { client } = lab.pair(app.port);
+    const shop = dial(client.outbound);
+    shop.send(get("/good", `L5d-Require-Id: ${identityOf("web")}\r\n`));
+    await until("answer", () => shop.text.endsWith("/good"));
+    shop.send(get("/bad", "l5d-require-id: somebody.else\r\n"));
+    await until("refusal", () => shop.times("\r\n\r\n") === 2);
+    expect(shop.text).toContain("HTTP/1.1 502 ");
+    expect(shop.text).toContain(
+      `l5d-proxy-error: identity "somebody.else" is required, and the endpoint is "${
+        identityOf("web")
+      }"\r\n`,
+    );
+    client.target().endpoints({ address: { ip: "127.0.0.1", port: app.port } });
+    const plain = dial(client.outbound);
+    plain.send(get("/plain", `l5d-require-id: ${identityOf("web")}\r\n`));
+    await until("refusal", () => plain.text.endsWith("\r\n\r\n"));
+    expect(plain.text).toContain("HTTP/1.1 502 ");
+    expect(plain.text).toContain("the endpoint has none\r\n");
+    plain.send(get("/after"));
+    await until("answer", () => plain.text.endsWith("/after"));
+    expect(app.received.join("")).not.toMatch(/bad|\/plain|require/i);
+    expect(client.count("outbound_http_errors_total", { error: "identity required" })).toBe(2);
+  });
+
+  test.each(["inbound", "outbound"] as const)("what goes wrong is not told, %s", async (silent) => {
+    const explains = { inbound: silent !== "inbound", outbound: silent !== "outbound" };
+    const client = lab.proxy("shop", { explains });
+    const server = lab.proxy("web", { explains });
+    client.target().endpoints(meshed(server, 9));
+    const shop = dial(client.outbound);
+    server.cell(9).set(serverPolicy(null));
+    shop.send(get("/"));
+    await until("refusal", () => shop.text.endsWith("\r\n\r\n"));
+    expect(shop.text).toStartWith("HTTP/1.1 403 ");
+    expect(shop.text).not.toContain("l5d-");
+    client.target("detect", { kind: "fail", status: 403, message: "traffic not allowed" });
+    const other = dial(client.outbound);
+    other.send(get("/"));
+    await until("refusal", () => other.text.endsWith("\r\n\r\n"));
+    expect(other.text.includes("l5d-proxy-error")).toBe(explains.outbound);
+  });
+
   test("a replica whose application dies is left alone, and no request is lost", async () => {
     const first = await application(paths);
     const second = await application(paths);

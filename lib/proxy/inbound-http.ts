@@ -75,7 +75,7 @@ export class InboundHttp implements HttpSide {
     this.added = id === null ? null : fieldLinesOf([["l5d-client-id", id]]);
     this.caller = id ?? client.remote.ip;
     this.fromMesh = id !== null;
-    this.explains = id !== null;
+    this.explains = id !== null && context.env.settings.explains.inbound;
     this.#unsubscribe = client.cell.subscribe(() => this.#policyChanged());
   }
 

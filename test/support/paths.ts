@@ -200,6 +200,7 @@ export class TestProxy {
         drainMs: 2_000,
         socketMark: 0,
         clusterNetworks: [],
+        explains: { inbound: true, outbound: true },
         ...settings,
       },
       net: this.#net(),
