@@ -309,6 +309,57 @@ describe("inbound, redirected", () => {
   });
 });
 
+describe("outbound, TLS of our own application", () => {
+  test.each(["to a peer", "out of the mesh"])(
+    "passes in any pieces, its name a label: %s",
+    async (where) => {
+      let taken = "";
+      const port = await application(async (socket) => {
+        taken = sha(await readAll(socket));
+        socket.end();
+      });
+      const hello = await helloTo("shop.example");
+      const { client, server } = lab.pair(port);
+      const isMeshed = where === "to a peer";
+      const address = { ip: "127.0.0.1", port };
+      client.target().endpoints(isMeshed ? meshed(server, port) : { address });
+      const socket = dial(client.outbound);
+      socket.write(hello.subarray(0, 60));
+      await until("taken", () => client.path.sessions === 1);
+      expect(client.count("tcp_open_total")).toBe(0);
+      socket.end(hello.subarray(60));
+      expect(await socket.ending).toBe("closed");
+      expect(taken).toBe(sha(hello));
+      const open = (labels: Record<string, string>) => client.count("tcp_open_total", labels);
+      const name = { tls: "opaque", sni: "shop.example" };
+      expect(open({ ...name, peer: "src" })).toBe(1);
+      // Between proxies it is inside the mesh's own TLS.
+      expect(open(isMeshed ? { tls: "true", peer: "dst" } : { ...name, peer: "dst" })).toBe(1);
+      expect(open({})).toBe(2);
+      const counted = "outbound_tcp_protocol_connections_total";
+      expect(client.count(counted, { protocol: "tls", parent_name: "test" })).toBe(1);
+      expect(client.count(counted)).toBe(1);
+    },
+  );
+
+  test("a port that is said to speak TLS waits for the hello, and takes what is none", async () => {
+    const port = await application(echo);
+    const client = lab.proxy("shop");
+    client.target("tls").endpoints({ address: { ip: "127.0.0.1", port } });
+    const socket = dial(client.outbound);
+    const hello = await helloTo("shop.example");
+    socket.write(hello);
+    const back = await new Promise<Buffer>((done) => socket.once("data", done));
+    expect(sha(back)).toBe(sha(hello));
+    const other = dial(client.outbound);
+    other.end("hello");
+    expect((await readAll(other)).toString()).toBe("hello");
+    const count = (labels: Record<string, string>) =>
+      client.count("tcp_open_total", { peer: "src", ...labels });
+    expect([count({ sni: "shop.example" }), count({ tls: "no_identity" })]).toEqual([1, 1]);
+  });
+});
+
 describe("strangers", () => {
   test("straight to the outbound port: nothing is relayed", async () => {
     const port = await application(echo);
@@ -418,6 +469,19 @@ describe("the end", () => {
     await until("server's end", () => server.path.sessions === 0);
   });
 });
+
+/** What a client says first to a server of that name. */
+async function helloTo(servername: string): Promise<Buffer> {
+  const said = Promise.withResolvers<Buffer>();
+  const port = await application((socket) =>
+    void socket.once("data", (chunk: Buffer) => said.resolve(chunk))
+  );
+  const tls = await import("node:tls");
+  const socket = tls.connect({ port, host: "127.0.0.1", servername });
+  socket.on("error", () => {});
+  sockets.push(socket);
+  return await said.promise;
+}
 
 /** Reads everything, but stops for a while now and then. */
 function pausing(socket: Socket): Promise<Buffer> {
