@@ -2,7 +2,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { createHash, randomBytes } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { respond } from "../../test/support/raw-http.ts";
-import { identityOf, meshed, PathLab, serverPolicy, until } from "../../test/support/paths.ts";
+import {
+  identityOf,
+  meshed,
+  PathLab,
+  serverPolicy,
+  type TestProxy,
+  until,
+} from "../../test/support/paths.ts";
+import type { Endpoint } from "../mesh/endpoint.ts";
 
 let lab: PathLab;
 const servers: Server[] = [];
@@ -360,6 +368,50 @@ describe("outbound, TLS of our own application", () => {
   });
 });
 
+describe("balancing", () => {
+  /** A replica whose proxy is so far away; `served` connections have reached it. */
+  async function replica(
+    delayMs: number,
+  ): Promise<{ served: number; endpoint: Partial<Endpoint> }> {
+    const port = await application((socket) => {
+      made.served++;
+      echo(socket);
+    });
+    const server = lab.proxy("web");
+    const transportPort = await delaying(server.inbound.port, delayMs);
+    const made = { served: 0, endpoint: { ...meshed(server, port), transportPort } };
+    return made;
+  }
+
+  async function answered(client: TestProxy): Promise<Socket> {
+    const socket = dial(client.outbound);
+    socket.write("hello");
+    await new Promise((done) => socket.once("data", done));
+    return socket;
+  }
+
+  test("a replica whose connections take longer to make gets few of them", async () => {
+    const [near, far] = await Promise.all([replica(0), replica(100)]);
+    const client = lab.proxy("shop");
+    client.target("opaque").endpoints(far.endpoint, near.endpoint);
+    for (let i = 0; i < 60; i++) {
+      (await answered(client)).destroy();
+      await until("closed", () => client.path.sessions === 0);
+    }
+    expect(near.served + far.served).toBe(60);
+    expect(far.served).toBeLessThan(near.served / 3);
+  });
+
+  test("the nearer of two has its fill of connections that stay open, and the other gets some", async () => {
+    const [near, far] = await Promise.all([replica(10), replica(20)]);
+    const client = lab.proxy("shop");
+    client.target("opaque").endpoints(far.endpoint, near.endpoint);
+    for (let i = 0; i < 24; i++) await answered(client);
+    expect(near.served + far.served).toBe(24);
+    expect(far.served).toBeGreaterThanOrEqual(4);
+  });
+});
+
 describe("strangers", () => {
   test("straight to the outbound port: nothing is relayed", async () => {
     const port = await application(echo);
@@ -469,6 +521,19 @@ describe("the end", () => {
     await until("server's end", () => server.path.sessions === 0);
   });
 });
+
+/** The port of a relay to a port of this machine, by which every piece takes so long each way. */
+async function delaying(port: number, delayMs: number): Promise<number> {
+  return await application((near) => {
+    const far = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    sockets.push(far);
+    far.on("error", () => {});
+    for (const [from, to] of [[near, far], [far, near]] as const) {
+      from.on("data", (chunk) => void setTimeout(() => to.write(chunk), delayMs));
+      from.on("close", () => to.destroy());
+    }
+  });
+}
 
 /** What a client says first to a server of that name. */
 async function helloTo(servername: string): Promise<Buffer> {
