@@ -45,5 +45,5 @@ for (let run = first; run < first + Number(values.runs); run++) {
     console.log(`Again: npm run fuzz -- --target ${name} --first ${run} --runs 1`);
     process.exit(1);
   }
-  console.log(`run ${run}: ${names.join(", ")} are good`);
+  console.log(`run ${run} is good: ${names.join(", ")}`);
 }
