@@ -230,10 +230,9 @@ class ChannelStream<I extends DescMessage, O extends DescMessage> {
   #data(chunk: Uint8Array): void {
     if (this.#over || this.#httpStatus !== "200") return;
     try {
-      for (const bytes of this.#reader.push(chunk)) {
-        this.#events.message(decodeMessage(this.#method.output, bytes));
-        if (this.#over) return;
-      }
+      this.#reader.push(chunk, (bytes) => {
+        if (!this.#over) this.#events.message(decodeMessage(this.#method.output, bytes));
+      });
     } catch (thrown) {
       this.#cancelCall?.();
       this.end(asFault(thrown));

@@ -23,11 +23,10 @@ export class FrameReader {
   }
 
   /**
-   * The messages that this chunk completes. Throws `unimplemented` for a compressed message and
-   * `resource_exhausted` for one that is too long.
+   * Gives the messages that this chunk completes. Throws `unimplemented` for a compressed message and
+   * `resource_exhausted` for one that is too long, behind those before it.
    */
-  push(chunk: Uint8Array): Uint8Array[] {
-    const messages: Uint8Array[] = [];
+  push(chunk: Uint8Array, take: (message: Uint8Array) => void): void {
     let bytes = joined(this.#held, chunk);
     while (bytes.length >= PREFIX_BYTES) {
       if (bytes[0] !== 0) {
@@ -40,11 +39,10 @@ export class FrameReader {
       }
       const end = PREFIX_BYTES + length;
       if (bytes.length < end) break;
-      messages.push(bytes.subarray(PREFIX_BYTES, end));
+      take(bytes.subarray(PREFIX_BYTES, end));
       bytes = bytes.subarray(end);
     }
     this.#held = bytes;
-    return messages;
   }
 
   /** Bytes of a message that is not yet complete. */
@@ -56,7 +54,9 @@ export class FrameReader {
 /** The one message of a whole body. Throws `invalid_argument` for none, several or a broken one. */
 export function onlyMessage(body: Uint8Array, bytesMax: number): Uint8Array {
   const reader = new FrameReader(bytesMax);
-  const [message, ...more] = reader.push(body);
+  const messages: Uint8Array[] = [];
+  reader.push(body, (message) => messages.push(message));
+  const [message, ...more] = messages;
   if (message === undefined || more.length > 0 || reader.heldBytes > 0) {
     throw new Fault("invalid_argument", "Cannot read the request: expected one gRPC message");
   }

@@ -1,7 +1,7 @@
 /** What is counted once per connection: how its protocol was found, what it asked for, and its end. */
 
 import { expect, test } from "bun:test";
-import { identityOf, serverPolicy, until } from "../../test/support/paths.ts";
+import { identityOf, meshed, serverPolicy, until } from "../../test/support/paths.ts";
 import { pathTests } from "../../test/support/path-tests.ts";
 import { RawServer, respond } from "../../test/support/raw-http.ts";
 
@@ -49,6 +49,24 @@ test("a protocol that the policy fixes is not looked for", async () => {
   expect(client.count(`${OPENING}_results_total`)).toBe(0);
   const labels = { protocol: "http/1", parent_kind: "default", parent_name: "test" };
   expect(client.count("outbound_tcp_protocol_connections_total", labels)).toBe(1);
+});
+
+test.each(["detect", "opaque"] as const)("an endpoint's zone is a label: %s", async (protocol) => {
+  const app = await application();
+  const { client, server } = lab.pair(app.port);
+  const labels = { pod: "web-1", zone: "b", zone_locality: "remote" };
+  client.target(protocol).endpoints({ ...meshed(server, app.port), labels });
+  const shop = dial(client.outbound);
+  shop.send(GET);
+  await until("answer", () => shop.text.endsWith("yes"));
+  const zone = {
+    dst_service: "test",
+    dst_pod: "web-1",
+    dst_zone: "b",
+    dst_zone_locality: "remote",
+  };
+  expect(client.count("tcp_open_total", { peer: "dst", ...zone })).toBe(1);
+  expect(client.count("request_total", zone)).toBe(protocol === "detect" ? 1 : 0);
 });
 
 test("a client without a proxy is detected by its first bytes", async () => {

@@ -11,7 +11,13 @@
 
 import { releaseBytes } from "../base/bytes.ts";
 import type { CloseReason, ConnHandler } from "../host/net.ts";
-import { type FieldLines, Method, RequestHead, type ResponseHead } from "../wire/http/mod.ts";
+import {
+  type FieldLines,
+  MeshFields,
+  Method,
+  RequestHead,
+  type ResponseHead,
+} from "../wire/http/mod.ts";
 import {
   BodyFramer,
   CHUNKED_LINE,
@@ -281,6 +287,7 @@ export class DownstreamHttp1 implements Session, Downstream {
     }
     intake.consume(length);
     frameRequest(this.#framer, head);
+    if (this.side.fromMesh) head.meshFields = MeshFields.KEEP_CANONICAL;
     this.#keepAlive = head.persistent() && !this.context.draining;
     this.#responded = false;
     this.#chunked = false;

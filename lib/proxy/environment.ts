@@ -39,6 +39,8 @@ export interface PathSettings {
   /** SO_MARK of all connections that the proxy makes; 0 where the uid exempts it. */
   readonly socketMark: number;
   readonly clusterNetworks: readonly Network[];
+  /** Whether peers, or this pod's applications, hear in headers why the proxy answers in their place. */
+  readonly explains: { readonly inbound: boolean; readonly outbound: boolean };
 }
 
 /** The proxy's own certificate. */

@@ -4,6 +4,7 @@ import { systemClock } from "../host/clock.ts";
 import { parseNetwork } from "../mesh/address.ts";
 import { RawClient, RawServer, respond } from "../../test/support/raw-http.ts";
 import { identityOf, meshed, PathLab, serverPolicy, until } from "../../test/support/paths.ts";
+import { fieldLinesOf } from "../wire/http/mod.ts";
 import { Balancer, type PickWaiter } from "./balance.ts";
 
 let lab: PathLab;
@@ -60,6 +61,28 @@ describe("requests", () => {
     const inbound = { direction: "inbound", client_id: identityOf("shop"), status_code: "200" };
     expect(server.count("response_total", inbound)).toBe(3);
   });
+
+  test.each(["h2", "unknown"] as const)(
+    "say where they lead, in the words of peers' proxies alone, to a peer with hint %p",
+    async (hint) => {
+      const app = await application(paths);
+      const { server, client } = lab.pair(app.port);
+      const target = client.target().endpoints({ ...meshed(server, app.port), hint });
+      target.added = fieldLinesOf([["l5d-dst-canonical", "web.test:80"]]);
+      const forged = "l5d-dst-canonical: forged\r\nl5d-other: forged\r\n";
+      const shop = dial(client.outbound);
+      shop.send(get("/a", forged));
+      await until("answer", () => shop.text.endsWith("/a"));
+      expect(app.received[0]!.match(/l5d-(?!client-id).*/g)).toEqual([
+        "l5d-dst-canonical: web.test:80",
+      ]);
+      server.inboundOriginal = { ip: "127.0.0.1", port: app.port };
+      const stranger = dial(server.inbound);
+      stranger.send(get("/b", forged));
+      await until("answer", () => stranger.text.endsWith("/b"));
+      expect(app.received.join("").split("/b")[1]).not.toContain("l5d-");
+    },
+  );
 
   test("pipelined ones are answered in order", async () => {
     const app = await application((socket, text) => setTimeout(() => paths(socket, text), 1));
@@ -568,6 +591,50 @@ describe("failing backends", () => {
     expect(shop.text).toContain("l5d-proxy-error: traffic not allowed\r\n");
   });
 
+  test("an identity that the application demands must be the endpoint's", async () => {
+    const app = await application(paths);
+    const { client } = lab.pair(app.port);
+    const shop = dial(client.outbound);
+    shop.send(get("/good", `L5d-Require-Id: ${identityOf("web")}\r\n`));
+    await until("answer", () => shop.text.endsWith("/good"));
+    shop.send(get("/bad", "l5d-require-id: somebody.else\r\n"));
+    await until("refusal", () => shop.times("\r\n\r\n") === 2);
+    expect(shop.text).toContain("HTTP/1.1 502 ");
+    expect(shop.text).toContain(
+      `l5d-proxy-error: identity "somebody.else" is required, and the endpoint is "${
+        identityOf("web")
+      }"\r\n`,
+    );
+    client.target().endpoints({ address: { ip: "127.0.0.1", port: app.port } });
+    const plain = dial(client.outbound);
+    plain.send(get("/plain", `l5d-require-id: ${identityOf("web")}\r\n`));
+    await until("refusal", () => plain.text.endsWith("\r\n\r\n"));
+    expect(plain.text).toContain("HTTP/1.1 502 ");
+    expect(plain.text).toContain("the endpoint has none\r\n");
+    plain.send(get("/after"));
+    await until("answer", () => plain.text.endsWith("/after"));
+    expect(app.received.join("")).not.toMatch(/bad|\/plain|require/i);
+    expect(client.count("outbound_http_errors_total", { error: "identity required" })).toBe(2);
+  });
+
+  test.each(["inbound", "outbound"] as const)("what goes wrong is not told, %s", async (silent) => {
+    const explains = { inbound: silent !== "inbound", outbound: silent !== "outbound" };
+    const client = lab.proxy("shop", { explains });
+    const server = lab.proxy("web", { explains });
+    client.target().endpoints(meshed(server, 9));
+    const shop = dial(client.outbound);
+    server.cell(9).set(serverPolicy(null));
+    shop.send(get("/"));
+    await until("refusal", () => shop.text.endsWith("\r\n\r\n"));
+    expect(shop.text).toStartWith("HTTP/1.1 403 ");
+    expect(shop.text).not.toContain("l5d-");
+    client.target("detect", { kind: "fail", status: 403, message: "traffic not allowed" });
+    const other = dial(client.outbound);
+    other.send(get("/"));
+    await until("refusal", () => other.text.endsWith("\r\n\r\n"));
+    expect(other.text.includes("l5d-proxy-error")).toBe(explains.outbound);
+  });
+
   test("a replica whose application dies is left alone, and no request is lost", async () => {
     const first = await application(paths);
     const second = await application(paths);
@@ -658,8 +725,10 @@ describe("inbound policy", () => {
     stranger.send(get("/ready?x=1"));
     await until("probe", () => stranger.text.endsWith("/ready?x=1"));
     expect(app.received.join("")).not.toContain("GET / ");
-    expect(server.count("inbound_http_authz_deny_total")).toBe(1);
-    expect(server.count("inbound_http_authz_allow_total", { authz_name: "probe" })).toBe(1);
+    const denied = { route_kind: "default", route_name: "default" };
+    expect(server.count("inbound_http_authz_deny_total", denied)).toBe(1);
+    const probe = { authz_name: "probe", route_kind: "default", route_name: "probe" };
+    expect(server.count("inbound_http_authz_allow_total", probe)).toBe(1);
     server.cell(app.port).set(serverPolicy({ kind: "unauthenticated" }));
     stranger.send(get("/now"));
     await until("admitted", () => stranger.text.endsWith("/now"));
@@ -690,7 +759,8 @@ describe("inbound policy", () => {
       expect([name, count(name, "probe"), count(name, "default")]).toEqual([name, 2, 2]);
     }
     const allowed = "inbound_http_authz_allow_total";
-    expect(server.count(allowed, { authz_name: "probe" })).toBe(2);
+    expect(server.count(allowed, { authz_name: "probe", route_name: "probe" })).toBe(2);
+    expect(server.count(allowed, { authz_name: "test", route_name: "default" })).toBe(2);
     // Another policy, other labels.
     server.cell(app.port).set(serverPolicy({ kind: "unauthenticated" }, {
       ...probes,

@@ -57,8 +57,9 @@ export class InboundHttp implements HttpSide {
   readonly #unsubscribe: () => void;
   /** Ends the tunnel that the connection has become. */
   #abortTunnel: (() => void) | null = null;
-  /** What the three below were made for. */
-  #labels: Labels | null = null;
+  /** What the four below were made for. */
+  #policyLabels: Labels | null = null;
+  #labels: Labels = DEFAULT_ROUTE;
   #metrics: HttpMetrics | null = null;
   #probeLabels: Labels | null = null;
   #probeMetrics: HttpMetrics | null = null;
@@ -74,7 +75,7 @@ export class InboundHttp implements HttpSide {
     this.added = id === null ? null : fieldLinesOf([["l5d-client-id", id]]);
     this.caller = id ?? client.remote.ip;
     this.fromMesh = id !== null;
-    this.explains = id !== null;
+    this.explains = id !== null && context.env.settings.explains.inbound;
     this.#unsubscribe = client.cell.subscribe(() => this.#policyChanged());
   }
 
@@ -114,14 +115,13 @@ export class InboundHttp implements HttpSide {
     }
     const { metrics } = this.#context.env;
     const client = this.#client;
-    const labels = this.#policyLabels();
+    const labels = this.#currentLabels();
     const isAdmitted = client.admittedBy() !== null;
     // Who is admitted anyhow is a probe only if he says so: others may ask for the same path.
     const mayBe = isAdmitted ? this.#isNameless && saysProbe(exchange.head) : true;
     if (mayBe && this.#isProbe(exchange)) {
       exchange.isProbe = true;
-      this.#probeLabels ??= Object.assign({}, labels, PROBE);
-      metrics.authorized("http", true, this.#probeLabels);
+      metrics.authorized("http", true, this.#currentProbeLabels());
       return null;
     }
     if (isAdmitted) {
@@ -208,23 +208,28 @@ export class InboundHttp implements HttpSide {
   }
 
   /** The same object while the policy stays; what was made from another one is forgotten. */
-  #policyLabels(): Labels {
+  #currentLabels(): Labels {
     const labels = this.#client.policyLabels();
-    if (this.#labels === labels) return labels;
-    this.#labels = labels;
+    if (this.#policyLabels === labels) return this.#labels;
+    this.#policyLabels = labels;
+    this.#labels = Object.assign({}, labels, DEFAULT_ROUTE);
     this.#metrics = null;
     this.#probeLabels = null;
     this.#probeMetrics = null;
-    return labels;
+    return this.#labels;
+  }
+
+  /** Those of probes, likewise. */
+  #currentProbeLabels(): Labels {
+    const labels = this.#currentLabels();
+    return this.#probeLabels ??= Object.assign({}, labels, PROBE, PROBE_ROUTE);
   }
 
   #httpMetrics({ exchange }: Attempt): HttpMetrics {
-    const labels = this.#policyLabels();
+    const labels = this.#currentLabels();
     const { metrics } = this.#context.env;
-    if (exchange.isProbe) {
-      return this.#probeMetrics ??= metrics.http(Object.assign({}, labels, PROBE, PROBE_ROUTE));
-    }
-    return this.#metrics ??= metrics.http(Object.assign({}, labels, DEFAULT_ROUTE));
+    if (exchange.isProbe) return this.#probeMetrics ??= metrics.http(this.#currentProbeLabels());
+    return this.#metrics ??= metrics.http(labels);
   }
 
   #figuresOf(route: "default" | "probe"): RouteFiguresOf<ServerPolicy> {

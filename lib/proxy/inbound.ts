@@ -24,7 +24,7 @@ import type { ErrorKind } from "./environment.ts";
 import { InboundClient } from "./inbound-client.ts";
 import { InboundHttp } from "./inbound-http.ts";
 import { InboundHop } from "./inbound-opaque.ts";
-import type { TlsState } from "./labels.ts";
+import { passedTls, type TlsState } from "./labels.ts";
 import { OpaqueRelay } from "./opaque.ts";
 import { OPENING, Opening, type OpeningOwner } from "./opening.ts";
 import { Outlet } from "./outlet.ts";
@@ -266,12 +266,7 @@ class InboundConnection implements Session, OpeningOwner {
       this.#context.closed(this);
       return;
     }
-    this.#tls = {
-      peerId: null,
-      terminated: false,
-      passedServerName: serverName ?? "",
-      noTlsReason: "",
-    };
+    this.#tls = passedTls(serverName);
     this.#startOpaque(this.#client(this.#original));
   }
 

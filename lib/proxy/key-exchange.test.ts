@@ -45,7 +45,7 @@ function numbersOf(bytes: Buffer): number[] {
   return Array.from({ length: bytes.length / 2 }, (_, i) => bytes.readUInt16BE(2 * i));
 }
 
-test("the post-quantum group is preferred and agreed on, as the metrics say", async () => {
+test("the post-quantum group is preferred and agreed on", async () => {
   const app = await new RawServer((socket) => socket.write(respond("yes"))).listen();
   cleanups.push(() => app.stop());
   const client = lab.proxy("shop");

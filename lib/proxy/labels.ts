@@ -28,6 +28,16 @@ export const FROM_APPLICATION: TlsState = {
   noTlsReason: "loopback",
 };
 
+/** TLS that somebody else speaks through us. */
+export function passedTls(serverName: string | null): TlsState {
+  return {
+    peerId: null,
+    terminated: false,
+    passedServerName: serverName ?? "",
+    noTlsReason: "",
+  };
+}
+
 /** `target_addr`, `target_ip`, `target_port`. */
 export function targetLabels(target: SocketAddress): Labels {
   return {
@@ -44,17 +54,20 @@ export function clientTlsLabels(state: TlsState): Labels {
   return { tls: "no_identity", no_tls_reason: state.noTlsReason };
 }
 
-/** An endpoint of an outbound target: address, TLS, and what the discovery said of it. */
-export function endpointLabels(state: EndpointState): Labels {
+/**
+ * An endpoint of an outbound target: address, TLS, and what the discovery said of it. `client`: what the
+ * application speaks through us; shown where we add no TLS of our own.
+ */
+export function endpointLabels(state: EndpointState, client: TlsState = FROM_APPLICATION): Labels {
   const { address, identity, labels } = state.endpoint;
   const made: Record<string, string> = { direction: "outbound", ...targetLabels(address) };
-  if (identity === undefined) {
-    made["tls"] = "no_identity";
-    made["no_tls_reason"] = "not_provided_by_service_discovery";
-  } else {
+  if (identity !== undefined) {
     made["tls"] = "true";
     made["server_id"] = identity.name;
-  }
+  } else if (client.passedServerName === null) {
+    made["tls"] = "no_identity";
+    made["no_tls_reason"] = "not_provided_by_service_discovery";
+  } else Object.assign(made, clientTlsLabels(client));
   for (const [name, value] of Object.entries(state.setLabels)) made[`dst_${name}`] = value;
   for (const [name, value] of Object.entries(labels)) made[`dst_${name}`] = value;
   return made;

@@ -1,5 +1,5 @@
 // hot
-/** What proxies of the mesh say to each other in headers. */
+/** What proxies of the mesh say to each other in headers, and applications to their own. */
 
 import { asciiBytes, equalsIgnoreCase, parseDecimal } from "../base/bytes.ts";
 import {
@@ -14,6 +14,8 @@ const PROXY_CONNECTION = asciiBytes("l5d-proxy-connection");
 const UNSENT = asciiBytes("malla-unsent");
 /** Of a request that is a retry; no application sees it. */
 const RETRY = asciiBytes("l5d-malla-retry");
+/** Of a request: which identity its application demands of whoever answers. */
+const REQUIRED_ID = asciiBytes("l5d-require-id");
 const ADDED_NAME = "l5d-malla-retries";
 /** Of a response: what share of retries has been added behind, in hundredths. */
 const ADDED = asciiBytes(ADDED_NAME);
@@ -40,6 +42,13 @@ export function isRetry(head: RequestHead): boolean {
     if (equalsIgnoreCase(bytes, ranges[at]!, ranges[at + 1]!, RETRY)) return true;
   }
   return false;
+}
+
+/** The identity that the application demands of the endpoint; null: any. To be asked of outbound requests. */
+export function requiredIdentity(head: RequestHead): string | null {
+  if (!head.hasMeshHeaders) return null;
+  const i = head.find(REQUIRED_ID);
+  return i < 0 ? null : head.headerText(i).toLowerCase();
 }
 
 /** What share of retries whoever answers has added, as he says; 0: none. The field ends here. */

@@ -2,7 +2,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { createHash, randomBytes } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { respond } from "../../test/support/raw-http.ts";
-import { identityOf, meshed, PathLab, serverPolicy, until } from "../../test/support/paths.ts";
+import {
+  identityOf,
+  meshed,
+  PathLab,
+  serverPolicy,
+  type TestProxy,
+  until,
+} from "../../test/support/paths.ts";
+import type { Endpoint } from "../mesh/endpoint.ts";
 
 let lab: PathLab;
 const servers: Server[] = [];
@@ -309,6 +317,101 @@ describe("inbound, redirected", () => {
   });
 });
 
+describe("outbound, TLS of our own application", () => {
+  test.each(["to a peer", "out of the mesh"])(
+    "passes in any pieces, its name a label: %s",
+    async (where) => {
+      let taken = "";
+      const port = await application(async (socket) => {
+        taken = sha(await readAll(socket));
+        socket.end();
+      });
+      const hello = await helloTo("shop.example");
+      const { client, server } = lab.pair(port);
+      const isMeshed = where === "to a peer";
+      const address = { ip: "127.0.0.1", port };
+      client.target().endpoints(isMeshed ? meshed(server, port) : { address });
+      const socket = dial(client.outbound);
+      socket.write(hello.subarray(0, 60));
+      await until("taken", () => client.path.sessions === 1);
+      expect(client.count("tcp_open_total")).toBe(0);
+      socket.end(hello.subarray(60));
+      expect(await socket.ending).toBe("closed");
+      expect(taken).toBe(sha(hello));
+      const open = (labels: Record<string, string>) => client.count("tcp_open_total", labels);
+      const name = { tls: "opaque", sni: "shop.example" };
+      expect(open({ ...name, peer: "src" })).toBe(1);
+      // Between proxies it is inside the mesh's own TLS.
+      expect(open(isMeshed ? { tls: "true", peer: "dst" } : { ...name, peer: "dst" })).toBe(1);
+      expect(open({})).toBe(2);
+      const counted = "outbound_tcp_protocol_connections_total";
+      expect(client.count(counted, { protocol: "tls", parent_name: "test" })).toBe(1);
+      expect(client.count(counted)).toBe(1);
+    },
+  );
+
+  test("a port that is said to speak TLS waits for the hello, and takes what is none", async () => {
+    const port = await application(echo);
+    const client = lab.proxy("shop");
+    client.target("tls").endpoints({ address: { ip: "127.0.0.1", port } });
+    const socket = dial(client.outbound);
+    const hello = await helloTo("shop.example");
+    socket.write(hello);
+    const back = await new Promise<Buffer>((done) => socket.once("data", done));
+    expect(sha(back)).toBe(sha(hello));
+    const other = dial(client.outbound);
+    other.end("hello");
+    expect((await readAll(other)).toString()).toBe("hello");
+    const count = (labels: Record<string, string>) =>
+      client.count("tcp_open_total", { peer: "src", ...labels });
+    expect([count({ sni: "shop.example" }), count({ tls: "no_identity" })]).toEqual([1, 1]);
+  });
+});
+
+describe("balancing", () => {
+  /** A replica whose proxy is so far away; `served` connections have reached it. */
+  async function replica(
+    delayMs: number,
+  ): Promise<{ served: number; endpoint: Partial<Endpoint> }> {
+    const port = await application((socket) => {
+      made.served++;
+      echo(socket);
+    });
+    const server = lab.proxy("web");
+    const transportPort = await delaying(server.inbound.port, delayMs);
+    const made = { served: 0, endpoint: { ...meshed(server, port), transportPort } };
+    return made;
+  }
+
+  async function answered(client: TestProxy): Promise<Socket> {
+    const socket = dial(client.outbound);
+    socket.write("hello");
+    await new Promise((done) => socket.once("data", done));
+    return socket;
+  }
+
+  test("a replica whose connections take longer to make gets few of them", async () => {
+    const [near, far] = await Promise.all([replica(0), replica(100)]);
+    const client = lab.proxy("shop");
+    client.target("opaque").endpoints(far.endpoint, near.endpoint);
+    for (let i = 0; i < 60; i++) {
+      (await answered(client)).destroy();
+      await until("closed", () => client.path.sessions === 0);
+    }
+    expect(near.served + far.served).toBe(60);
+    expect(far.served).toBeLessThan(near.served / 3);
+  });
+
+  test("the nearer of two has its fill of connections that stay open, and the other gets some", async () => {
+    const [near, far] = await Promise.all([replica(10), replica(20)]);
+    const client = lab.proxy("shop");
+    client.target("opaque").endpoints(far.endpoint, near.endpoint);
+    for (let i = 0; i < 24; i++) await answered(client);
+    expect(near.served + far.served).toBe(24);
+    expect(far.served).toBeGreaterThanOrEqual(4);
+  });
+});
+
 describe("strangers", () => {
   test("straight to the outbound port: nothing is relayed", async () => {
     const port = await application(echo);
@@ -418,6 +521,32 @@ describe("the end", () => {
     await until("server's end", () => server.path.sessions === 0);
   });
 });
+
+/** The port of a relay to a port of this machine, by which every piece takes so long each way. */
+async function delaying(port: number, delayMs: number): Promise<number> {
+  return await application((near) => {
+    const far = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    sockets.push(far);
+    far.on("error", () => {});
+    for (const [from, to] of [[near, far], [far, near]] as const) {
+      from.on("data", (chunk) => void setTimeout(() => to.write(chunk), delayMs));
+      from.on("close", () => to.destroy());
+    }
+  });
+}
+
+/** What a client says first to a server of that name. */
+async function helloTo(servername: string): Promise<Buffer> {
+  const said = Promise.withResolvers<Buffer>();
+  const port = await application((socket) =>
+    void socket.once("data", (chunk: Buffer) => said.resolve(chunk))
+  );
+  const tls = await import("node:tls");
+  const socket = tls.connect({ port, host: "127.0.0.1", servername });
+  socket.on("error", () => {});
+  sockets.push(socket);
+  return await said.promise;
+}
 
 /** Reads everything, but stops for a while now and then. */
 function pausing(socket: Socket): Promise<Buffer> {

@@ -4,7 +4,12 @@
 import type { CloseReason } from "../host/net.ts";
 import type { ClientPolicy } from "../mesh/policy.ts";
 import type { Labels } from "../telemetry/metric.ts";
-import type { FieldLines, RequestHead, ResponseHead } from "../wire/http/mod.ts";
+import {
+  type FieldLines,
+  MeshFields,
+  type RequestHead,
+  type ResponseHead,
+} from "../wire/http/mod.ts";
 import type { Attempt } from "./attempt.ts";
 import { backendInstead, pickBackend } from "./backend.ts";
 import type { EndpointState } from "./balance.ts";
@@ -14,8 +19,9 @@ import { grpcStatusOf } from "./grpc.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpRoute, HttpSide, Refusal, SideFacts } from "./http-parts.ts";
 import { hostless } from "./labels.ts";
+import { requiredIdentity } from "./mesh-headers.ts";
 import { OutboundEndpoint } from "./outbound-endpoint.ts";
-import { NO_ENDPOINT, OVERLOADED } from "./refusals.ts";
+import { NO_ENDPOINT, otherIdentity, OVERLOADED } from "./refusals.ts";
 import { RouteFiguresOf } from "./route-figures.ts";
 import { retryAfterMs } from "./retry-after.ts";
 import type { RetryBudget } from "./retry-budget.ts";
@@ -28,7 +34,7 @@ const GRPC_RESOURCE_EXHAUSTED = 8;
 export class OutboundHttp implements HttpSide {
   readonly direction = "outbound";
   readonly fromMesh = false;
-  readonly explains = true;
+  readonly explains: boolean;
   readonly caller = "";
   readonly added: FieldLines | null;
   readonly #context: PathContext;
@@ -46,6 +52,7 @@ export class OutboundHttp implements HttpSide {
     const kinds = ["outbound_http_route", "outbound_grpc_route"] as const;
     this.#figures = new RouteFiguresOf(metrics, ...kinds, hostless);
     this.added = target.added;
+    this.explains = context.env.settings.explains.outbound;
   }
 
   /** Asked for each request: policy and profile may change. */
@@ -110,6 +117,14 @@ export class OutboundHttp implements HttpSide {
       attempt.exchange.refuse(refusal);
       return;
     }
+    const required = requiredIdentity(attempt.head);
+    const found = state.endpoint.identity?.name;
+    if (required !== null && required !== found) {
+      this.#context.env.metrics.failed("outbound", "http", "identity required");
+      attempt.settle("identity required");
+      attempt.exchange.unreachable(attempt, otherIdentity(required, found));
+      return;
+    }
     attempt.endpoint = state;
     state.began(this.#context.nowMs());
     const endpoint = this.#endpointOf(state);
@@ -136,6 +151,7 @@ export class OutboundHttp implements HttpSide {
   }
 
   answered(attempt: Attempt, head: ResponseHead): void {
+    if (!this.explains) head.meshFields = MeshFields.DROP;
     const { endpoint } = attempt;
     if (endpoint === null) return;
     const now = this.#context.nowMs();

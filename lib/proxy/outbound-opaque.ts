@@ -6,21 +6,24 @@ import type { Balancer, EndpointState, PickWaiter } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { OutboundTarget } from "./environment.ts";
 import { hopTo } from "./hop.ts";
-import { endpointLabels } from "./labels.ts";
+import { endpointLabels, type TlsState } from "./labels.ts";
 import type { HopSource, OpaqueRelay } from "./opaque.ts";
 
 /** The hops of one connection, chosen by connect latency and open connections. */
 export class OutboundHops implements HopSource, PickWaiter {
   readonly #context: PathContext;
   readonly #target: OutboundTarget;
+  readonly #tls: TlsState;
   #relay: OpaqueRelay | null = null;
   #balancer: Balancer | null = null;
   #state: EndpointState | null = null;
   #beganAtMs = 0;
 
-  constructor(context: PathContext, target: OutboundTarget) {
+  /** `tls`: what the application speaks. */
+  constructor(context: PathContext, target: OutboundTarget, tls: TlsState) {
     this.#context = context;
     this.#target = target;
+    this.#tls = tls;
   }
 
   choose(relay: OpaqueRelay): void {
@@ -60,7 +63,7 @@ export class OutboundHops implements HopSource, PickWaiter {
       timeoutMs: env.settings.outboundConnectTimeoutMs,
       mark: env.settings.socketMark,
       metrics: env.metrics.transport({
-        ...endpointLabels(state),
+        ...endpointLabels(state, this.#tls),
         authority: this.#target.authority,
         peer: "dst",
       }),

@@ -2,20 +2,28 @@
 /**
  * A connection that the application made: where was it going, what does it speak, whom may it reach.
  *
- *     accepted ─▶ looking up the target ─▶ detecting ─▶ HTTP (outbound-http) or opaque
+ *     accepted ─▶ looking up the target ─▶ detecting ─▶ HTTP (outbound-http) or opaque, also TLS
  *        └ no redirect, loopback, ourselves: closed, nothing relayed
  */
 
 import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
 import { formatAddress, isLoopback, type SocketAddress } from "../mesh/address.ts";
 import { Detected, detectProtocol } from "../wire/http1/mod.ts";
+import { parseClientHello } from "../wire/tls-hello.ts";
 import { type Client, enterPhase, NO_EVENTS, type PathContext, type Session } from "./context.ts";
 import { detectedAs } from "./detect.ts";
 import { DownstreamHttp1 } from "./downstream-http1.ts";
 import { DownstreamHttp2 } from "./downstream-http2.ts";
 import type { OutboundTarget, TransportMetrics } from "./environment.ts";
 import { errnoOf } from "./errno.ts";
-import { clientTlsLabels, FROM_APPLICATION, protocolLabels, targetLabels } from "./labels.ts";
+import {
+  clientTlsLabels,
+  FROM_APPLICATION,
+  passedTls,
+  protocolLabels,
+  targetLabels,
+  type TlsState,
+} from "./labels.ts";
 import { OpaqueRelay } from "./opaque.ts";
 import { OPENING, Opening, type OpeningOwner } from "./opening.ts";
 import { OutboundHttp } from "./outbound-http.ts";
@@ -43,7 +51,6 @@ class OutboundConnection implements Session, OpeningOwner {
   readonly #context: PathContext;
   readonly #opening: Opening;
   readonly #original: SocketAddress;
-  readonly #metrics: TransportMetrics;
   #target: OutboundTarget | null = null;
   #over = false;
 
@@ -51,13 +58,6 @@ class OutboundConnection implements Session, OpeningOwner {
     this.#context = context;
     this.#original = original;
     this.#opening = new Opening(context, conn, this);
-    this.#metrics = context.env.metrics.transport({
-      direction: "outbound",
-      peer: "src",
-      ...targetLabels(original), // cold: once per connection
-      ...clientTlsLabels(FROM_APPLICATION), // cold: once per connection
-    });
-    this.#metrics.opened();
     context.opened(this);
     enterPhase(conn, OPENING, this.#opening);
   }
@@ -75,20 +75,31 @@ class OutboundConnection implements Session, OpeningOwner {
     const { intake, ended, timedOut } = this.#opening;
     const known = detectedAs(target.policy.protocol);
     const detected = known ?? detectProtocol(intake.bytes, intake.start, intake.end);
-    if (detected === Detected.MORE && !ended && !timedOut) return;
+    const last = ended || timedOut;
+    if (detected === Detected.MORE && !last) return;
+    let tls = FROM_APPLICATION;
+    // Where the policy says opaque, the server may speak first, and nobody looks.
+    if (detected === Detected.OPAQUE && target.policy.protocol !== "opaque") {
+      const hello = parseClientHello(intake.bytes, intake.start, intake.end);
+      if (hello.kind === "more" && !last) return;
+      if (hello.kind === "hello") tls = passedTls(hello.serverName);
+    }
     if (known === null) this.#opening.detected("outbound", detected);
     const { metrics } = this.#context.env;
-    const labels = protocolLabels(protocolOf(detected), target.policy.parent);
+    const protocol = tls === FROM_APPLICATION ? protocolOf(detected) : "tls";
+    const labels = protocolLabels(protocol, target.policy.parent);
     metrics.counted("outbound_tcp_protocol_connections_total", labels);
     if (detected === Detected.HTTP1) this.#startHttp1(target);
     else if (detected === Detected.HTTP2) this.#startHttp2(target);
-    else this.#startOpaque(target);
+    else this.#startOpaque(target, tls);
   }
 
   lost(reason: CloseReason): void {
     if (this.#over) return;
     this.#over = true;
-    this.#metrics.closed(errnoOf(reason));
+    const metrics = this.#metricsOf(FROM_APPLICATION);
+    metrics.opened();
+    metrics.closed(errnoOf(reason));
     if (this.#target !== null) this.#context.env.targets.release(this.#target);
     this.#context.closed(this);
   }
@@ -116,7 +127,8 @@ class OutboundConnection implements Session, OpeningOwner {
       return;
     }
     this.#target = target;
-    if (target.policy.protocol === "detect") {
+    const { protocol } = target.policy;
+    if (protocol === "detect" || protocol === "tls") {
       const { detectTimeoutMs } = target.policy;
       this.#opening.waitUpTo(detectTimeoutMs || env.settings.outboundDetectTimeoutMs);
     }
@@ -124,31 +136,42 @@ class OutboundConnection implements Session, OpeningOwner {
   }
 
   #startHttp1(target: OutboundTarget): void {
-    const client = this.#leave();
+    const client = this.#leave(FROM_APPLICATION);
     new DownstreamHttp1(this.#context, new OutboundHttp(this.#context, target), client).begin();
     this.#context.closed(this);
   }
 
   #startHttp2(target: OutboundTarget): void {
-    const client = this.#leave();
+    const client = this.#leave(FROM_APPLICATION);
     new DownstreamHttp2(this.#context, new OutboundHttp(this.#context, target), client).begin();
     this.#context.closed(this);
   }
 
-  #startOpaque(target: OutboundTarget): void {
-    const client = this.#leave();
-    new OpaqueRelay(this.#context, client, new OutboundHops(this.#context, target)).begin();
+  #startOpaque(target: OutboundTarget, tls: TlsState): void {
+    const client = this.#leave(tls);
+    new OpaqueRelay(this.#context, client, new OutboundHops(this.#context, target, tls)).begin();
     this.#context.closed(this);
   }
 
   /** What the next phase gets; the target is its to release from now on. */
-  #leave(): Client {
+  #leave(tls: TlsState): Client {
     this.#over = true;
     const { conn, intake, ended, paused } = this.#opening;
     this.#opening.leave();
-    this.#metrics.read(intake.length);
-    const out = new Outlet(conn, this.#metrics, this.#context.gatherer);
+    const metrics = this.#metricsOf(tls);
+    metrics.opened();
+    metrics.read(intake.length);
+    const out = new Outlet(conn, metrics, this.#context.gatherer);
     return { out, intake, ended, paused };
+  }
+
+  #metricsOf(tls: TlsState): TransportMetrics {
+    return this.#context.env.metrics.transport({
+      direction: "outbound",
+      peer: "src",
+      ...targetLabels(this.#original), // cold: once per connection
+      ...clientTlsLabels(tls), // cold: once per connection
+    });
   }
 }
 

@@ -57,6 +57,7 @@ const PEER = ["target_*", "tls", "no_tls_reason", "sni", "client_id", "server_id
 /** What the policy of an inbound port says. */
 const POLICY = ["srv_*", "authz_*"];
 const AUTHORIZED = ["direction", ...PEER, ...POLICY];
+const AUTHORIZED_REQUEST = [...AUTHORIZED, "route_*"];
 const REQUEST = ["direction", "authority", ...PEER, ...POLICY, "route_*", "dst_*"];
 const RESPONSE = ["classification", "status_code", "grpc_status", "error"];
 const TRANSPORT = ["direction", "peer", "authority", ...PEER, ...POLICY, "dst_*"];
@@ -66,8 +67,8 @@ const ROUTE = ["parent_*", "route_*"];
 type CountEntry = readonly [help: string, labels: readonly string[]];
 
 const COUNTS: Readonly<Record<CountName, CountEntry>> = {
-  inbound_http_authz_allow_total: ["HTTP requests that were authorized", AUTHORIZED],
-  inbound_http_authz_deny_total: ["HTTP requests that were denied", AUTHORIZED],
+  inbound_http_authz_allow_total: ["HTTP requests that were authorized", AUTHORIZED_REQUEST],
+  inbound_http_authz_deny_total: ["HTTP requests that were denied", AUTHORIZED_REQUEST],
   inbound_tcp_authz_allow_total: ["TCP connections that were authorized", AUTHORIZED],
   inbound_tcp_authz_deny_total: ["TCP connections that were denied", AUTHORIZED],
   inbound_tcp_authz_terminate_total: [

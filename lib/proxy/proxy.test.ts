@@ -179,6 +179,16 @@ describe("identity", () => {
     );
     expect(metrics).toContain('proxy_build_info{version="1.2.3"} 1\n');
     expect(metrics).toMatch(/process_resident_memory_bytes \d{8}/);
+    expect(metrics).toContain(
+      'malla_tls_info{kx_groups="X25519MLKEM768,X25519,P-256,P-384",versions="TLSv1.3"} 1\n',
+    );
+    const addr = `addr="127.0.0.1:${identity.address.port}"`;
+    expect(metrics).toContain(`control_request_total{${addr}} 1\n`);
+    expect(metrics).toContain(
+      `control_response_total{${addr},classification="success",grpc_status="0"} 1\n`,
+    );
+    expect(metrics).toContain(`control_response_latency_ms_count{${addr}} 1\n`);
+    expect(metrics).toContain(`control_response_latency_ms_bucket{${addr},le="+Inf"} 1\n`);
   });
 
   test("is waited for: live but not ready, nothing listens; then it recovers", async () => {
@@ -213,7 +223,12 @@ describe("identity", () => {
     proxy = new Proxy(options({ [`${P}IDENTITY_MIN_REFRESH`]: "5ms" }));
     await proxy.start();
     expect(requests.length).toBe(5);
-    expect(proxy.metrics.text()).toContain('refreshes_total{result="error"} 4\n');
+    const metrics = proxy.metrics.text();
+    expect(metrics).toContain('refreshes_total{result="error"} 4\n');
+    // The last of the four is the service's own failure; the others it does not know of.
+    expect(metrics).toMatch(
+      /control_response_total{addr=".*",classification="failure",grpc_status="9"} 1\n/,
+    );
   });
 
   test("is renewed, and new handshakes see the new certificate", async () => {

@@ -53,6 +53,13 @@ export const NO_CERTIFICATE: Refusal = {
   message: "no certificate yet",
 };
 
+/** The endpoint is not whom the application demands. */
+export function otherIdentity(required: string, found: string | undefined): Refusal {
+  const message = `identity "${required}" is required, and the endpoint ` +
+    (found === undefined ? "has none" : `is "${found}"`);
+  return { status: 502, kind: "identity required", message };
+}
+
 /** More is asked than can be answered. */
 export const OVERLOADED: Refusal = {
   status: 503,

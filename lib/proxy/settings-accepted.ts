@@ -55,8 +55,6 @@ const FEATURES: Readonly<Record<string, SettingType<unknown>>> = {
   TAP_SVC_NAME: string(),
   OUTBOUND_METRICS_HOSTNAME_LABELS: boolean(),
   INBOUND_METRICS_AUTHORITY_LABELS: string(),
-  OUTBOUND_DISABLE_INFORMATIONAL_HEADERS: boolean(),
-  INBOUND_DISABLE_INFORMATIONAL_HEADERS: boolean(),
 };
 
 /** The accepted variables with their types. */

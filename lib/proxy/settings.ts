@@ -295,6 +295,18 @@ export const proxySettings = defineSettings("proxy", {
     default: "false",
     help: "Whether POST /shutdown on the admin port ends the proxy.",
   },
+  inboundSilent: {
+    env: "LINKERD2_PROXY_INBOUND_DISABLE_INFORMATIONAL_HEADERS",
+    type: boolean(),
+    default: "false",
+    help: "Whether peers get no headers that say why the proxy answers in the application's place.",
+  },
+  outboundSilent: {
+    env: "LINKERD2_PROXY_OUTBOUND_DISABLE_INFORMATIONAL_HEADERS",
+    type: boolean(),
+    default: "false",
+    help: "Whether this pod's applications get no headers of the mesh with responses.",
+  },
   socketMark: {
     env: "MALLA_SOCKET_MARK",
     flag: "socket-mark",
@@ -369,6 +381,7 @@ export function pathSettings(settings: ProxySettings): PathSettings {
     drainMs: settings.shutdownGraceMs,
     socketMark: settings.socketMark,
     clusterNetworks: settings.clusterNetworks,
+    explains: { inbound: !settings.inboundSilent, outbound: !settings.outboundSilent },
   };
 }
 

@@ -415,50 +415,58 @@ describe("a ServiceProfile", () => {
   });
 });
 
-test("the balancers in use are shown with their endpoints, and gone with their target", () => {
-  const registry = new Registry();
-  const gauges = new BalancerGauges(registry, () => targets.balancers(), true);
-  const lookup = acquire();
-  answer();
-  discovery.endpoints.next(PATH, {
-    kind: "add",
-    endpoints: [endpoint("10.42.0.1:80"), endpoint("10.42.0.2:80")],
-    labels: {},
-  });
-  const shown = (name: string) => {
-    gauges.refresh();
-    const start = `outbound_http_balancer_${name}{`;
-    return prometheusText(registry).split("\n").filter((line) => line.startsWith(start));
-  };
-  expect(shown("endpoints")).toEqual([
-    expect.stringMatching(/backend_name="web".*endpoint_state="ready"} 2$/),
-    expect.stringMatching(/parent_name="web".*endpoint_state="pending"} 0$/),
-  ]);
-  expect(shown("p2c_endpoints")).toEqual([expect.stringMatching(/} 2$/)]);
-  expect(shown("p2c_updates_total")).toEqual([
-    expect.stringMatching(/op="Add"} 1$/),
-    expect.stringMatching(/op="Remove"} 0$/),
-    expect.stringMatching(/op="DNE"} 0$/),
-  ]);
-  discovery.endpoints.next(PATH, { kind: "none", exists: true });
-  lookup.target!.httpBackends[0]!.balancer.wait({ picked() {} });
-  expect(shown("p2c_endpoints")).toEqual([expect.stringMatching(/} 0$/)]);
-  expect(shown("p2c_updates_total")).toContainEqual(expect.stringMatching(/op="DNE"} 1$/));
-  expect(shown("queue_length")).toEqual([expect.stringMatching(/parent_name="web".*} 1$/)]);
-  expect(shown("queue_requests_total")).toEqual([expect.stringMatching(/} 1$/)]);
-  expect(shown("queue_latency_seconds_count")).toEqual([expect.stringMatching(/} 0$/)]);
-  clock.advance(20);
-  const again = { endpoints: [endpoint("10.42.0.1:80")], labels: {} };
-  discovery.endpoints.next(PATH, { kind: "add", ...again });
-  expect(shown("queue_length")).toEqual([expect.stringMatching(/} 0$/)]);
-  expect(shown("queue_latency_seconds_bucket")).toEqual(
-    ["0.0005", "0.005", "0.05", "0.5", "1", "3", "+Inf"].map((bound, i) =>
-      expect.stringMatching(new RegExp(`le="${RegExp.escape(bound)}"} ${i < 2 ? 0 : 1}$`))
-    ),
-  );
-  expect(unnamedLabels(registry)).toEqual([]);
-  targets.release(lookup.target!);
-  clock.advance(10_000);
-  expect(shown("endpoints")).toEqual([]);
-  expect(shown("queue_requests_total")).toEqual([]);
-});
+test.each(
+  [
+    ["http", "httpBackends"],
+    ["tcp", "opaqueBackends"],
+  ] as const,
+)(
+  "the balancers in use for %s are shown with their endpoints, and gone with their target",
+  (traffic, backends) => {
+    const registry = new Registry();
+    const gauges = new BalancerGauges(registry, () => targets.balancers(), true);
+    const lookup = acquire();
+    answer();
+    discovery.endpoints.next(PATH, {
+      kind: "add",
+      endpoints: [endpoint("10.42.0.1:80"), endpoint("10.42.0.2:80")],
+      labels: {},
+    });
+    const shown = (name: string) => {
+      gauges.refresh();
+      const start = `outbound_${traffic}_balancer_${name}{`;
+      return prometheusText(registry).split("\n").filter((line) => line.startsWith(start));
+    };
+    expect(shown("endpoints")).toEqual([
+      expect.stringMatching(/backend_name="web".*endpoint_state="ready"} 2$/),
+      expect.stringMatching(/parent_name="web".*endpoint_state="pending"} 0$/),
+    ]);
+    expect(shown("p2c_endpoints")).toEqual([expect.stringMatching(/} 2$/)]);
+    expect(shown("p2c_updates_total")).toEqual([
+      expect.stringMatching(/op="Add"} 1$/),
+      expect.stringMatching(/op="Remove"} 0$/),
+      expect.stringMatching(/op="DNE"} 0$/),
+    ]);
+    discovery.endpoints.next(PATH, { kind: "none", exists: true });
+    lookup.target![backends][0]!.balancer.wait({ picked() {} });
+    expect(shown("p2c_endpoints")).toEqual([expect.stringMatching(/} 0$/)]);
+    expect(shown("p2c_updates_total")).toContainEqual(expect.stringMatching(/op="DNE"} 1$/));
+    expect(shown("queue_length")).toEqual([expect.stringMatching(/parent_name="web".*} 1$/)]);
+    expect(shown("queue_requests_total")).toEqual([expect.stringMatching(/} 1$/)]);
+    expect(shown("queue_latency_seconds_count")).toEqual([expect.stringMatching(/} 0$/)]);
+    clock.advance(20);
+    const again = { endpoints: [endpoint("10.42.0.1:80")], labels: {} };
+    discovery.endpoints.next(PATH, { kind: "add", ...again });
+    expect(shown("queue_length")).toEqual([expect.stringMatching(/} 0$/)]);
+    expect(shown("queue_latency_seconds_bucket")).toEqual(
+      ["0.0005", "0.005", "0.05", "0.5", "1", "3", "+Inf"].map((bound, i) =>
+        expect.stringMatching(new RegExp(`le="${RegExp.escape(bound)}"} ${i < 2 ? 0 : 1}$`))
+      ),
+    );
+    expect(unnamedLabels(registry)).toEqual([]);
+    targets.release(lookup.target!);
+    clock.advance(10_000);
+    expect(shown("endpoints")).toEqual([]);
+    expect(shown("queue_requests_total")).toEqual([]);
+  },
+);

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { seedOf } from "../../test/support/fuzz.ts";
+import { Prng } from "../base/prng.ts";
 import { certificateDnsNames } from "./x509-san.ts";
 
 /** Builds DER from a tag and its content. */
@@ -79,5 +81,23 @@ describe("DNS names of a certificate", () => {
         for (const name of certificateDnsNames(damaged)) expect(name.length).toBeLessThan(10);
       }
     }
+  });
+
+  test("mutated, it gives names or none, and never throws", () => {
+    const prng = new Prng(seedOf(1));
+    const good = ["a.example", "b-c.default"].map((name) => der(0x82, text(name)));
+    const whole = certificate(USAGE, names(...good, der(0x87, [10, 0, 0, 1])));
+    let taken = 0;
+    for (let round = 0; round < 3_000; round++) {
+      const bytes = [...whole];
+      for (let edits = prng.between(1, 4); edits > 0; edits--) {
+        const value = prng.pick([0, 1, 0x30, 0x7f, 0x80, 0x82, 0x84, 0xff, prng.below(256)]);
+        bytes.splice(prng.below(bytes.length), prng.below(3), ...(prng.chance(0.8) ? [value] : []));
+      }
+      const found = certificateDnsNames(Uint8Array.from(bytes));
+      if (found.length > 0) taken++;
+      for (const name of found) expect(name).toMatch(/^[^\s,]+$/);
+    }
+    expect(taken).toBeGreaterThan(100);
   });
 });

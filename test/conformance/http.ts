@@ -86,6 +86,28 @@ export function testHttp(mesh: ConformanceMesh): void {
     expect(out.toLowerCase()).toContain("|x-mixed|a, b|x-empty||");
     expect(rest.toLowerCase()).not.toContain("x-hop");
   }, LONG_MS);
+
+  // An upgrade goes by HTTP/1 from proxy to proxy, others by HTTP/2.
+  test.each([["HTTP/2", ""], ["HTTP/1", "-H 'Connection: upgrade' -H 'Upgrade: websocket'"]])(
+    "the application hears of client and Service, and of no forged ones, over %s",
+    async (_name, words) => {
+      const forged = "-H 'l5d-client-id: forged' -H 'L5d-Dst-Canonical: forged'";
+      const { out } = await curl(`${words} ${forged} ${URL_HTTP}/seen`);
+      const told = (name: string) =>
+        out.split(`|${name}|`).slice(1).map((rest) => rest.split("|")[0]);
+      const meshed = out.match(/l5d-[^|]*/gi)?.sort();
+      expect(meshed).toEqual(["l5d-client-id", "l5d-dst-canonical"]);
+      expect(told("l5d-client-id")[0]).toStartWith("default.default.serviceaccount.identity.");
+      expect(told("l5d-dst-canonical")[0]?.trim())
+        .toBe(`apps.default.svc.cluster.local:${PORTS.http}`);
+      const stranger = await mesh.stranger.run(
+        `curl -sS -m 60 ${words} ${forged} http://${mesh.ip}:${PORTS.http}/seen`,
+      );
+      expect(stranger.out).toStartWith("GET /seen ");
+      expect(stranger.out).not.toContain("l5d-");
+    },
+    LONG_MS,
+  );
 }
 
 /** The hash of the application's body of that size. */

@@ -31,6 +31,8 @@ export function testTls(mesh: ConformanceMesh): void {
           `curl -sSk -m 30 ${words} https://app.example/tls.crt`,
         );
         expect(inside.out).toContain("BEGIN CERTIFICATE");
+        const named = { direction: "outbound", peer: "src", tls: "opaque", sni: "app.example" };
+        await until(() => mesh.metrics("client", "tcp_open_total", named) === 1);
         // Between the proxies it is inside the mesh's own TLS.
         expect(mesh.metrics("apps", "tcp_open_total", labels)).toBe(1);
       },

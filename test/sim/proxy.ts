@@ -104,5 +104,6 @@ function settingsOf(pod: Pod): PathSettings {
     drainMs: DRAIN_MS,
     socketMark: 0,
     clusterNetworks: [],
+    explains: { inbound: true, outbound: true },
   };
 }

@@ -70,6 +70,7 @@ export class TestEnvironment implements ProxyEnvironment {
     drainMs: 1_000,
     socketMark: 0,
     clusterNetworks: [],
+    explains: { inbound: true, outbound: true },
   };
   readonly serverPolicies = {
     port(): never {

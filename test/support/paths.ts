@@ -38,6 +38,7 @@ import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
 import { type BytePath, startBytePath } from "../../lib/proxy/path.ts";
 import type { Recorder } from "../../lib/proxy/outcome.ts";
 import { silentLogger } from "../../lib/telemetry/logger.ts";
+import type { FieldLines } from "../../lib/wire/http/mod.ts";
 import { unnamedLabels } from "./metric-labels.ts";
 import { makeMaterials, type TestMaterial } from "./certificates.ts";
 
@@ -118,7 +119,7 @@ export class TestTarget implements OutboundTarget {
   get authority(): string {
     return formatAddress(this.address);
   }
-  readonly added = null;
+  added: FieldLines | null = null;
   budget = new RetryBudget(DEFAULT_RETRY_BUDGET, systemClock.monotonicMs());
   readonly routeLabels = {};
   profileRoutes: ProfileRoutes | null = null;
@@ -199,6 +200,7 @@ export class TestProxy {
         drainMs: 2_000,
         socketMark: 0,
         clusterNetworks: [],
+        explains: { inbound: true, outbound: true },
         ...settings,
       },
       net: this.#net(),
