@@ -207,6 +207,27 @@ describe("waiting", () => {
   });
 });
 
+describe("where no more may wait", () => {
+  test("who comes is told at once, until somebody has gone", () => {
+    const { clock, balancer } = setUp(0, { queueMax: 2 });
+    const got: (number | null)[] = [];
+    const waiters = [0, 1, 2, 3].map((name) => ({
+      picked: (state: EndpointState | null) => void got.push(state === null ? null : name),
+    }));
+    for (const waiter of waiters.slice(0, 3)) balancer.wait(waiter);
+    expect([got, balancer.waiting, balancer.isFull]).toEqual([[null], 2, true]);
+    balancer.cancel(waiters[0]!);
+    expect(balancer.isFull).toBe(false);
+    balancer.wait(waiters[3]!);
+    expect([got, balancer.waiting, balancer.isFull]).toEqual([[null], 2, true]);
+    balancer.update({ kind: "add", endpoints: [endpoint(1)], labels: {} });
+    expect(got).toEqual([null, 1, 3]);
+    expect([balancer.waiting, balancer.waited]).toEqual([0, 3]);
+    clock.advance(FAILFAST_MS);
+    expect(got.length).toBe(3);
+  });
+});
+
 describe("failure accrual", () => {
   const accrual = {
     failuresMax: 3,

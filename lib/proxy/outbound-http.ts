@@ -162,7 +162,7 @@ export class OutboundHttp implements HttpSide {
     if (isBad) endpoint.failedAfter(latencyMs, now);
     else endpoint.measured(latencyMs, now);
     if (head.status !== TOO_MANY_REQUESTS && head.status !== UNAVAILABLE) return;
-    const delayMs = retryAfterMs(head);
+    const delayMs = retryAfterMs(head, this.#context.env.clock);
     if (delayMs > 0) endpoint.askedToWait(delayMs, now);
   }
 

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { FullBacklog } from "../../test/support/full-backlog.ts";
 import { RawServer, respond } from "../../test/support/raw-http.ts";
 import { frame, GET_BLOCK, hello } from "../../test/support/raw-http2.ts";
 import { meshed, until } from "../../test/support/paths.ts";
 import { pathTests } from "../../test/support/path-tests.ts";
+import { systemClock } from "../host/clock.ts";
+import { Balancer } from "./balance.ts";
 import { USUAL_LIMITS } from "./path-limits.ts";
 
 const { lab, cleanups, dial } = pathTests();
@@ -170,5 +173,47 @@ describe("before a service", () => {
     await until("answered", () => first.text === respond("yes"));
     shed.send(get);
     await until("in again", () => app.held.length === 2);
+  });
+
+  /** Two requests of which one is told at once; the other one. */
+  async function oneIsShed(client: ReturnType<typeof lab.proxy>) {
+    const both = [dial(client.outbound), dial(client.outbound)];
+    for (const one of both) one.send(get);
+    await until("told", () => both.some(({ text }) => text.length > 0));
+    const shed = both.find(({ text }) => text.length > 0);
+    expect(shed!.text).toStartWith("HTTP/1.1 503 ");
+    expect(shed!.text).toContain("l5d-proxy-error: too many requests are under way");
+    expect(client.count("outbound_http_errors_total", { error: "loadshed" })).toBe(1);
+    return both.find((one) => one !== shed)!;
+  }
+
+  test("more than may wait for a first endpoint are told at once", async () => {
+    const client = lab.proxy("shop");
+    const target = client.target();
+    target.balancer = new Balancer({
+      clock: systemClock,
+      random: Math.random,
+      defaultRttMs: 30,
+      decayMs: 10_000,
+      queueMax: 1,
+      queueMs: 60_000,
+    });
+    const waiter = await oneIsShed(client);
+    const app = await holding();
+    target.endpoints({ address: { ip: "127.0.0.1", port: app.port } });
+    await until("in", () => app.held.length === 1);
+    app.held[0]!();
+    await until("answered", () => waiter.text === respond("yes"));
+  });
+
+  test("more than may wait for a connection are told at once", async () => {
+    const full = new FullBacklog();
+    cleanups.push(() => full.stop());
+    const first = dial({ port: full.port });
+    await until("the queue is full", () => !first.socket.connecting);
+    const limits = { ...USUAL_LIMITS, outboundQueueMax: 1, outboundQueueMs: 60_000 };
+    const client = lab.proxy("shop", { limits, outboundConnectTimeoutMs: 60_000 });
+    client.target().endpoints({ address: { ip: "127.0.0.1", port: full.port } });
+    expect((await oneIsShed(client)).text).toBe("");
   });
 });

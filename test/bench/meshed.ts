@@ -23,7 +23,10 @@ export type Sidecar = { readonly stock: string } | "malla";
 /** Both sides are told which port carries no HTTP. */
 const OPAQUE = { "config.linkerd.io/opaque-ports": String(BACKEND_PORTS.opaque) };
 
-/** What makes calls reliable, all of it at once, none of which comes to act on a service that is well. */
+/**
+ * What makes calls reliable, all of it at once. On a service that is well none of it comes to act, but the
+ * limit now and then for a moment, when it measures anew what an answer takes.
+ */
 export const RELIABLE: Reliability = {
   service: {
     "retry.linkerd.io/http": "5xx",
@@ -34,9 +37,11 @@ export const RELIABLE: Reliability = {
     "timeout.linkerd.io/request": "10s",
     "timeout.linkerd.io/response": "10s",
     "timeout.linkerd.io/idle": "10s",
-    "balancer.linkerd.io/failure-accrual": "consecutive",
+    "balancer.linkerd.io/failure-accrual": "unified",
+    "balancer.alpha.linkerd.io/penalize-failures": "true",
+    "balancer.alpha.linkerd.io/failure-accrual-honor-retry-after": "true",
   },
-  pod: { "config.malla.dev/proxy-inbound-concurrency-limit": "1000" },
+  pod: { "config.malla.dev/proxy-inbound-concurrency-limit": "adaptive" },
 };
 
 /** Annotations of the Service that is called, and of the pod behind it. */
