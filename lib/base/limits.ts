@@ -108,6 +108,12 @@ export const CONTROL_BACKLOG_BYTES_MAX = 1_048_576;
  */
 export const OUTBOUND_TARGETS_MAX = 10_000;
 
+/**
+ * Names that the requests of one connection may have asked for before the longest unused is let go. Ingresses
+ * keep connections by where they lead, so few carry requests for more than a handful.
+ */
+export const INGRESS_NAMES_MAX = 100;
+
 /** Bytes of one manifest file. Kubernetes keeps objects below 1.5 MiB; a file may hold a few dozen. */
 export const MANIFEST_FILE_BYTES_MAX = 33_554_432;
 

@@ -302,6 +302,18 @@ export const proxySettings = defineSettings("proxy", {
     default: "0",
     help: "SO_MARK of the proxy's own connections, where the redirect exempts them by it.",
   },
+  ingress: {
+    env: "LINKERD2_PROXY_INGRESS_MODE",
+    type: boolean(),
+    default: "false",
+    help: "Whether a request of this pod goes where its l5d-dst-override says.",
+  },
+  outboundHidesErrors: {
+    env: "LINKERD2_PROXY_OUTBOUND_DISABLE_INFORMATIONAL_HEADERS",
+    type: boolean(),
+    help:
+      "Whether this pod is not told what went wrong (l5d-proxy-error); absent: an ingress is not.",
+  },
   ...coreSettings,
   logLevel: {
     env: "LINKERD2_PROXY_LOG",
@@ -369,6 +381,8 @@ export function pathSettings(settings: ProxySettings): PathSettings {
     drainMs: settings.shutdownGraceMs,
     socketMark: settings.socketMark,
     clusterNetworks: settings.clusterNetworks,
+    ingress: settings.ingress,
+    outboundExplains: !(settings.outboundHidesErrors ?? settings.ingress),
   };
 }
 

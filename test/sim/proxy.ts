@@ -104,5 +104,7 @@ function settingsOf(pod: Pod): PathSettings {
     drainMs: DRAIN_MS,
     socketMark: 0,
     clusterNetworks: [],
+    ingress: false,
+    outboundExplains: true,
   };
 }

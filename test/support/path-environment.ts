@@ -70,6 +70,8 @@ export class TestEnvironment implements ProxyEnvironment {
     drainMs: 1_000,
     socketMark: 0,
     clusterNetworks: [],
+    ingress: false,
+    outboundExplains: true,
   };
   readonly serverPolicies = {
     port(): never {
