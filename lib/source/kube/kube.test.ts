@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { makeMaterials } from "../../../test/support/certificates.ts";
 import { FakeApi } from "../../../test/support/fake-api.ts";
 import { container } from "../../../test/support/objects.ts";
+import { KUBE_WATCH_SECONDS } from "../../base/limits.ts";
 import { type Clock, systemClock } from "../../host/clock.ts";
 import type { Problem, SourceWatcher } from "../mod.ts";
 import type { Kind, MeshObject, ObjectRef } from "../objects.ts";
@@ -77,7 +78,7 @@ function plainAccess(): KubeAccess {
 async function follow(
   kinds: readonly Kind[] = ["Pod"],
   access = plainAccess(),
-  watchSeconds?: number,
+  watchSeconds = KUBE_WATCH_SECONDS,
 ): Promise<Follower> {
   const follower = new Follower();
   const watch = await kubeSource(access, hasty, () => 0, watchSeconds)
