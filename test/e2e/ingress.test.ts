@@ -72,14 +72,14 @@ describe.skipIf(reason !== undefined)("an ingress", () => {
     for (const path of ["/web/", "/bare/"]) {
       const { status, body } = ask("front", path);
       expect(status).toBe(200);
-      // The host is the client's, the header has ended, and the ingress has said who it is.
-      expect(body).toMatch(/^web shop\.example \[\] front\.default\.serviceaccount\./);
+      // The host is the client's, the header has ended, and the ingress is known by its certificate.
+      expect(body).toMatch(/^web shop\.example \[\] default\.default\.serviceaccount\./);
     }
     expect(requests(ROUTES.web)).toBe(2);
   });
 
   test("a request without the header goes where its connection goes", () => {
-    expect(ask("front", "/").body).toMatch(/^plain plain \[\] front\.default\./);
+    expect(ask("front", "/").body).toMatch(/^plain plain \[\] default\.default\./);
     expect(requests("plain.default.svc.cluster.local:80")).toBe(1);
   });
 
@@ -92,6 +92,6 @@ describe.skipIf(reason !== undefined)("an ingress", () => {
   });
 
   test("where the pod is no ingress the header means nothing, and goes no further", () => {
-    expect(ask("other", "/web/").body).toMatch(/^plain shop\.example \[\] other\.default\./);
+    expect(ask("other", "/web/").body).toMatch(/^plain shop\.example \[\] default\.default\./);
   });
 });
