@@ -29,6 +29,9 @@ const EXECUTABLE = "/usr/bin/malla";
 const SBOM = "/usr/share/malla/sbom.spdx.json";
 /** Links of Debian's file system, without which no program finds its loader. */
 const MERGED = ["bin", "lib", "lib64", "sbin"];
+/** What `malla init` needs of iptables: its programs, and its modules for both versions of IP. */
+const FIREWALL_FILES =
+  /^\/usr\/sbin\/(?:xtables|ip6?tables)-(?:nft|legacy)|\/xtables\/lib(?:xt|ip6?t)_/;
 
 /** What goes into an image. */
 export interface ImageInputs {
@@ -116,10 +119,7 @@ function baseEntries(executable: string): Entry[] {
 
 /** Both variants of iptables under all their names; the plain name is the nft variant, as in Debian. */
 function firewallEntries(): Entry[] {
-  const files = packageFiles("iptables").filter((path) =>
-    /^\/usr\/sbin\/(?:xtables|ip6?tables)-(?:nft|legacy)/.test(path) ||
-    path.includes("/xtables/libxt_") || /\/xtables\/libip6?t_/.test(path)
-  );
+  const files = packageFiles("iptables", FIREWALL_FILES);
   const plain = ["iptables", "ip6tables"].flatMap((name) =>
     ["", "-save", "-restore"].map((suffix): Entry => ({
       kind: "link",
@@ -143,7 +143,7 @@ function packagesOf(entries: readonly Entry[]): string[] {
 
 /** The authorities that Debian trusts; what this machine's owner added to them stays here. */
 function certificates(): string {
-  return packageFiles("ca-certificates").filter((path) => /^\/usr\/share\/.*\.crt$/.test(path))
+  return packageFiles("ca-certificates", /^\/usr\/share\/.*\.crt$/)
     .toSorted().map((path) => readFileSync(path, "utf8").trim() + "\n").join("");
 }
 

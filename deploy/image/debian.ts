@@ -50,10 +50,13 @@ export function withoutRepeats(entries: readonly Entry[]): Entry[] {
   return [...new Map(entries.map((entry) => [entry.path, entry])).values()];
 }
 
-/** The files that a package installed, folders not among them. */
-export function packageFiles(name: string): string[] {
+/**
+ * The files that a package installed and that are wanted, folders not among them. Images of Debian leave out
+ * manuals, of which `dpkg` tells all the same; throws where a file that is wanted is missing.
+ */
+export function packageFiles(name: string, wanted: RegExp): string[] {
   return run("dpkg", "-L", name).split("\n")
-    .filter((path) => path.startsWith("/") && path !== "/." && !lstatSync(path).isDirectory());
+    .filter((path) => wanted.test(path) && !lstatSync(path).isDirectory());
 }
 
 /** The packages that paths belong to, sorted. Throws for a path that no package installed. */

@@ -4,35 +4,13 @@ import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { extract } from "tar-stream";
+import { type TarFile, untar } from "../../test/support/tar.ts";
 import { fullImageName, type Image, imageArchive } from "./archive.ts";
 import { imageConfig, imageContents, type ImageInputs } from "./contents.ts";
 import { type Entry, layerTar, withParents } from "./layer.ts";
 import { npmPackages, sbomJson } from "./sbom.ts";
 
 const TOP = new URL("../..", import.meta.url).pathname;
-
-interface TarFile {
-  readonly name: string;
-  readonly type: string | null | undefined;
-  readonly mode: number | undefined;
-  readonly mtime: Date | undefined;
-  readonly linkname: string | null | undefined;
-  readonly bytes: Uint8Array;
-}
-
-async function untar(bytes: Uint8Array): Promise<TarFile[]> {
-  const files: TarFile[] = [];
-  const reader = extract();
-  reader.end(bytes);
-  for await (const entry of reader) {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of entry) chunks.push(chunk as Uint8Array);
-    const { name, type, mode, mtime, linkname } = entry.header;
-    files.push({ name, type, mode, mtime, linkname, bytes: Buffer.concat(chunks) });
-  }
-  return files;
-}
 
 const file = (path: string, content?: string, mode?: number): Entry => ({
   kind: "file",

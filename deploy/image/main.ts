@@ -76,16 +76,17 @@ function inputsOf(executable: string): ImageInputs {
 
 /** Lays the layers one over the other in a folder. */
 function layTree(folder: string, layers: readonly Layer[]): void {
+  mkdirSync(folder, { recursive: true });
   const entries = layers.flatMap((layer) => layer.entries);
   for (const entry of withParents(entries)) {
     const path = `${folder}${entry.path}`;
-    if (entry.kind === "link") symlinkSync(entry.target, path);
-    else if (entry.kind === "file") {
-      writeFileSync(path, entry.content, { mode: entry.mode ?? 0o644 });
-    } else {
-      mkdirSync(path, { recursive: true });
-      // Past the umask, which mkdir obeys.
-      chmodSync(path, entry.mode ?? 0o755);
+    if (entry.kind === "link") {
+      symlinkSync(entry.target, path);
+      continue;
     }
+    if (entry.kind === "file") writeFileSync(path, entry.content);
+    else mkdirSync(path, { recursive: true });
+    // Past the umask, which the other calls obey.
+    chmodSync(path, entry.mode ?? (entry.kind === "file" ? 0o644 : 0o755));
   }
 }

@@ -108,6 +108,12 @@ export const CONTROL_BACKLOG_BYTES_MAX = 1_048_576;
  */
 export const OUTBOUND_TARGETS_MAX = 10_000;
 
+/**
+ * Names that the requests of one connection may have asked for before the longest unused is let go. Ingresses
+ * keep connections by where they lead, so few carry requests for more than a handful.
+ */
+export const INGRESS_NAMES_MAX = 100;
+
 /** Bytes of one manifest file. Kubernetes keeps objects below 1.5 MiB; a file may hold a few dozen. */
 export const MANIFEST_FILE_BYTES_MAX = 33_554_432;
 
@@ -138,8 +144,12 @@ export const KUBE_LIST_OBJECTS_MAX = 100_000;
 /** Bytes of one object in a watch, with what the API server adds to it. */
 export const KUBE_OBJECT_BYTES_MAX = 8_388_608;
 
-/** How long one watch lasts; the next goes on where it ended. Proxies in between give up at 5 min. */
-export const KUBE_WATCH_SECONDS = 280;
+/**
+ * How long one watch lasts at most; the next goes on where it ended. A connection that was cut without a word
+ * is noticed by the end that does not come, so this is for how long the mesh may follow no change. It costs
+ * the API server one request from its cache a kind and replica, however large the cluster is.
+ */
+export const KUBE_WATCH_SECONDS = 30;
 
 /** The longest pause between questions to a cluster that refuses them. */
 export const KUBE_BACKOFF_MAX_MS = 30_000;

@@ -292,14 +292,14 @@ export class DownstreamHttp1 implements Session, Downstream {
     this.#responded = false;
     this.#chunked = false;
     this.#state = BUSY;
-    const exchange = new Exchange(this.context, this.side, this, head);
+    const exchange = new Exchange(this.context, this.side.sideOf(head), this, head);
     this.#exchange = exchange;
     exchange.body.complete = this.#framer.done;
     // What is here of the body goes with the head.
     while (!this.#framer.done && intake.length > 0) {
       if (!this.#takeBody(exchange)) return false;
     }
-    exchange.begin();
+    exchange.side.begin(exchange);
     return true;
   }
 

@@ -86,12 +86,12 @@ export class DownstreamHttp2 implements Session, Http2Events<ResponseStream>, Li
       head.meshFields = MeshFields.KEEP_CANONICAL;
     }
     const response = new ResponseStream(this, stream);
-    const exchange = new Exchange(this.context, this.side, response, head);
+    const exchange = new Exchange(this.context, this.side.sideOf(head), response, head);
     response.exchange = exchange;
     stream.owner = response;
     exchange.body.complete = last;
     if (head.tooLarge) exchange.refuse(TOO_LARGE);
-    else exchange.begin();
+    else exchange.side.begin(exchange);
   }
 
   interim(): void {}

@@ -41,6 +41,8 @@ export interface PathSettings {
   readonly clusterNetworks: readonly Network[];
   /** Whether peers, or this pod's applications, hear in headers why the proxy answers in their place. */
   readonly explains: { readonly inbound: boolean; readonly outbound: boolean };
+  /** Requests of this pod may name their targets. */
+  readonly ingress: boolean;
 }
 
 /** The proxy's own certificate. */
@@ -70,9 +72,8 @@ export interface ServerPolicies {
   port(port: number): ServerPolicyCell;
 }
 
-/** What is known of an original destination, kept up to date in place while it is held. */
+/** What is known of a destination, kept up to date in place while it is held. */
 export interface OutboundTarget {
-  readonly address: SocketAddress;
   readonly policy: ClientPolicy;
   /**
    * The balancers of the policy's backends, by the backends' index; a `forward` backend has a
@@ -80,7 +81,7 @@ export interface OutboundTarget {
    */
   readonly httpBackends: readonly WeightedBalancer[];
   readonly opaqueBackends: readonly WeightedBalancer[];
-  /** For the label `authority`: `name.ns.svc.domain:port`, or the address in text. */
+  /** For the label `authority`: `name.ns.svc.domain:port`, or the destination in text. */
   readonly authority: string;
   /** Fields that requests to it get; null: none. */
   readonly added: FieldLines | null;
@@ -101,13 +102,16 @@ export interface WeightedBalancer {
 /** Takes the result of a look-up: exactly one call. */
 export type TargetFound = (target: OutboundTarget | null, fault: Error | null) => void;
 
-/** Outbound targets by original destination. */
+/** Where a request or connection is to go: an original destination, or a name with a port. */
+export type Destination = SocketAddress | string;
+
+/** Outbound targets by destination. */
 export interface OutboundTargets {
   /**
    * Calls back at once when the target is known, else when the control plane has answered, at the
    * latest when the wait is over (then with a fault). Each found target must be released once.
    */
-  acquire(address: SocketAddress, found: TargetFound): void;
+  acquire(destination: Destination, found: TargetFound): void;
   release(target: OutboundTarget): void;
 }
 

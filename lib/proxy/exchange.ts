@@ -95,6 +95,8 @@ export class Exchange implements TimedExchange {
 
   /** Asks for admission and a connection; what is here of the body has been told. */
   begin(): void {
+    // Its client may have gone while its target was being looked up.
+    if (this.#state === OVER) return;
     const refusal = this.side.admit(this);
     if (refusal !== null) {
       this.refuse(refusal);

@@ -139,6 +139,10 @@ export interface HttpSide {
   readonly explains: boolean;
   /** Among whom what there is is shared: a client's identity, or its address. */
   readonly caller: string;
+  /** Whose a request of the connection is: usually this one's, but it may name another target. */
+  sideOf(head: RequestHead): HttpSide;
+  /** Begins the exchange, as soon as it is known where its side leads. */
+  begin(exchange: Exchange): void;
   /** What is configured for a request; null: nothing is. */
   routeOf(head: RequestHead): HttpRoute | null;
   /**

@@ -79,6 +79,14 @@ export class InboundHttp implements HttpSide {
     this.#unsubscribe = client.cell.subscribe(() => this.#policyChanged());
   }
 
+  sideOf(): this {
+    return this;
+  }
+
+  begin(exchange: Exchange): void {
+    exchange.begin();
+  }
+
   routeOf(): null {
     return null;
   }

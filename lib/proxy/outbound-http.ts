@@ -15,6 +15,7 @@ import { backendInstead, pickBackend } from "./backend.ts";
 import type { EndpointState } from "./balance.ts";
 import type { PathContext } from "./context.ts";
 import type { OutboundTarget, RouteFigures } from "./environment.ts";
+import type { Exchange } from "./exchange.ts";
 import { grpcStatusOf } from "./grpc.ts";
 import { unreachableStatus } from "./http-error.ts";
 import type { HttpRoute, HttpSide, Refusal, SideFacts } from "./http-parts.ts";
@@ -36,9 +37,9 @@ export class OutboundHttp implements HttpSide {
   readonly fromMesh = false;
   readonly explains: boolean;
   readonly caller = "";
-  readonly added: FieldLines | null;
+  added: FieldLines | null;
   readonly #context: PathContext;
-  readonly #target: OutboundTarget;
+  #target: OutboundTarget;
   readonly #figures: RouteFiguresOf<Labels>;
   /** The policy and the budget that `#route` is of. */
   #policy: ClientPolicy | null = null;
@@ -53,6 +54,21 @@ export class OutboundHttp implements HttpSide {
     this.#figures = new RouteFiguresOf(metrics, ...kinds, hostless);
     this.added = target.added;
     this.explains = context.env.settings.explains.outbound;
+  }
+
+  sideOf(_head: RequestHead): HttpSide {
+    return this;
+  }
+
+  begin(exchange: Exchange): void {
+    exchange.begin();
+  }
+
+  /** Requests go elsewhere from now on; the target before is not released. */
+  protected leadTo(target: OutboundTarget): void {
+    this.#target = target;
+    this.added = target.added;
+    this.#policy = null;
   }
 
   /** Asked for each request: policy and profile may change. */

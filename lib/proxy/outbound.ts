@@ -4,6 +4,8 @@
  *
  *     accepted ─▶ looking up the target ─▶ detecting ─▶ HTTP (outbound-http) or opaque, also TLS
  *        └ no redirect, loopback, ourselves: closed, nothing relayed
+ *
+ * In an ingress requests may name their targets, so its connections are looked at whatever is known.
  */
 
 import type { CloseReason, Conn, ConnHandler } from "../host/net.ts";
@@ -26,6 +28,8 @@ import {
 } from "./labels.ts";
 import { OpaqueRelay } from "./opaque.ts";
 import { OPENING, Opening, type OpeningOwner } from "./opening.ts";
+import type { HttpSide } from "./http-parts.ts";
+import { IngressHttp } from "./ingress-http.ts";
 import { OutboundHttp } from "./outbound-http.ts";
 import { OutboundHops } from "./outbound-opaque.ts";
 import { Outlet } from "./outlet.ts";
@@ -73,7 +77,7 @@ class OutboundConnection implements Session, OpeningOwner {
     const target = this.#target;
     if (target === null || this.#over) return;
     const { intake, ended, timedOut } = this.#opening;
-    const known = detectedAs(target.policy.protocol);
+    const known = this.#looksAt(target) ? null : detectedAs(target.policy.protocol);
     const detected = known ?? detectProtocol(intake.bytes, intake.start, intake.end);
     const last = ended || timedOut;
     if (detected === Detected.MORE && !last) return;
@@ -127,23 +131,33 @@ class OutboundConnection implements Session, OpeningOwner {
       return;
     }
     this.#target = target;
-    const { protocol } = target.policy;
-    if (protocol === "detect" || protocol === "tls") {
+    if (this.#looksAt(target) || target.policy.protocol === "tls") {
       const { detectTimeoutMs } = target.policy;
       this.#opening.waitUpTo(detectTimeoutMs || env.settings.outboundDetectTimeoutMs);
     }
     this.examine();
   }
 
+  /** Whether the first bytes tell the protocol. */
+  #looksAt(target: OutboundTarget): boolean {
+    return target.policy.protocol === "detect" || this.#context.env.settings.ingress;
+  }
+
+  #sideOf(target: OutboundTarget): HttpSide {
+    const { settings } = this.#context.env;
+    const Side = settings.ingress ? IngressHttp : OutboundHttp;
+    return new Side(this.#context, target);
+  }
+
   #startHttp1(target: OutboundTarget): void {
     const client = this.#leave(FROM_APPLICATION);
-    new DownstreamHttp1(this.#context, new OutboundHttp(this.#context, target), client).begin();
+    new DownstreamHttp1(this.#context, this.#sideOf(target), client).begin();
     this.#context.closed(this);
   }
 
   #startHttp2(target: OutboundTarget): void {
     const client = this.#leave(FROM_APPLICATION);
-    new DownstreamHttp2(this.#context, new OutboundHttp(this.#context, target), client).begin();
+    new DownstreamHttp2(this.#context, this.#sideOf(target), client).begin();
     this.#context.closed(this);
   }
 

@@ -50,7 +50,6 @@ const TEXTS = [
 
 /** What changes the proxy's behaviour where it is used: whoever sets it is told that it is not. */
 const FEATURES: Readonly<Record<string, SettingType<unknown>>> = {
-  INGRESS_MODE: boolean(),
   INBOUND_GATEWAY_SUFFIXES: string(),
   TAP_SVC_NAME: string(),
   OUTBOUND_METRICS_HOSTNAME_LABELS: boolean(),

@@ -149,10 +149,22 @@ test("default policies that need the cluster's networks say so", () => {
 
 test("features that are missing are told, switches that are off are not", () => {
   const { ineffective } = load({
-    [`${P}INGRESS_MODE`]: "false",
+    [`${P}OUTBOUND_METRICS_HOSTNAME_LABELS`]: "false",
     [`${P}TAP_SVC_NAME`]: "tap.linkerd-viz.serviceaccount.identity.linkerd.cluster.local",
   });
   expect(ineffective).toEqual([`${P}TAP_SVC_NAME`]);
+});
+
+test("an ingress keeps from its clients what went wrong, unless it is told to say so", () => {
+  const path = (env: Record<string, string>) => {
+    const { ingress, explains } = pathSettings(load(env).settings);
+    return [ingress, explains.outbound];
+  };
+  expect(path({})).toEqual([false, true]);
+  expect(path({ [`${P}INGRESS_MODE`]: "true" })).toEqual([true, false]);
+  const hides = `${P}OUTBOUND_DISABLE_INFORMATIONAL_HEADERS`;
+  expect(path({ [`${P}INGRESS_MODE`]: "true", [hides]: "false" })).toEqual([true, true]);
+  expect(path({ [hides]: "true" })).toEqual([false, false]);
 });
 
 test("log filters come down to one level", () => {

@@ -304,8 +304,8 @@ export const proxySettings = defineSettings("proxy", {
   outboundSilent: {
     env: "LINKERD2_PROXY_OUTBOUND_DISABLE_INFORMATIONAL_HEADERS",
     type: boolean(),
-    default: "false",
-    help: "Whether this pod's applications get no headers of the mesh with responses.",
+    help:
+      "Whether this pod's applications get no headers of the mesh with responses; absent: an ingress does not.",
   },
   socketMark: {
     env: "MALLA_SOCKET_MARK",
@@ -313,6 +313,12 @@ export const proxySettings = defineSettings("proxy", {
     type: integer(0, 0xffff_ffff),
     default: "0",
     help: "SO_MARK of the proxy's own connections, where the redirect exempts them by it.",
+  },
+  ingress: {
+    env: "LINKERD2_PROXY_INGRESS_MODE",
+    type: boolean(),
+    default: "false",
+    help: "Whether a request of this pod goes where its l5d-dst-override says.",
   },
   ...coreSettings,
   logLevel: {
@@ -381,7 +387,11 @@ export function pathSettings(settings: ProxySettings): PathSettings {
     drainMs: settings.shutdownGraceMs,
     socketMark: settings.socketMark,
     clusterNetworks: settings.clusterNetworks,
-    explains: { inbound: !settings.inboundSilent, outbound: !settings.outboundSilent },
+    explains: {
+      inbound: !settings.inboundSilent,
+      outbound: !(settings.outboundSilent ?? settings.ingress),
+    },
+    ingress: settings.ingress,
   };
 }
 

@@ -6,7 +6,7 @@ import { parseAddress, parseNetwork } from "../mesh/address.ts";
 import type { Endpoint } from "../mesh/endpoint.ts";
 import type { ClientPolicy, Profile, Route } from "../mesh/policy.ts";
 import { silentLogger } from "../telemetry/logger.ts";
-import type { OutboundTarget } from "./environment.ts";
+import type { Destination, OutboundTarget } from "./environment.ts";
 import { StreamHealth } from "./stream-health.ts";
 import { BalancerGauges } from "./balancer-gauges.ts";
 import { unnamedLabels } from "../../test/support/metric-labels.ts";
@@ -52,8 +52,12 @@ interface Lookup {
 }
 
 function acquire(address = WEB): Lookup {
+  return acquired(parseAddress(address));
+}
+
+function acquired(destination: Destination): Lookup {
   const lookup: Lookup = { target: null, fault: null, calls: 0 };
-  targets.acquire(parseAddress(address), (target, fault) => {
+  targets.acquire(destination, (target, fault) => {
     Object.assign(lookup, { target, fault, calls: lookup.calls + 1 });
   });
   return lookup;
@@ -108,6 +112,29 @@ describe("a look-up", () => {
     expect(first.target?.policy).toEqual(policy());
     expect(acquire().target).toBe(first.target);
     expect(discovery.profiles.opened).toEqual([WEB]);
+  });
+
+  test("of a name asks for its profile and policy, and refuses what nobody knows", () => {
+    const known = acquired(PATH);
+    discovery.profiles.next(PATH, PROFILE);
+    discovery.clientPolicies.next(PATH, policy());
+    expect(known.target?.policy).toEqual(policy());
+    expect(known.target?.authority).toBe(PATH);
+    for (const code of ["not_found", "invalid_argument"] as const) {
+      const name = `${code}:80`;
+      const unknown = acquired(name);
+      discovery.profiles.next(name, EMPTY);
+      discovery.clientPolicies.fail(name, new Fault(code, "no"));
+      const { action } = unknown.target!.policy.http;
+      expect(action).toMatchObject({ kind: "fail", status: 502 });
+      expect(unknown.target?.httpBackends).toEqual([]);
+      clock.advance(60_000);
+      // A Service may come later, but no other kind of name.
+      const asked = discovery.clientPolicies.opened.filter((path) => path === name).length;
+      if (code === "not_found") expect(asked).toBeGreaterThan(1);
+      else expect(asked).toBe(1);
+      targets.release(unknown.target!);
+    }
   });
 
   test("asks no profile outside the profile networks", () => {

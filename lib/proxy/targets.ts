@@ -1,5 +1,5 @@
 /**
- * Outbound targets by original destination: each watches its profile and its policy while it is in use
+ * Outbound targets by destination: each watches its profile and its policy while it is in use
  * and for a while after. A target is found once the control plane has answered both; from then on the
  * last answers hold, whatever happens to the control plane.
  *
@@ -12,12 +12,7 @@ import { equalValues } from "../base/equal.ts";
 import { Fault } from "../base/fault.ts";
 import { OUTBOUND_TARGETS_MAX } from "../base/limits.ts";
 import type { Timer } from "../host/clock.ts";
-import {
-  formatAddress,
-  type Network,
-  networkContains,
-  type SocketAddress,
-} from "../mesh/address.ts";
+import { type Network, networkContains } from "../mesh/address.ts";
 import type { ClientPolicy, Profile, ResourceRef, Route } from "../mesh/policy.ts";
 import {
   DEFAULT_RETRY_BUDGET,
@@ -35,6 +30,7 @@ import {
   type TrafficKind,
 } from "./discovery.ts";
 import type {
+  Destination,
   OutboundTarget,
   OutboundTargets,
   TargetFound,
@@ -45,13 +41,13 @@ import { ProfileRoutes } from "./profile-routes.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import { isRefusal, SteadyWatch } from "./steady-watch.ts";
 import type { StreamHealth } from "./stream-health.ts";
-import { isProfiled, targetAuthority, targetPolicy } from "./target-policy.ts";
+import { destinationText, isProfiled, targetAuthority, targetPolicy } from "./target-policy.ts";
 
 /** What targets are made from. `health` is that of the destination service. */
 export interface TargetsOptions extends DestinationsOptions {
   readonly policyHealth: StreamHealth;
   readonly log: Logger;
-  /** Only addresses in these networks have a profile. */
+  /** Only names, and addresses in these networks, have a profile. */
   readonly profileNetworks: readonly Network[];
   readonly detectTimeoutMs: number;
   /** How long an unused target is remembered. */
@@ -81,8 +77,8 @@ export class WatchedTargets implements OutboundTargets {
     for (const target of this.#targets.values()) yield* target.balancers();
   }
 
-  acquire(address: SocketAddress, found: TargetFound): void {
-    const key = formatAddress(address);
+  acquire(destination: Destination, found: TargetFound): void {
+    const key = destinationText(destination);
     let target = this.#targets.get(key);
     if (target === undefined) {
       if (this.#targets.size >= OUTBOUND_TARGETS_MAX) {
@@ -90,7 +86,7 @@ export class WatchedTargets implements OutboundTargets {
         return found(null, new Fault("resource_exhausted", message));
       }
       const forget = () => void this.#targets.delete(key);
-      target = new WatchedTarget(address, this.#options, this.#destinations, forget);
+      target = new WatchedTarget(destination, this.#options, this.#destinations, forget);
       this.#targets.set(key, target);
       target.start();
     }
@@ -107,11 +103,11 @@ export class WatchedTargets implements OutboundTargets {
   }
 }
 
-/** One original destination. */
+/** One destination. */
 class WatchedTarget implements OutboundTarget {
-  readonly address: SocketAddress;
   budget: RetryBudget;
   #budgetPolicy: BudgetPolicy = DEFAULT_RETRY_BUDGET;
+  readonly #destination: Destination;
   readonly #options: TargetsOptions;
   readonly #destinations: Destinations;
   readonly #forget: () => void;
@@ -131,19 +127,20 @@ class WatchedTarget implements OutboundTarget {
   #idleSinceMs: number;
 
   constructor(
-    address: SocketAddress,
+    destination: Destination,
     options: TargetsOptions,
     destinations: Destinations,
     forget: () => void,
   ) {
-    this.address = address;
+    this.#destination = destination;
     this.#options = options;
     this.#destinations = destinations;
     this.#forget = forget;
     this.#idleSinceMs = options.host.clock.monotonicMs();
     this.budget = new RetryBudget(this.#budgetPolicy, this.#idleSinceMs);
     this.#watches.push(this.#policyWatch());
-    const hasProfile = options.profileNetworks.some((net) => networkContains(net, address.ip));
+    const hasProfile = typeof destination === "string" ||
+      options.profileNetworks.some((net) => networkContains(net, destination.ip));
     if (hasProfile) this.#watches.push(this.#profileWatch());
     else this.#profile = null;
   }
@@ -220,8 +217,11 @@ class WatchedTarget implements OutboundTarget {
 
   #policyWatch(): SteadyWatch<ClientPolicy> {
     const { host, discovery, asker, policyHealth } = this.#options;
+    const isNamed = typeof this.#destination === "string";
+    const isFinal = (fault: Error) =>
+      isFault(fault, "unimplemented") || (isNamed && isRefusal(fault));
     return new SteadyWatch<ClientPolicy>(host, {
-      open: (sink) => discovery.watchClientPolicy(asker, this.address, sink),
+      open: (sink) => discovery.watchClientPolicy(asker, this.#destination, sink),
       next: (policy, full) => {
         if (full) policyHealth.answered();
         this.#clientPolicy = policy;
@@ -230,18 +230,18 @@ class WatchedTarget implements OutboundTarget {
       failed: (fault) => {
         this.#lastFault = fault;
         // A policy may come later, so `not_found` is asked again, ever more slowly.
-        if (!isFault(fault, "not_found", "unimplemented")) return policyHealth.failed(fault);
+        if (!isFault(fault, "not_found") && !isFinal(fault)) return policyHealth.failed(fault);
         this.#clientPolicy = null;
         this.#refresh();
       },
-      isFinal: (fault) => isFault(fault, "unimplemented"),
+      isFinal,
     });
   }
 
   #profileWatch(): SteadyWatch<Profile> {
     const { host, discovery, asker, health } = this.#options;
     return new SteadyWatch<Profile>(host, {
-      open: (sink) => discovery.watchProfile(asker, formatAddress(this.address), sink),
+      open: (sink) => discovery.watchProfile(asker, destinationText(this.#destination), sink),
       next: (profile, full) => {
         if (full) health.answered();
         this.#profile = profile;
@@ -264,7 +264,8 @@ class WatchedTarget implements OutboundTarget {
     const [profile, clientPolicy] = [this.#profile, this.#clientPolicy];
     if (profile === undefined || clientPolicy === undefined) return;
     const { detectTimeoutMs } = this.#options;
-    const known = { address: this.address, profile, policy: clientPolicy, detectTimeoutMs };
+    const destination = this.#destination;
+    const known = { destination, profile, policy: clientPolicy, detectTimeoutMs };
     const policy = targetPolicy(known);
     const authority = targetAuthority(known);
     const configured = profile !== null && isProfiled(profile) ? profile : null;
@@ -342,7 +343,8 @@ class WatchedTarget implements OutboundTarget {
 
   #lookupFault(): Fault {
     const missing = this.#clientPolicy === undefined ? "policy" : "profile";
-    const message = `Cannot look up ${formatAddress(this.address)}: no answer about its ${missing}`;
+    const name = destinationText(this.#destination);
+    const message = `Cannot look up ${name}: no answer about its ${missing}`;
     return new Fault("unavailable", message, { cause: this.#lastFault ?? undefined });
   }
 

@@ -13,13 +13,11 @@ import { hierarchies } from "./control-groups.ts";
 import { writeProgramImage } from "./images.ts";
 import { removeLeftovers } from "./launch.ts";
 import { clusterFolder, clusterLog, testClusterName } from "./plan.ts";
-import { clusterObstacle, externalKubeconfig } from "./requirements.ts";
+import { clusterObstacle, nodesObstacle } from "./requirements.ts";
 import { readState } from "./state.ts";
 import { waitFor } from "./wait.ts";
 
-const obstacle = externalKubeconfig() === undefined
-  ? clusterObstacle()
-  : "a cluster that was there before us is not ours to test";
+const obstacle = nodesObstacle() ?? clusterObstacle();
 if (obstacle !== null) console.warn(`skipped: the test cluster: ${obstacle}`);
 
 /** Building Kubernetes included, on a machine that has never done it. */

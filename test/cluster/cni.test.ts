@@ -9,11 +9,12 @@ import { CONTROL_NAMESPACE, malla } from "./control-plane.ts";
 import { APPS_IMAGE, MALLA_IMAGE, meshObstacle, startMeshWorld } from "./mesh-world.ts";
 import { CNI_BIN_FOLDER, CNI_NET_FOLDER } from "./node-files.ts";
 import { testClusterName } from "./plan.ts";
+import { nodesObstacle } from "./requirements.ts";
 import { SHOP, SHOP_URL, shopObjects } from "./shop.ts";
 import { waitFor } from "./wait.ts";
 import { deployment, namespace } from "./workloads.ts";
 
-const obstacle = meshObstacle();
+const obstacle = nodesObstacle() ?? meshObstacle();
 if (obstacle !== null) console.warn(`skipped: the CNI plugin in a cluster: ${obstacle}`);
 
 /** Building Kubernetes included, on a machine that has never done it. */

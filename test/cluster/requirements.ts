@@ -18,6 +18,12 @@ export function externalKubeconfig(): string | undefined {
   return process.env["MALLA_TEST_KUBECONFIG"] || undefined;
 }
 
+/** Why tests that have a cluster's nodes in their hands cannot run, or null. */
+export function nodesObstacle(): string | null {
+  if (externalKubeconfig() === undefined) return null;
+  return "they need nodes of their own, and MALLA_TEST_KUBECONFIG names a cluster that was there before us";
+}
+
 /** Why no cluster can be used or started here, for whoever reads that tests were skipped; or null. */
 export function clusterObstacle(): string | null {
   if (externalKubeconfig() !== undefined) return null;

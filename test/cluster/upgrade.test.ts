@@ -14,8 +14,10 @@ import { importKeyPem } from "../../lib/pki/key.ts";
 import type { Cluster } from "./cluster.ts";
 import { CONTROL_NAMESPACE, malla } from "./control-plane.ts";
 import { buildFormer } from "./former.ts";
-import { Load, script, scriptEntries, scriptRuntime } from "./load.ts";
-import { APPS_IMAGE, loadMalla, MALLA_IMAGE, meshObstacle, startMeshWorld } from "./mesh-world.ts";
+import { API_PORT } from "./components.ts";
+import { ECHO_LOAD, echoObjects } from "./echo.ts";
+import { Load, scriptEntries, scriptRuntime } from "./load.ts";
+import { loadMalla, MALLA_IMAGE, meshObstacle, startMeshWorld } from "./mesh-world.ts";
 import { testClusterName } from "./plan.ts";
 import { SHOP, shopObjects } from "./shop.ts";
 import { waitFor } from "./wait.ts";
@@ -32,13 +34,6 @@ const HOUR_MS = 3_600_000;
 const NEW_VERSION = "2";
 const NEW_IMAGE = MALLA_IMAGE.replace(/:.*/, `:${NEW_VERSION}`);
 const NAME = "app.kubernetes.io/name";
-const LOAD = [
-  "get=get,http://web.shop/page,40",
-  "new=new,http://web.shop/page,10",
-  "post=post,http://echo.shop:9002/post,20",
-  "stream=h2,http://echo.shop:9001/stream,20",
-  "tcp=tcp,tcp://echo.shop:9000,10",
-];
 
 interface PodList {
   readonly items: readonly {
@@ -52,46 +47,6 @@ interface PodList {
       readonly containerStatuses?: readonly { readonly restartCount: number }[];
     };
   }[];
-}
-
-/** An application that takes what nginx does not, in two versions of the proxy at once. */
-function echoObjects(): unknown[] {
-  const ports = [9000, 9001, 9002];
-  const deployment = (name: string, annotations: Record<string, string>) => ({
-    apiVersion: "apps/v1",
-    kind: "Deployment",
-    metadata: { name, namespace: SHOP },
-    spec: {
-      selector: { matchLabels: { app: "echo", name } },
-      template: {
-        metadata: { labels: { app: "echo", name }, annotations },
-        spec: {
-          containers: [{
-            name: "echo",
-            image: APPS_IMAGE,
-            command: script("echo"),
-            ports: ports.map((containerPort) => ({ containerPort })),
-            readinessProbe: { tcpSocket: { port: 9000 }, periodSeconds: 1 },
-            // As every application does that ends connections of its own accord.
-            lifecycle: { preStop: { sleep: { seconds: 3 } } },
-          }],
-        },
-      },
-    },
-  });
-  return [
-    {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name: "echo", namespace: SHOP },
-      spec: {
-        selector: { app: "echo" },
-        ports: ports.map((port) => ({ name: `p${port}`, port })),
-      },
-    },
-    deployment("echo", {}),
-    deployment("echo-new", { "config.linkerd.io/proxy-version": NEW_VERSION }),
-  ];
 }
 
 /** Puts an issuer that ended an hour ago, below the mesh's own anchor, in the place of the present one. */
@@ -139,12 +94,13 @@ describe.skipIf(obstacle !== null)("under load", () => {
     const options = { programs, entries, ...executable };
     cluster = await startMeshWorld(testClusterName("upgrade"), 1, options);
     await loadMalla(cluster, NEW_IMAGE);
-    await cluster.apply([...shopObjects(), ...echoObjects()]);
+    const newer = { "config.linkerd.io/proxy-version": NEW_VERSION };
+    await cluster.apply([...shopObjects(), ...echoObjects({ "echo": {}, "echo-new": newer })]);
     for (const name of ["web", "echo", "echo-new"]) {
       await cluster.rollout(SHOP, `deployment/${name}`);
     }
     load = new Load(cluster, SHOP, "load");
-    await load.start(LOAD);
+    await load.start([...ECHO_LOAD]);
   }, START_MS);
 
   afterAll(async () => {
@@ -278,4 +234,47 @@ describe.skipIf(obstacle !== null)("under load", () => {
     });
     await restart(SHOP, "web", "echo");
   }, TEST_MS);
+
+  test(
+    "packets to the API server are lost, and changes are followed by new connections",
+    async () => {
+      if (!cluster.isLocal) return;
+      const [controller] = await pods(CONTROL_NAMESPACE, `${NAME}=malla-controller`);
+      const ip = controller?.status.podIP ?? "";
+      /** Begins or ends to drop what the two send each other; `port`: on one connection alone. */
+      const drop = async (action: "-I" | "-D", port?: string) => {
+        const [from, to] = port === undefined ? [[], []] : [["--sport", port], ["--dport", port]];
+        const rules = [
+          ["INPUT", "-s", ip, "-p", "tcp", "--dport", `${API_PORT}`, ...from],
+          ["OUTPUT", "-d", ip, "-p", "tcp", "--sport", `${API_PORT}`, ...to],
+        ];
+        for (const rule of rules) {
+          const words = ["iptables", "-w", action, ...rule, "-j", "DROP"];
+          expect(await cluster.inNode("node1", words)).toMatchObject({ code: 0 });
+        }
+      };
+      const names = async () => (await pods(SHOP, "app=web")).map(({ metadata }) => metadata.name);
+      const known = await names();
+      await drop("-I");
+      await cluster.kubectl(["-n", SHOP, "scale", "deployment/web", "--replicas=3"]);
+      await cluster.rollout(SHOP, "deployment/web");
+      const added = (await names()).find((name) => !known.includes(name)) ?? "";
+      const isFollowed = async () =>
+        (await outbound()).some((line) => line.includes(`dst_pod="${added}"`));
+      await load.goesOn();
+      expect(await isFollowed()).toBe(false);
+      // Whatever was open stays cut, as behind a gateway that has forgotten it; new ones get through.
+      const words = ["ss", "-Htn", `( sport = :${API_PORT} )`];
+      const { stdout } = await cluster.inNode("node1", words);
+      const ports = [...stdout.matchAll(/(\S+?)\]?:(\d+)\s*$/gm)]
+        .flatMap(([, from = "", port = ""]) => from.endsWith(ip) ? [port] : []);
+      expect(ports.length).toBeGreaterThan(5);
+      for (const port of ports) await drop("-I", port);
+      await drop("-D");
+      // Sooner than the runtime's keep-alive of TCP would have noticed it.
+      await waitFor("requests to the pod that was added", isFollowed);
+      for (const port of ports) await drop("-D", port);
+    },
+    TEST_MS,
+  );
 });

@@ -54,7 +54,8 @@ describe.skipIf(reason !== undefined)("a mesh in trouble", () => {
   // Of a body without a length only the reset tells that it is not whole. It comes in chunks to a client
   // that knows them, and the last one is missing; to one of HTTP/1.0 the reset is what tells it.
   test("so is a reset in the middle of a body that lasts until the end", async () => {
-    const ask = (version: string) => client(`curl -sS ${version} -m 20 -o /dev/null http://rude:8000/reset`);
+    const ask = (version: string) =>
+      client(`curl -sS ${version} -m 20 -o /dev/null http://rude:8000/reset`);
     const [chunked, untilEnd] = await Promise.all(["--http1.1", "--http1.0"].map(ask));
     expect(chunked).toMatchObject({ code: 18 });
     expect(untilEnd).toMatchObject({ code: 56 });

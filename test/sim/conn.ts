@@ -271,7 +271,9 @@ export class SimConn implements Conn<unknown> {
 
   /** Something may be there to be read. */
   wake(): void {
-    if (this.closed || this.#isReset || !this.opened || this.ended || this.#reading !== null) return;
+    if (this.closed || this.#isReset || !this.opened || this.ended || this.#reading !== null) {
+      return;
+    }
     if (this.paused && !this.#securing) return;
     const at = this.incoming.nextAt();
     if (at === Infinity) return;
@@ -350,7 +352,9 @@ export class SimConn implements Conn<unknown> {
     this.#habitat.world.schedule(this.#delayMs(), () => {
       this.#draining = false;
       const { outgoing } = this;
-      if (this.closed || this.#isReset || this.shut || !outgoing.isAwaited || outgoing.room === 0) return;
+      if (this.closed || this.#isReset || this.shut || !outgoing.isAwaited || outgoing.room === 0) {
+        return;
+      }
       outgoing.isAwaited = false;
       this.#note(() => "drain");
       this.handler.drain(this);

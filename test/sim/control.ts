@@ -14,6 +14,7 @@ import type {
 import type { RetryBudget as BudgetPolicy } from "../../lib/mesh/reliability.ts";
 import { Balancer, type EndpointState } from "../../lib/proxy/balance.ts";
 import type {
+  Destination,
   OutboundTarget,
   OutboundTargets,
   ServerPolicies,
@@ -21,6 +22,7 @@ import type {
   TargetFound,
 } from "../../lib/proxy/environment.ts";
 import { RetryBudget } from "../../lib/proxy/retry-budget.ts";
+import { destinationText } from "../../lib/proxy/target-policy.ts";
 import { type FieldLines, fieldLinesOf } from "../../lib/wire/http/mod.ts";
 import type { World } from "./world.ts";
 
@@ -192,7 +194,7 @@ export class DirectControl implements Control {
   readonly serverPolicies: ServerPolicies = { port: (port) => this.cell(port) };
 
   readonly targets: OutboundTargets = {
-    acquire: (address, found) => this.#acquire(address, found),
+    acquire: (destination, found) => this.#acquire(destination, found),
     release: (target) => void (target as Target).users--,
   };
 
@@ -226,9 +228,9 @@ export class DirectControl implements Control {
     }
   }
 
-  #acquire(address: SocketAddress, found: TargetFound): void {
+  #acquire(destination: Destination, found: TargetFound): void {
     const answer = () => {
-      const target = this.#targets.get(formatAddress(address));
+      const target = this.#targets.get(destinationText(destination));
       if (this.isForlorn || target === undefined) {
         found(null, new Error("there is no such target"));
         return;

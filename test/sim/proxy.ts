@@ -105,5 +105,6 @@ function settingsOf(pod: Pod): PathSettings {
     socketMark: 0,
     clusterNetworks: [],
     explains: { inbound: true, outbound: true },
+    ingress: false,
   };
 }

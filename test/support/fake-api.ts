@@ -115,6 +115,11 @@ export class FakeApi {
     }
   }
 
+  /** The watches of now tell nothing more, not even their end: as when a network drops their packets. */
+  loseWatches(): void {
+    this.#watches.clear();
+  }
+
   /** Ends all watches, as a server does that restarts. */
   endWatches(): void {
     for (const watch of [...this.#watches]) watch.end();
@@ -217,11 +222,13 @@ export class FakeApi {
           path: url.pathname,
           send: (text: string) => controller.enqueue(encoder.encode(text)),
           end: () => {
-            this.#watches.delete(watch);
-            controller.close();
+            clearTimeout(timer);
+            if (this.#watches.delete(watch)) controller.close();
           },
         };
         this.#watches.add(watch);
+        const seconds = Number(url.searchParams.get("timeoutSeconds"));
+        const timer = setTimeout(watch.end, seconds * 1_000).unref();
         // Sends the head at once.
         watch.send("\n");
       },

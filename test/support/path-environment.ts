@@ -71,6 +71,7 @@ export class TestEnvironment implements ProxyEnvironment {
     socketMark: 0,
     clusterNetworks: [],
     explains: { inbound: true, outbound: true },
+    ingress: false,
   };
   readonly serverPolicies = {
     port(): never {

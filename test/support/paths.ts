@@ -19,6 +19,7 @@ import type {
 import { Balancer } from "../../lib/proxy/balance.ts";
 import type {
   Credentials,
+  Destination,
   OutboundTarget,
   PathSettings,
   ProxyEnvironment,
@@ -34,6 +35,7 @@ import {
 import type { ProfileRoute } from "../../lib/mesh/service-profile.ts";
 import { ProfileRoutes } from "../../lib/proxy/profile-routes.ts";
 import { RetryBudget } from "../../lib/proxy/retry-budget.ts";
+import { destinationText } from "../../lib/proxy/target-policy.ts";
 import { ProxyMetrics } from "../../lib/proxy/metrics.ts";
 import { type BytePath, startBytePath } from "../../lib/proxy/path.ts";
 import type { Recorder } from "../../lib/proxy/outcome.ts";
@@ -87,13 +89,13 @@ export class TestCell implements ServerPolicyCell {
 
 /** An outbound target; the test changes policy and endpoints. */
 export class TestTarget implements OutboundTarget {
-  readonly address: SocketAddress;
+  readonly authority: string;
   balancer: Balancer;
   policy: ClientPolicy;
   users = 0;
 
-  constructor(address: SocketAddress, protocol: PortProtocol, action?: RouteAction) {
-    this.address = address;
+  constructor(destination: Destination, protocol: PortProtocol, action?: RouteAction) {
+    this.authority = destinationText(destination);
     this.balancer = new Balancer({
       clock: systemClock,
       random: Math.random,
@@ -115,9 +117,6 @@ export class TestTarget implements OutboundTarget {
   }
   get opaqueBackends() {
     return this.httpBackends;
-  }
-  get authority(): string {
-    return formatAddress(this.address);
   }
   added: FieldLines | null = null;
   budget = new RetryBudget(DEFAULT_RETRY_BUDGET, systemClock.monotonicMs());
@@ -178,6 +177,8 @@ export class TestProxy {
   inboundOriginal: SocketAddress | null = null;
   readonly path: BytePath;
   readonly ownPorts = new Set<number>();
+  /** Look-ups that the test answers; null: all are answered at once. */
+  #heldLookups: (() => void)[] | null = null;
   /** May be added to at any time. */
   readonly recorders: Recorder[] = [];
 
@@ -200,6 +201,7 @@ export class TestProxy {
         drainMs: 2_000,
         socketMark: 0,
         clusterNetworks: [],
+        ingress: false,
         explains: { inbound: true, outbound: true },
         ...settings,
       },
@@ -209,11 +211,15 @@ export class TestProxy {
       identity: { current: () => this.credentials },
       serverPolicies: { port: (port) => this.cell(port) },
       targets: {
-        acquire: (address, found) => {
-          const target = this.targets.get(formatAddress(address));
-          if (target === undefined) return found(null, new Error("unknown target"));
-          target.users++;
-          found(target, null);
+        acquire: (destination, found) => {
+          const answer = () => {
+            const target = this.targets.get(destinationText(destination));
+            if (target === undefined) return found(null, new Error("unknown target"));
+            target.users++;
+            found(target, null);
+          };
+          if (this.#heldLookups === null) answer();
+          else this.#heldLookups.push(answer);
         },
         release: (target) => void (target as TestTarget).users--,
       },
@@ -245,6 +251,18 @@ export class TestProxy {
     this.targets.set(formatAddress(address), target);
     this.outboundOriginal = address;
     return target;
+  }
+
+  /** The target of a name, made when it is first asked for. */
+  named(name: string, action?: RouteAction): TestTarget {
+    const target = this.targets.get(name) ?? new TestTarget(name, "detect", action);
+    this.targets.set(name, target);
+    return target;
+  }
+
+  /** From now on look-ups wait in this list until the test calls them. */
+  holdLookups(): (() => void)[] {
+    return this.#heldLookups ??= [];
   }
 
   /** The values of the metric's series whose labels have all these values, added up. */

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { makeMaterials } from "../../../test/support/certificates.ts";
 import { FakeApi } from "../../../test/support/fake-api.ts";
 import { container } from "../../../test/support/objects.ts";
+import { KUBE_WATCH_SECONDS } from "../../base/limits.ts";
 import { type Clock, systemClock } from "../../host/clock.ts";
 import type { Problem, SourceWatcher } from "../mod.ts";
 import type { Kind, MeshObject, ObjectRef } from "../objects.ts";
@@ -74,9 +75,14 @@ function plainAccess(): KubeAccess {
   return { server, target: (path) => Promise.resolve({ url: server + path, headers: {} }) };
 }
 
-async function follow(kinds: readonly Kind[] = ["Pod"], access = plainAccess()): Promise<Follower> {
+async function follow(
+  kinds: readonly Kind[] = ["Pod"],
+  access = plainAccess(),
+  watchSeconds = KUBE_WATCH_SECONDS,
+): Promise<Follower> {
   const follower = new Follower();
-  const watch = await kubeSource(access, hasty, () => 0).watch(new Set(kinds), follower);
+  const watch = await kubeSource(access, hasty, () => 0, watchSeconds)
+    .watch(new Set(kinds), follower);
   ends.push(() => watch.stop());
   return follower;
 }
@@ -183,6 +189,43 @@ describe("after a gap", () => {
         .toEqual(["+ Pod b", "+ Pod c", "- Pod a"]);
     },
   );
+
+  test("a watch that is cut without a word is noticed, and goes on where it was", async () => {
+    api.put(PODS, pod("a"));
+    const follower = await follow(["Pod"], plainAccess(), 1);
+    await watched();
+    api.loseWatches();
+    await follower.until(() => follower.found.length > 0);
+    expect(follower.found[0]?.message).toContain("nothing came for 1200 ms");
+    await watched();
+    api.put(PODS, pod("b"));
+    await follower.until(() => follower.objects.has("b"));
+    expect(follower.found).toEqual([]);
+    const asked = api.requests.map(({ path }) => path).filter((path) => path.includes("watch="));
+    expect(asked.at(-1)).toContain("timeoutSeconds=1&resourceVersion=101");
+  });
+
+  test("watches in which nothing happens follow each other without a pause", async () => {
+    const pauses: number[] = [];
+    const clock: Clock = {
+      ...systemClock,
+      after(delayMs, call) {
+        pauses.push(delayMs);
+        return systemClock.after(0, call);
+      },
+    };
+    const watch = await kubeSource(plainAccess(), clock, () => 0, 1)
+      .watch(new Set(["Pod"]), new Follower());
+    ends.push(() => watch.stop());
+    const asked = () => api.requests.filter(({ path }) => path.includes("watch=")).length;
+    while (asked() < 3) await turn();
+    expect(pauses).toEqual([]);
+    // One that is ended at once is another matter.
+    await watched();
+    api.endWatches();
+    while (asked() < 4) await turn();
+    expect(pauses).toEqual([250]);
+  });
 
   test("a bookmark moves the version without an object", async () => {
     api.put(PODS, pod("a"));

@@ -1,21 +1,32 @@
 /** A cluster as a source: one list and watch for each kind that is asked for. */
 
+import { KUBE_WATCH_SECONDS } from "../../base/limits.ts";
 import type { Clock } from "../../host/clock.ts";
 import type { Problem, Source, SourceWatch, SourceWatcher } from "../mod.ts";
 import type { Kind } from "../objects.ts";
 import type { KubeAccess } from "./access.ts";
-import { Reflector } from "./reflector.ts";
+import { Reflector, type ReflectorOptions } from "./reflector.ts";
 
 export { clusterAccess, inClusterAccess, type KubeAccess, kubeconfigAccess } from "./access.ts";
 
-/** Makes a source of a cluster. `random` spreads the retries of many replicas. */
-export function kubeSource(access: KubeAccess, clock: Clock, random: () => number): Source {
+/**
+ * Makes a source of a cluster. `random` spreads what many replicas ask; after `watchSeconds` without a word a
+ * connection counts as cut.
+ */
+export function kubeSource(
+  access: KubeAccess,
+  clock: Clock,
+  random: () => number,
+  watchSeconds: number = KUBE_WATCH_SECONDS,
+): Source {
+  const options = { access, clock, random, watchSeconds };
   return {
     name: `kube:${access.server}`,
-    watch: (kinds, watcher) =>
-      Promise.resolve(new KubeWatch(kinds, watcher, { access, clock, random })),
+    watch: (kinds, watcher) => Promise.resolve(new KubeWatch(kinds, watcher, options)),
   };
 }
+
+type WatchOptions = Omit<ReflectorOptions, "kind" | "events">;
 
 class KubeWatch implements SourceWatch {
   readonly #reflectors: readonly Reflector[];
@@ -27,7 +38,7 @@ class KubeWatch implements SourceWatch {
   constructor(
     kinds: ReadonlySet<Kind>,
     watcher: SourceWatcher,
-    options: { access: KubeAccess; clock: Clock; random: () => number },
+    options: WatchOptions,
   ) {
     this.#watcher = watcher;
     this.#unlisted = new Set(kinds);
@@ -40,10 +51,7 @@ class KubeWatch implements SourceWatch {
     for (const reflector of this.#reflectors) reflector.stop();
   }
 
-  #reflector(
-    kind: Kind,
-    options: { access: KubeAccess; clock: Clock; random: () => number },
-  ): Reflector {
+  #reflector(kind: Kind, options: WatchOptions): Reflector {
     return new Reflector({
       ...options,
       kind,

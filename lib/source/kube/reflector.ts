@@ -17,7 +17,6 @@ import {
   KUBE_LIST_PAGE,
   KUBE_OBJECT_BYTES_MAX,
   KUBE_UNREACHABLE_BACKOFF_MAX_MS,
-  KUBE_WATCH_SECONDS,
 } from "../../base/limits.ts";
 import { type Clock, sleep } from "../../host/clock.ts";
 import { getJson, getLines, HttpRefusal } from "../../host/http-json.ts";
@@ -45,6 +44,8 @@ export interface ReflectorOptions {
   readonly access: KubeAccess;
   readonly clock: Clock;
   readonly random: () => number;
+  /** How long a watch lasts at most. */
+  readonly watchSeconds: number;
   readonly events: ReflectorEvents;
 }
 
@@ -74,8 +75,12 @@ const UNKNOWN_MS = 10_000;
 const GONE = 410;
 const NOT_FOUND = 404;
 const BACKOFF_MIN_MS = 250;
-/** A dead connection is noticed when neither an event nor the end that we asked for has come. */
-const WATCH_IDLE_MS = (KUBE_WATCH_SECONDS + 30) * 1_000;
+/** Watches end by a share of their length apart, or all of a replica's kinds would be asked for at once. */
+const WATCH_JITTER = 1 / 3;
+/** A dead connection is noticed when neither an event nor the end that we asked for has come by this share. */
+const WATCH_GRACE = 1.2;
+/** A watch that ends before this share of its length was refused in a way of its server's own. */
+const WATCH_SHORT = 1 / 4;
 const LIST_IDLE_MS = 30_000;
 
 /** Lists and watches one kind until it is stopped. */
@@ -226,15 +231,18 @@ export class Reflector {
   }
 
   async #watch(): Promise<void> {
-    const query = `?watch=true&allowWatchBookmarks=true&timeoutSeconds=${KUBE_WATCH_SECONDS}` +
+    const { watchSeconds, clock, random } = this.#options;
+    const seconds = Math.ceil(watchSeconds * (1 - WATCH_JITTER * random()));
+    const query = `?watch=true&allowWatchBookmarks=true&timeoutSeconds=${seconds}` +
       `&resourceVersion=${encodeURIComponent(this.#version ?? "")}`;
     const target = await this.#options.access.target(this.#path + query);
+    const beganAtMs = clock.monotonicMs();
     let events = 0;
     await getLines(
       target,
       {
         headMs: KUBE_HEAD_MS,
-        idleMs: WATCH_IDLE_MS,
+        idleMs: seconds * WATCH_GRACE * 1_000,
         bytesMax: KUBE_OBJECT_BYTES_MAX,
         signal: this.#stop.signal,
         opened: () => this.#reached(),
@@ -247,8 +255,9 @@ export class Reflector {
       },
     );
     // A server that ends each watch at once must not be asked without pause.
-    if (events === 0 && !this.#stop.signal.aborted) {
-      await sleep(this.#options.clock, this.#backoff.next());
+    const isShort = clock.monotonicMs() - beganAtMs < seconds * WATCH_SHORT * 1_000;
+    if (events === 0 && isShort && !this.#stop.signal.aborted) {
+      await sleep(clock, this.#backoff.next());
     }
   }
 

@@ -1,10 +1,11 @@
 /**
  * Measures an installation in a cluster of this machine: how long it takes until all is green, what the
- * injector adds to a pod's admission, how soon a pod that comes or goes is known to all proxies, and how
- * soon the controller follows an API server that was gone.
+ * injector adds to a pod's admission, how soon a pod that comes or goes is known to all proxies and what
+ * memory the controller has then, and how soon it follows an API server that was gone.
  * Figures, not tests: what is fast enough depends on the machine.
  */
 
+import { PORTS } from "../../../lib/install/names.ts";
 import { KubeClient } from "../../../lib/source/kube/client.ts";
 import { kubeconfigAccess } from "../../../lib/source/kube/access.ts";
 import { Cluster } from "../cluster.ts";
@@ -116,6 +117,7 @@ async function propagation(
       "malla-identity-trust-roots",
       "{.data.ca-bundle\\.crt}",
     ),
+    metrics: `http://${await podIp(cluster, "malla-controller")}:${PORTS.controllerAdmin}/metrics`,
     namespace: PLACE,
     service: "web",
     subscribers,
@@ -127,11 +129,19 @@ async function propagation(
     input: JSON.stringify(plan),
   });
   if (code !== 0) throw new Error(`${script}: exit code ${code}\n${stderr}`);
-  const { added, removed } = JSON.parse(stdout) as PropagationSamples;
+  const { added, removed, residentBytes } = JSON.parse(stdout) as PropagationSamples;
   say(formatFigures(`a pod that is added is known to ${subscribers} proxies`, figuresOf(added)));
   say(
     formatFigures(`a pod that is removed is known to ${subscribers} proxies`, figuresOf(removed)),
   );
+  say(`the controller's resident memory behind that: ${(residentBytes / 1e6).toFixed(0)} MB`);
+}
+
+async function podIp(cluster: Cluster, part: string): Promise<string> {
+  return await cluster.kubectl([
+    ...["-n", CONTROL_NAMESPACE, "get", "pods", "-l", `app.kubernetes.io/name=${part}`],
+    "-o=jsonpath={.items[0].status.podIP}",
+  ]);
 }
 
 /** From the API server's first answer to the moment when all watches of the controller go on. */

@@ -22,6 +22,8 @@ export interface PropagationPlan {
   readonly controller: string;
   readonly controllerName: string;
   readonly trustAnchors: string;
+  /** Where the controller's metrics are. */
+  readonly metrics: string;
   readonly namespace: string;
   readonly service: string;
   readonly subscribers: number;
@@ -30,6 +32,8 @@ export interface PropagationPlan {
 
 /** Milliseconds from the request that changes a pod to the last subscriber's news. */
 export interface PropagationSamples {
+  /** The controller's resident memory behind all changes, with all streams open. */
+  readonly residentBytes: number;
   readonly added: readonly number[];
   readonly removed: readonly number[];
 }
@@ -77,7 +81,14 @@ async function run(plan: PropagationPlan): Promise<PropagationSamples> {
     removed.push(await watch.until(ip, false, () => remove(access, `${pods}/p${index}`)));
   }
   await remove(access, `/api/v1/nodes/${NODE}`);
-  return { added, removed };
+  return { added, removed, residentBytes: await residentBytes(plan.metrics) };
+}
+
+async function residentBytes(url: string): Promise<number> {
+  const text = await (await fetch(url)).text();
+  const [, bytes] = /^process_resident_memory_bytes (\S+)$/m.exec(text) ?? [];
+  if (bytes === undefined) throw new Error(`${url} has no process_resident_memory_bytes`);
+  return Number(bytes);
 }
 
 /** All subscribers, and which addresses each of them knows. */
