@@ -52,7 +52,7 @@ export function proxyEnvironment(
   for (const [name, value] of Object.entries(plain)) {
     if (value !== undefined) variables.push({ name, value });
   }
-  const extra = new Map(config.additionalEnv.map(({ name, value }) => [name, { name, value }]));
+  const extra = new Map(config.additionalEnv.map((variable) => [variable.name, variable]));
   const own = variables.filter(({ name }) => !extra.has(String(name)));
   return [...own, ...extra.values()];
 }

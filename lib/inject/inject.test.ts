@@ -240,6 +240,20 @@ describe("annotations", () => {
     expect(text).toContain('{"name":"LINKERD2_PROXY_LOG","value":"debug"}');
   });
 
+  test("a variable from elsewhere is passed on whole, and takes the place of our own", () => {
+    const list = [
+      { name: "NODE", valueFrom: { fieldRef: { fieldPath: "status.hostIP" } } },
+      { name: "KEY", valueFrom: { secretKeyRef: { name: "keys", key: "a", optional: true } } },
+      { name: "LINKERD2_PROXY_LOG", valueFrom: { configMapKeyRef: { name: "logs", key: "b" } } },
+      { name: "EMPTY" },
+    ];
+    const { proxy } = injected({
+      "config.linkerd.io/proxy-additional-env": JSON.stringify(list),
+    });
+    expect(proxy?.env?.slice(-list.length) as unknown).toEqual(list);
+    expect(proxy?.env?.filter(({ name }) => name === "LINKERD2_PROXY_LOG")).toHaveLength(1);
+  });
+
   test("image and version", () => {
     const { proxy } = injected({
       "config.linkerd.io/proxy-image": "registry:5000/malla",
@@ -290,6 +304,15 @@ describe("annotations", () => {
     ["proxy-log-format", "xml", "one of plain, json"],
     ["default-inbound-policy", "open", "one of all-unauthenticated, all-authenticated"],
     ["proxy-additional-env", "{}", "a JSON list of variables"],
+    ["proxy-additional-env", '[{"value":"x"}]', "a JSON list of variables, each with a name"],
+    ["proxy-additional-env", '[{"name":"A","value":1}]', "a JSON list of variables"],
+    ["proxy-additional-env", '[{"name":"A","valuefrom":{}}]', "a JSON list of variables"],
+    ["proxy-additional-env", '[{"name":"A","valueFrom":{}}]', "a JSON list of variables"],
+    [
+      "proxy-additional-env",
+      '[{"name":"A","value":"x","valueFrom":{"fieldRef":{"fieldPath":"spec.nodeName"}}}]',
+      "a JSON list of variables",
+    ],
     ["proxy-await", "true", "one of enabled, disabled"],
     ["proxy-enable-native-sidecar", "maybe", "true or false"],
     ["enable-debug-sidecar", "on", "true or false"],
