@@ -3,11 +3,13 @@
 import { TOKEN_AUDIENCE } from "../mesh/identity.ts";
 import { IDENTITY_DIR, proxyEnvironment, TOKEN_DIR, TOKEN_NAME } from "./environment.ts";
 import type { JsonObject } from "./json-patch.ts";
+import type { Pod } from "./object.ts";
 import type { InjectOptions } from "./options.ts";
 import { formatAddress, networkContains, type SocketAddress } from "../mesh/address.ts";
 import { formatPortRanges, portsContain } from "../mesh/port-range.ts";
 import { type PodRedirect, podRedirect } from "./pod-redirect.ts";
 import { type ProxyConfig, taggedImage } from "./proxy-config.ts";
+import { isTraced, POD_INFO_VOLUME, podInfoMount, podInfoVolume } from "./trace-attributes.ts";
 
 /** The name of the container that installs the redirect. */
 export const INIT_CONTAINER = "linkerd-init";
@@ -30,6 +32,7 @@ export const PROXY_VOLUMES: ReadonlySet<string> = new Set([
   IDENTITY_VOLUME,
   TOKEN_VOLUME,
   LOCK_VOLUME,
+  POD_INFO_VOLUME,
 ]);
 
 /** The user of the validator, as in Linkerd. */
@@ -108,13 +111,13 @@ export function validatorContainer(
 export function proxyContainer(
   config: ProxyConfig,
   options: InjectOptions,
-  inboundPorts: readonly number[],
+  pod: Pod,
 ): JsonObject {
   return {
     name: PROXY_CONTAINER,
     ...image(config, options),
     args: ["proxy"],
-    env: proxyEnvironment(config, options, inboundPorts),
+    env: proxyEnvironment(config, options, pod),
     ports: [
       { containerPort: config.inboundPort, name: "linkerd-proxy" },
       { containerPort: config.adminPort, name: "linkerd-admin" },
@@ -137,6 +140,7 @@ export function proxyContainer(
     volumeMounts: [
       { mountPath: IDENTITY_DIR, name: IDENTITY_VOLUME },
       { mountPath: TOKEN_DIR, name: TOKEN_VOLUME },
+      ...isTraced(config) ? [podInfoMount()] : [],
     ],
   };
 }
@@ -160,12 +164,13 @@ export function debugContainer(config: ProxyConfig): JsonObject {
 }
 
 /** The volumes that the containers mount. */
-export function proxyVolumes({ cni }: InjectOptions): JsonObject[] {
+export function proxyVolumes(config: ProxyConfig, { cni }: InjectOptions): JsonObject[] {
   const token = { audience: TOKEN_AUDIENCE, expirationSeconds: 86_400, path: TOKEN_NAME };
   return [
     ...(cni === true ? [] : [{ name: LOCK_VOLUME, emptyDir: {} }]),
     { name: IDENTITY_VOLUME, emptyDir: { medium: "Memory" } },
     { name: TOKEN_VOLUME, projected: { sources: [{ serviceAccountToken: token }] } },
+    ...isTraced(config) ? [podInfoVolume()] : [],
   ];
 }
 

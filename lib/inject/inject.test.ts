@@ -61,7 +61,7 @@ function injected(annotations: Record<string, string>, options: InjectOptions = 
 }
 
 describe("golden manifests", () => {
-  test.each(["deployment", "pod-plain-sidecar", "cronjob"])("%s", (name) => {
+  test.each(["deployment", "pod-plain-sidecar", "cronjob", "traced"])("%s", (name) => {
     const input = Bun.YAML.parse(readFileSync(`${FIXTURES}${name}.yaml`, "utf8"));
     const namespaces = (wanted = "default") =>
       wanted === "shop" ? SHOP : { name: wanted, annotations: {} };
@@ -252,6 +252,28 @@ describe("annotations", () => {
     });
     expect(proxy?.env?.slice(-list.length) as unknown).toEqual(list);
     expect(proxy?.env?.filter(({ name }) => name === "LINKERD2_PROXY_LOG")).toHaveLength(1);
+  });
+
+  test("an attribute of traces wins over the label of the same service", () => {
+    const collector = { name: "LINKERD2_PROXY_TRACE_COLLECTOR_SVC_ADDR", value: "collector:4317" };
+    const attributes = (labels: Record<string, string>, annotations: Record<string, string>) => {
+      const subject = pod({
+        "config.linkerd.io/proxy-additional-env": JSON.stringify([collector]),
+        ...annotations,
+      });
+      const metadata = { ...subject.metadata, labels };
+      const { patch } = injectPod({ ...subject, metadata }, place(), OPTIONS);
+      return /"LINKERD2_PROXY_TRACE_EXTRA_ATTRIBUTES","value":"([^"]*)"/.exec(
+        JSON.stringify(patch),
+      )?.[1]?.split("\\n").at(-1);
+    };
+    const name = { "app.kubernetes.io/name": "web" };
+    expect(attributes({}, {})).toBe("k8s.pod.uid=$(_pod_uid)");
+    expect(attributes(name, {})).toBe("service.name=web");
+    expect(attributes(name, { "resource.opentelemetry.io/service.name": "shop" })).toBe(
+      "service.name=shop",
+    );
+    expect(JSON.stringify(injectPod(pod(), place(), OPTIONS).patch)).not.toContain("_TRACE_");
   });
 
   test("image and version", () => {
