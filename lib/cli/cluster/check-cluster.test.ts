@@ -99,8 +99,14 @@ describe("a cluster with an installation", () => {
   test("that is well passes, in the contract's categories", async () => {
     const results = await check();
     expect(results.map(({ name }) => name)).toEqual([
-      ...["kubernetes-api", "kubernetes-version", "gateway-api-crd", "malla-existence"],
-      ...["malla-config", "malla-version", "control-plane-version", "malla-ha-checks"],
+      ...["kubernetes-api", "kubernetes-version", "gateway-api-crd", "malla-crd"],
+      ...[
+        "malla-existence",
+        "malla-config",
+        "malla-version",
+        "control-plane-version",
+        "malla-ha-checks",
+      ],
       "malla-rights",
       ...["malla-identity", "malla-webhooks-and-apisvc-tls", "malla-data-plane"],
       ...["malla-identity-data-plane", "malla-opaque-ports-definition", "malla-viz"],
@@ -129,7 +135,7 @@ describe("a cluster with an installation", () => {
           versions: [{ version: "v1beta1" }],
         }),
       "gateway-api-crd: the Gateway API is absent or v1: the cluster has it as v1beta1 only",
-      /Gateway API 1\.0/,
+      /kubectl apply .*gateway-api.*standard-install\.yaml brings v1/,
     ],
     [
       "nothing installed",
