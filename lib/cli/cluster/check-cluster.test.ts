@@ -487,6 +487,23 @@ describe("certificates", () => {
     const identity = (await check()).filter(({ name }) => name === "malla-identity");
     expect(isPassed(identity)).toBe(isFine);
   });
+
+  test.each([[45, 0], [52, 1]])(
+    "an issuer for 60 days, made %d days ago, is told when a sixth is left",
+    async (days, told) => {
+      const nowMs = Date.now() - days * DAY_MS;
+      const root = await makeRoot({ name: "theirs", nowMs, lifetimeMs: 3_650 * DAY_MS });
+      const issuer = authorityPem(
+        await makeIssuer(root, { name: "short", nowMs, lifetimeMs: 60 * DAY_MS }),
+      );
+      await fakeInstallation(api, {
+        identityTrustAnchorsPEM: authorityPem(root).certificate,
+        identity: { issuer: { tls: { crtPEM: issuer.certificate, keyPEM: issuer.key } } },
+      });
+      const found = (await complaints()).filter((one) => one.includes("does not end soon"));
+      expect(found).toHaveLength(told);
+    },
+  );
 });
 
 describe("several replicas", () => {
