@@ -192,6 +192,17 @@ describe("who decides", () => {
     ]);
   });
 
+  test.each([
+    ["enable-external-profiles", "names outside of the cluster have no profile"],
+    ["proxy-metrics-hostname-labels", "metrics have no label of the host"],
+    ["enable-gateway", "what other clusters send is refused"],
+  ])("%s is told to have no effect", (name, meaning) => {
+    const told = (value: string) =>
+      injectPod(pod({ [`config.linkerd.io/${name}`]: value }), place(), OPTIONS).warnings;
+    expect(told("false")).toEqual([]);
+    expect(told("true")).toEqual([`${name} has no effect yet: ${meaning}`]);
+  });
+
   test("any other word is an error", () => {
     expect(() => injectPod(pod({ "linkerd.io/inject": "yes" }), place(), OPTIONS)).toThrow(
       'Cannot use annotation linkerd.io/inject of pod p: expected one of enabled, disabled, ingress, got "yes"',

@@ -188,7 +188,7 @@ export const PROXY_OPTIONS = {
     boolean(),
     (externalProfiles) => ({ externalProfiles }),
     {
-      help: "Whether profiles are looked up for names outside of the cluster.",
+      help: "Whether profiles are looked up for names outside of the cluster. Has no effect yet.",
       default: DEFAULTS.externalProfiles,
     },
   ),
@@ -197,7 +197,8 @@ export const PROXY_OPTIONS = {
     boolean(),
     (hostnameLabels) => ({ hostnameLabels }),
     {
-      help: "Whether metrics of outgoing requests have a label with the host's name.",
+      help:
+        "Whether metrics of outgoing requests have a label with the host's name. Has no effect yet.",
       default: DEFAULTS.hostnameLabels,
     },
   ),
@@ -301,7 +302,8 @@ export const PROXY_OPTIONS = {
     default: "[]",
   }),
   gateway: option("enable-gateway", boolean(), (gateway) => ({ gateway }), {
-    help: "Whether the proxy takes in what other clusters send to this one's services.",
+    help:
+      "Whether the proxy takes in what other clusters send to this one's services. Has no effect yet.",
     default: DEFAULTS.gateway,
   }),
   debug: option("enable-debug-sidecar", boolean(), (debug) => ({ debug }), {
