@@ -145,7 +145,10 @@ export function proxyContainer(
   };
 }
 
-/** The container with tools; root, because the kernel shows packets to nobody else. */
+/**
+ * The container with tools; root, because the kernel shows packets to nobody else. tcpdump changes its
+ * user as soon as it sees them, and ends where it may not.
+ */
 export function debugContainer(config: ProxyConfig): JsonObject {
   const pullPolicy = config.debugImagePullPolicy;
   return {
@@ -154,7 +157,7 @@ export function debugContainer(config: ProxyConfig): JsonObject {
     ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
     securityContext: {
       allowPrivilegeEscalation: false,
-      capabilities: { add: ["NET_ADMIN", "NET_RAW"], drop: ["ALL"] },
+      capabilities: { add: ["NET_ADMIN", "NET_RAW", "SETGID", "SETUID"], drop: ["ALL"] },
       runAsNonRoot: false,
       runAsUser: 0,
       seccompProfile: { type: "RuntimeDefault" },
