@@ -43,6 +43,13 @@ metadata: { name: web, namespace: shop }
 spec: { clusterIP: 10.43.0.1, selector: { app: web }, ports: [{ port: 80 }] }
 `;
 
+const SERVER = JSON.stringify({
+  apiVersion: "policy.linkerd.io/v1beta1",
+  kind: "Server",
+  metadata: { name: "web", namespace: "shop" },
+  spec: { podSelector: { matchLabels: { app: "web" } }, port: 80 },
+});
+
 function webPod(name: string, ip: string): string {
   return JSON.stringify({
     apiVersion: "v1",
@@ -169,14 +176,7 @@ function followWeb(address: SocketAddress, trustAnchors: string) {
 
 test("a Server that it does not serve is told, and refuses; unless that is accepted", async () => {
   await prepare();
-  const selector = { matchLabels: { app: "web" } };
-  const server = {
-    apiVersion: "policy.linkerd.io/v1beta1",
-    kind: "Server",
-    metadata: { name: "web", namespace: "shop" },
-    spec: { podSelector: selector, port: 80 },
-  };
-  await writeFile(join(folder, "state/server.json"), JSON.stringify(server));
+  await writeFile(join(folder, "state/server.json"), SERVER);
   for (const [flags, policy] of [[[], "deny"], [["--accept-unserved-policy"], "audit"]] as const) {
     const controller = start(controllerArgs(
       ...["--plaintext", "--default-inbound-policy=audit", ...flags],
@@ -198,6 +198,33 @@ test("a Server that it does not serve is told, and refuses; unless that is accep
     await controller.stop();
   }
 }, 20_000);
+
+test(
+  "each log line for machines is a JSON object with its level, time, mode and message",
+  async () => {
+    await prepare();
+    await writeFile(join(folder, "state/server.json"), SERVER);
+    await writeFile(join(folder, "state/wrong.yaml"), "kind: [\n");
+    const controller = start(controllerArgs(
+      ...["--plaintext", "--log-format", "json", "--log-level", "debug"],
+      ...["--trust-anchors-file", join(folder, "anchors.pem")],
+    ));
+    await controller.says(/listening[^]*listening/);
+    await controller.says('"object":"Server shop/web"');
+    expect(await controller.stop()).toBe(0);
+    const lines = controller.output.trimEnd().split("\n").map((line) => JSON.parse(line) as object);
+    expect(lines.length).toBeGreaterThan(3);
+    for (const line of lines) {
+      expect(line).toMatchObject({
+        level: expect.any(Number),
+        time: expect.any(Number),
+        mode: "controller",
+        msg: expect.stringMatching(/^\S.*$/),
+      });
+    }
+  },
+  20_000,
+);
 
 test.each([
   [["--source", "elsewhere"], 64, 'Cannot use "elsewhere" for --source'],

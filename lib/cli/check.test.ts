@@ -5,6 +5,7 @@ import { ManualClock } from "../../test/support/fake-control.ts";
 import { textTerminal } from "../../test/support/terminal.ts";
 import { Fault } from "../base/fault.ts";
 import { VERSION } from "../base/version.ts";
+import { HttpRefusal } from "../host/http-json.ts";
 import type { Health, PodHealth } from "../viz/health.ts";
 import {
   type Check,
@@ -68,6 +69,27 @@ describe("patience", () => {
     const patience = { clock, waitMs: 300_000, again() {} };
     await inTime(clock, runChecks([{ name: "c", checks }], undefined, patience));
     expect([ran, once]).toEqual([3, 1]);
+  });
+
+  test("a right that is missing is not waited for", async () => {
+    const clock = new ManualClock();
+    let ran = 0;
+    const check: Check = {
+      name: "asks",
+      retries: true,
+      run: () => {
+        ran++;
+        const refusal = 'User "eve" cannot get resource "namespaces" in API group ""';
+        const cause = new HttpRefusal(403, refusal);
+        return Promise.reject(new Fault("permission_denied", refusal, { cause }));
+      },
+    };
+    const patience = { clock, waitMs: 300_000, again() {} };
+    const results = await runChecks([{ name: "c", checks: [check] }], undefined, patience);
+    expect([ran, results[0]?.results[0]?.hint]).toEqual([
+      1,
+      expect.stringContaining("--verb=get --resource=namespaces"),
+    ]);
   });
 });
 

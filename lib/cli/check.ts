@@ -89,13 +89,16 @@ export async function runChecks(
 }
 
 async function outcomeOf(check: Check, patience: Patience | undefined): Promise<Outcome> {
+  let isRightMissing = false;
   const once = () =>
     check.run().catch((error: unknown): Outcome => {
       const isForbidden = error instanceof Fault && error.code === "permission_denied";
+      const commands = grantingCommands(error);
+      isRightMissing = commands !== undefined;
       return {
         status: "fail",
         message: describeError(error),
-        ...isForbidden ? { hint: grantingCommands(error) ?? FORBIDDEN } : {},
+        ...isForbidden ? { hint: commands ?? FORBIDDEN } : {},
       };
     });
   let outcome = await once();
@@ -103,7 +106,8 @@ async function outcomeOf(check: Check, patience: Patience | undefined): Promise<
   const { clock, waitMs, again } = patience;
   const beganMs = clock.monotonicMs();
   const limits = { ok: 0, warn: Math.min(waitMs, WARNING_WAIT_MS), fail: waitMs };
-  while (clock.monotonicMs() - beganMs < limits[outcome.status]) {
+  // A right comes by whoever grants it, and until then there is nothing to wait for.
+  while (!isRightMissing && clock.monotonicMs() - beganMs < limits[outcome.status]) {
     await sleep(clock, PERIOD_MS);
     again();
     outcome = await once();

@@ -124,6 +124,7 @@ describe("install", () => {
       "Namespace",
       "CustomResourceDefinition",
     ]);
+    expect(crds.err).toMatch(/Gateway API.*\nkubectl apply --server-side -f https:/);
     const made = await run(runInstall, "--identity-values");
     const values = file("identity.yaml", made.out);
     const { find } = await run(runInstall, ...here, "-f", values);
@@ -183,6 +184,7 @@ describe("install", () => {
     expect(code).toBe(1);
     expect(err).toContain('is in namespace "malla" already; malla upgrade changes it');
     expect((await run(runInstall, ...here, "--force")).code).toBe(0);
+    expect((await run(runInstall, ...here, "--crds")).code).toBe(0);
   });
 
   test("policies that are not served stop it, unless that is accepted", async () => {

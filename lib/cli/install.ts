@@ -18,7 +18,11 @@ import {
   installationManifests,
   planInstallation,
 } from "../install/installation.ts";
-import { CUSTOM_RESOURCES } from "../install/custom-resources.ts";
+import {
+  CUSTOM_RESOURCES,
+  definitionPath,
+  GATEWAY_API_COMMAND,
+} from "../install/custom-resources.ts";
 import { type KubeManifest, namespaceObjects } from "../install/objects.ts";
 import {
   clusterObjects,
@@ -60,8 +64,6 @@ interface InstallFlags extends ClusterFlags {
   readonly acceptUnservedPolicy?: boolean;
   readonly output: "yaml" | "json";
 }
-
-const DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 const HA_LAYER: ValueLayer = { name: "--ha", tree: HA_VALUES };
 
@@ -217,10 +219,14 @@ async function missingDefinitions(
   const missing: KubeManifest[] = [];
   for (const definition of CUSTOM_RESOURCES.values()) {
     const { name, labels } = definition.metadata;
-    const found = await client?.get(`${DEFINITIONS}/${name}`);
+    const found = await client?.get(definitionPath(name));
     if (found === undefined || hasLabels(found, labels)) missing.push(definition);
     else terminal.writeError(`note: ${name} is there and somebody else's: it is left alone\n`);
   }
+  terminal.writeError(
+    `note: the Gateway API comes from its own project, and Malla serves no route of it yet:\n` +
+      `${GATEWAY_API_COMMAND}\n`,
+  );
   return missing;
 }
 
@@ -262,7 +268,8 @@ async function lookBefore(
   await refuseSilent(client);
   await refuseUnserved(client, flags);
   await refuseEnding(client, namespace);
-  if (flags.force !== true) await refuseInstalled(client, namespace);
+  // Definitions may come at any time.
+  if (flags.force !== true && flags.crds !== true) await refuseInstalled(client, namespace);
   if (flags.takeOverLinkerd === true) {
     const values = await takeOverValues(client, namespace);
     if (values !== undefined) return { client, taken: values };

@@ -83,6 +83,20 @@ test("each object has an event and a line, once; routes of an ingress have none"
   }));
 });
 
+test.each([
+  ["Deny", "pods still reach everything that it denies"],
+  ["Allow", "it admits nobody, and restricts nobody"],
+])("an EgressNetwork that says %s", async (trafficPolicy, meaning) => {
+  put("policy.linkerd.io/v1alpha1", "egressnetworks", "out", { trafficPolicy });
+  const { report } = reportOf(false);
+  report.start();
+  await until(() => events().length === 1);
+  report.stop();
+  expect(events()).toEqual([expect.objectContaining({
+    message: `Malla does not serve EgressNetwork (policy.linkerd.io) yet: ${meaning}`,
+  })]);
+});
+
 test("only the leader tells, and what is accepted is called without effect", async () => {
   put("policy.linkerd.io/v1beta3", "servers", "web");
   let leads = false;

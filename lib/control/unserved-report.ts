@@ -7,7 +7,9 @@ import { describeError } from "../base/fault.ts";
 import type { Clock, Timer } from "../host/clock.ts";
 import type { KubeClient } from "../source/kube/client.ts";
 import type { EventRecorder } from "../source/kube/events.ts";
+import { isRecord } from "../source/shape.ts";
 import {
+  EGRESS_KIND,
   findUnserved,
   SERVER_KIND,
   titleOf,
@@ -91,8 +93,11 @@ export class UnservedReport {
 }
 
 /** What it means that the object is not served. */
-function messageOf({ kind }: UnservedObject, accepted: boolean): string {
+function messageOf({ kind, object: { spec } }: UnservedObject, accepted: boolean): string {
   const begin = `Malla does not serve ${kind.kind} (${kind.group}) yet: `;
+  if (kind === EGRESS_KIND && isRecord(spec) && spec["trafficPolicy"] === "Deny") {
+    return `${begin}pods still reach everything that it denies`;
+  }
   if (kind.purpose === "route" || accepted) return `${begin}it has no effect`;
   return kind === SERVER_KIND
     ? `${begin}the pods that it selects refuse all clients`

@@ -3,11 +3,13 @@
 import { TOKEN_AUDIENCE } from "../mesh/identity.ts";
 import { IDENTITY_DIR, proxyEnvironment, TOKEN_DIR, TOKEN_NAME } from "./environment.ts";
 import type { JsonObject } from "./json-patch.ts";
+import type { Pod } from "./object.ts";
 import type { InjectOptions } from "./options.ts";
 import { formatAddress, networkContains, type SocketAddress } from "../mesh/address.ts";
 import { formatPortRanges, portsContain } from "../mesh/port-range.ts";
 import { type PodRedirect, podRedirect } from "./pod-redirect.ts";
 import { type ProxyConfig, taggedImage } from "./proxy-config.ts";
+import { isTraced, POD_INFO_VOLUME, podInfoMount, podInfoVolume } from "./trace-attributes.ts";
 
 /** The name of the container that installs the redirect. */
 export const INIT_CONTAINER = "linkerd-init";
@@ -30,6 +32,7 @@ export const PROXY_VOLUMES: ReadonlySet<string> = new Set([
   IDENTITY_VOLUME,
   TOKEN_VOLUME,
   LOCK_VOLUME,
+  POD_INFO_VOLUME,
 ]);
 
 /** The user of the validator, as in Linkerd. */
@@ -108,13 +111,13 @@ export function validatorContainer(
 export function proxyContainer(
   config: ProxyConfig,
   options: InjectOptions,
-  inboundPorts: readonly number[],
+  pod: Pod,
 ): JsonObject {
   return {
     name: PROXY_CONTAINER,
     ...image(config, options),
     args: ["proxy"],
-    env: proxyEnvironment(config, options, inboundPorts),
+    env: proxyEnvironment(config, options, pod),
     ports: [
       { containerPort: config.inboundPort, name: "linkerd-proxy" },
       { containerPort: config.adminPort, name: "linkerd-admin" },
@@ -137,11 +140,15 @@ export function proxyContainer(
     volumeMounts: [
       { mountPath: IDENTITY_DIR, name: IDENTITY_VOLUME },
       { mountPath: TOKEN_DIR, name: TOKEN_VOLUME },
+      ...isTraced(config) ? [podInfoMount()] : [],
     ],
   };
 }
 
-/** The container with tools; root, because the kernel shows packets to nobody else. */
+/**
+ * The container with tools; root, because the kernel shows packets to nobody else. tcpdump changes its
+ * user as soon as it sees them, and ends where it may not.
+ */
 export function debugContainer(config: ProxyConfig): JsonObject {
   const pullPolicy = config.debugImagePullPolicy;
   return {
@@ -150,7 +157,7 @@ export function debugContainer(config: ProxyConfig): JsonObject {
     ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
     securityContext: {
       allowPrivilegeEscalation: false,
-      capabilities: { add: ["NET_ADMIN", "NET_RAW"], drop: ["ALL"] },
+      capabilities: { add: ["NET_ADMIN", "NET_RAW", "SETGID", "SETUID"], drop: ["ALL"] },
       runAsNonRoot: false,
       runAsUser: 0,
       seccompProfile: { type: "RuntimeDefault" },
@@ -160,12 +167,13 @@ export function debugContainer(config: ProxyConfig): JsonObject {
 }
 
 /** The volumes that the containers mount. */
-export function proxyVolumes({ cni }: InjectOptions): JsonObject[] {
+export function proxyVolumes(config: ProxyConfig, { cni }: InjectOptions): JsonObject[] {
   const token = { audience: TOKEN_AUDIENCE, expirationSeconds: 86_400, path: TOKEN_NAME };
   return [
     ...(cni === true ? [] : [{ name: LOCK_VOLUME, emptyDir: {} }]),
     { name: IDENTITY_VOLUME, emptyDir: { medium: "Memory" } },
     { name: TOKEN_VOLUME, projected: { sources: [{ serviceAccountToken: token }] } },
+    ...isTraced(config) ? [podInfoVolume()] : [],
   ];
 }
 

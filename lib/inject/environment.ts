@@ -4,9 +4,12 @@
  */
 
 import type { JsonObject } from "./json-patch.ts";
+import type { Pod } from "./object.ts";
 import type { InjectOptions } from "./options.ts";
 import { formatPortRanges } from "../mesh/port-range.ts";
+import { inboundPorts } from "./pod.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
+import { isTraced, traceVariables } from "./trace-attributes.ts";
 
 /** Where the proxy finds (or leaves) its key material. */
 export const IDENTITY_DIR = "/var/run/linkerd/identity/end-entity";
@@ -28,11 +31,11 @@ export const ENGINE_VARIABLES = {
   BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
 } as const;
 
-/** The variables of the proxy's container; `inboundPorts` are the container ports of the pod. */
+/** The variables of the proxy's container in a pod. */
 export function proxyEnvironment(
   config: ProxyConfig,
   options: InjectOptions,
-  inboundPorts: readonly number[],
+  pod: Pod,
 ): JsonObject[] {
   const variables: JsonObject[] = [
     field("_pod_name", "metadata.name"),
@@ -44,15 +47,16 @@ export function proxyEnvironment(
   ];
   const plain = {
     ...controlVariables(options, config),
-    ...pathVariables(config, options, inboundPorts),
+    ...pathVariables(config, options, inboundPorts(pod)),
     ...identityVariables(options),
     ...switches(config, options),
+    ...isTraced(config) ? traceVariables(pod) : {},
     ...ENGINE_VARIABLES,
   };
   for (const [name, value] of Object.entries(plain)) {
     if (value !== undefined) variables.push({ name, value });
   }
-  const extra = new Map(config.additionalEnv.map(({ name, value }) => [name, { name, value }]));
+  const extra = new Map(config.additionalEnv.map((variable) => [variable.name, variable]));
   const own = variables.filter(({ name }) => !extra.has(String(name)));
   return [...own, ...extra.values()];
 }
@@ -97,13 +101,13 @@ function logFilter(config: ProxyConfig): string {
 function pathVariables(
   config: ProxyConfig,
   options: InjectOptions,
-  inboundPorts: readonly number[],
+  declaredPorts: readonly number[],
 ): Record<string, string | undefined> {
   const any = options.ipv6 ? "[::]" : "0.0.0.0";
   const { outboundPort } = config;
   return {
     LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: config.defaultInboundPolicy,
-    LINKERD2_PROXY_INBOUND_PORTS: inboundPorts.join(","),
+    LINKERD2_PROXY_INBOUND_PORTS: declaredPorts.join(","),
     LINKERD2_PROXY_INBOUND_LISTEN_ADDR: `${any}:${config.inboundPort}`,
     LINKERD2_PROXY_OUTBOUND_LISTEN_ADDRS: options.ipv6
       ? `127.0.0.1:${outboundPort},[::1]:${outboundPort}`

@@ -61,7 +61,7 @@ function injected(annotations: Record<string, string>, options: InjectOptions = 
 }
 
 describe("golden manifests", () => {
-  test.each(["deployment", "pod-plain-sidecar", "cronjob"])("%s", (name) => {
+  test.each(["deployment", "pod-plain-sidecar", "cronjob", "traced"])("%s", (name) => {
     const input = Bun.YAML.parse(readFileSync(`${FIXTURES}${name}.yaml`, "utf8"));
     const namespaces = (wanted = "default") =>
       wanted === "shop" ? SHOP : { name: wanted, annotations: {} };
@@ -192,6 +192,17 @@ describe("who decides", () => {
     ]);
   });
 
+  test.each([
+    ["enable-external-profiles", "names outside of the cluster have no profile"],
+    ["proxy-metrics-hostname-labels", "metrics have no label of the host"],
+    ["enable-gateway", "what other clusters send is refused"],
+  ])("%s is told to have no effect", (name, meaning) => {
+    const told = (value: string) =>
+      injectPod(pod({ [`config.linkerd.io/${name}`]: value }), place(), OPTIONS).warnings;
+    expect(told("false")).toEqual([]);
+    expect(told("true")).toEqual([`${name} has no effect yet: ${meaning}`]);
+  });
+
   test("any other word is an error", () => {
     expect(() => injectPod(pod({ "linkerd.io/inject": "yes" }), place(), OPTIONS)).toThrow(
       'Cannot use annotation linkerd.io/inject of pod p: expected one of enabled, disabled, ingress, got "yes"',
@@ -240,6 +251,42 @@ describe("annotations", () => {
     expect(text).toContain('{"name":"A","value":"pod"}');
     expect(text).toContain('{"name":"B","value":"ns"}');
     expect(text).toContain('{"name":"LINKERD2_PROXY_LOG","value":"debug"}');
+  });
+
+  test("a variable from elsewhere is passed on whole, and takes the place of our own", () => {
+    const list = [
+      { name: "NODE", valueFrom: { fieldRef: { fieldPath: "status.hostIP" } } },
+      { name: "KEY", valueFrom: { secretKeyRef: { name: "keys", key: "a", optional: true } } },
+      { name: "LINKERD2_PROXY_LOG", valueFrom: { configMapKeyRef: { name: "logs", key: "b" } } },
+      { name: "EMPTY" },
+    ];
+    const { proxy } = injected({
+      "config.linkerd.io/proxy-additional-env": JSON.stringify(list),
+    });
+    expect(proxy?.env?.slice(-list.length) as unknown).toEqual(list);
+    expect(proxy?.env?.filter(({ name }) => name === "LINKERD2_PROXY_LOG")).toHaveLength(1);
+  });
+
+  test("an attribute of traces wins over the label of the same service", () => {
+    const collector = { name: "LINKERD2_PROXY_TRACE_COLLECTOR_SVC_ADDR", value: "collector:4317" };
+    const attributes = (labels: Record<string, string>, annotations: Record<string, string>) => {
+      const subject = pod({
+        "config.linkerd.io/proxy-additional-env": JSON.stringify([collector]),
+        ...annotations,
+      });
+      const metadata = { ...subject.metadata, labels };
+      const { patch } = injectPod({ ...subject, metadata }, place(), OPTIONS);
+      return /"LINKERD2_PROXY_TRACE_EXTRA_ATTRIBUTES","value":"([^"]*)"/.exec(
+        JSON.stringify(patch),
+      )?.[1]?.split("\\n").at(-1);
+    };
+    const name = { "app.kubernetes.io/name": "web" };
+    expect(attributes({}, {})).toBe("k8s.pod.uid=$(_pod_uid)");
+    expect(attributes(name, {})).toBe("service.name=web");
+    expect(attributes(name, { "resource.opentelemetry.io/service.name": "shop" })).toBe(
+      "service.name=shop",
+    );
+    expect(JSON.stringify(injectPod(pod(), place(), OPTIONS).patch)).not.toContain("_TRACE_");
   });
 
   test("image and version", () => {
@@ -292,6 +339,15 @@ describe("annotations", () => {
     ["proxy-log-format", "xml", "one of plain, json"],
     ["default-inbound-policy", "open", "one of all-unauthenticated, all-authenticated"],
     ["proxy-additional-env", "{}", "a JSON list of variables"],
+    ["proxy-additional-env", '[{"value":"x"}]', "a JSON list of variables, each with a name"],
+    ["proxy-additional-env", '[{"name":"A","value":1}]', "a JSON list of variables"],
+    ["proxy-additional-env", '[{"name":"A","valuefrom":{}}]', "a JSON list of variables"],
+    ["proxy-additional-env", '[{"name":"A","valueFrom":{}}]', "a JSON list of variables"],
+    [
+      "proxy-additional-env",
+      '[{"name":"A","value":"x","valueFrom":{"fieldRef":{"fieldPath":"spec.nodeName"}}}]',
+      "a JSON list of variables",
+    ],
     ["proxy-await", "true", "one of enabled, disabled"],
     ["proxy-enable-native-sidecar", "maybe", "true or false"],
     ["enable-debug-sidecar", "on", "true or false"],

@@ -83,7 +83,7 @@ export function injectPod(
     patch: [
       ...annotationOperations(pod, namespace, config, options),
       ...labelOperations(pod, namespace, options, owner),
-      ...volumeOperations(pod, options),
+      ...volumeOperations(pod, config, options),
       ...containerOperations(
         pod,
         { ...config, ingress: ingress || options.ingress === true },
@@ -191,8 +191,12 @@ function addToMap(
   return operations;
 }
 
-function volumeOperations(pod: Pod, options: InjectOptions): JsonPatchOperation[] {
-  return addToList("/spec/volumes", pod.spec.volumes, proxyVolumes(options), "last");
+function volumeOperations(
+  pod: Pod,
+  config: ProxyConfig,
+  options: InjectOptions,
+): JsonPatchOperation[] {
+  return addToList("/spec/volumes", pod.spec.volumes, proxyVolumes(config, options), "last");
 }
 
 /**
@@ -208,7 +212,7 @@ function containerOperations(
   const init = options.cni === true
     ? validator === undefined ? [] : [validator]
     : [initContainer(config, options)];
-  const proxy = proxyContainer(config, options, inboundPorts(pod));
+  const proxy = proxyContainer(config, options, pod);
   const { initContainers, containers } = pod.spec;
   const debug = config.debug ? [debugContainer(config)] : [];
   if (config.nativeSidecar) {

@@ -40,9 +40,23 @@ export function podName(pod: Pod): string {
   return pod.metadata?.name ?? pod.metadata?.generateName ?? "without a name";
 }
 
+/** Options of the contract that the proxy does not serve yet, and what is so in spite of them. */
+const UNSERVED_OPTIONS = {
+  externalProfiles:
+    "enable-external-profiles has no effect yet: names outside of the cluster have no profile",
+  hostnameLabels:
+    "proxy-metrics-hostname-labels has no effect yet: metrics have no label of the host",
+  gateway: "enable-gateway has no effect yet: what other clusters send is refused",
+} as const;
+
 /** What the pod's owner should know: traffic that stays outside of the mesh, ports that clash. */
 export function podWarnings(pod: Pod, config: ProxyConfig): string[] {
-  return [...udpWarnings(pod), ...portWarnings(pod, config), ...userWarnings(pod, config)];
+  return [
+    ...udpWarnings(pod),
+    ...portWarnings(pod, config),
+    ...userWarnings(pod, config),
+    ...effectWarnings(config),
+  ];
 }
 
 function udpWarnings(pod: Pod): string[] {
@@ -73,4 +87,9 @@ function userWarnings(pod: Pod, { uid }: ProxyConfig): string[] {
     .map(({ name }) =>
       `container ${name} runs as user ${uid}, the proxy's: what it sends stays outside the mesh`
     );
+}
+
+function effectWarnings(config: ProxyConfig): string[] {
+  return Object.entries(UNSERVED_OPTIONS)
+    .filter(([name]) => config[name as keyof typeof UNSERVED_OPTIONS]).map(([, text]) => text);
 }

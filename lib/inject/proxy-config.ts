@@ -5,11 +5,14 @@
 
 import type { Network } from "../mesh/address.ts";
 import type { PortRange } from "../mesh/port-range.ts";
+import type { JsonObject } from "./json-patch.ts";
 
-/** An environment variable with a plain value. */
-export interface EnvVar {
+/** An environment variable as Kubernetes has it, passed on as it is. */
+export interface EnvVar extends JsonObject {
   readonly name: string;
-  readonly value: string;
+  readonly value?: string;
+  /** Where the value comes from, in place of a plain one. */
+  readonly valueFrom?: JsonObject;
 }
 
 /** The configuration of one pod's proxy. Durations are text with a unit, as the proxy reads them. */

@@ -188,7 +188,7 @@ export const PROXY_OPTIONS = {
     boolean(),
     (externalProfiles) => ({ externalProfiles }),
     {
-      help: "Whether profiles are looked up for names outside of the cluster.",
+      help: "Whether profiles are looked up for names outside of the cluster. Has no effect yet.",
       default: DEFAULTS.externalProfiles,
     },
   ),
@@ -197,7 +197,8 @@ export const PROXY_OPTIONS = {
     boolean(),
     (hostnameLabels) => ({ hostnameLabels }),
     {
-      help: "Whether metrics of outgoing requests have a label with the host's name.",
+      help:
+        "Whether metrics of outgoing requests have a label with the host's name. Has no effect yet.",
       default: DEFAULTS.hostnameLabels,
     },
   ),
@@ -301,7 +302,8 @@ export const PROXY_OPTIONS = {
     default: "[]",
   }),
   gateway: option("enable-gateway", boolean(), (gateway) => ({ gateway }), {
-    help: "Whether the proxy takes in what other clusters send to this one's services.",
+    help:
+      "Whether the proxy takes in what other clusters send to this one's services. Has no effect yet.",
     default: DEFAULTS.gateway,
   }),
   debug: option("enable-debug-sidecar", boolean(), (debug) => ({ debug }), {
@@ -448,17 +450,25 @@ function closeWait(): SettingType<number> {
 function variables(): SettingType<readonly EnvVar[]> {
   return typeOf(
     {
-      expected: 'a JSON list of variables such as [{"name":"KEY","value":"text"}]',
+      expected: "a JSON list of variables, each with a name and a value or valueFrom, such as " +
+        '[{"name":"KEY","value":"text"}]',
       placeholder: "JSON",
     },
     reading((text) => {
       const list: unknown = JSON.parse(text);
       if (!Array.isArray(list)) throw new TypeError(text);
-      return list.map((item: unknown) => {
-        const { name, value = "" } = isObject(item) ? item : {};
-        if (typeof name !== "string" || typeof value !== "string") throw new TypeError(text);
-        return { name, value };
-      });
+      if (!list.every(isVariable)) throw new TypeError(text);
+      return list;
     }),
   );
+}
+
+/** Whether it is a variable; what its source must hold Kubernetes says itself, and by name. */
+function isVariable(item: unknown): item is EnvVar {
+  if (!isObject(item)) return false;
+  const { name, value, valueFrom, ...others } = item;
+  return typeof name === "string" && name !== "" && Object.keys(others).length === 0 &&
+    (value === undefined || typeof value === "string") &&
+    (valueFrom === undefined ||
+      !value && isObject(valueFrom) && Object.keys(valueFrom).length === 1);
 }

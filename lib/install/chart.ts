@@ -11,12 +11,18 @@ import { CNI_VALUES } from "./cni-values.ts";
 import { CUSTOM_RESOURCES } from "./custom-resources.ts";
 import { helmDocument, helmRequirement } from "./helm.ts";
 import { TEMPLATE_FILES } from "./objects.ts";
+import { neededKubernetes } from "./preflight.ts";
 import type { ObjectTemplate } from "./objects/common.ts";
 import { type Requirement, REQUIREMENTS } from "./requirements.ts";
 import { HA_VALUES, INSTALL_VALUES } from "./values.ts";
 
-/** Kubernetes of that version has native sidecars switched on. */
-const KUBERNETES = ">=1.29.0-0";
+/** What `malla install` refuses as well: a version without native sidecars, unless it does without them. */
+const NATIVE_SIDECARS = `{{- if and .Values.proxy.nativeSidecar (semverCompare "<${
+  neededKubernetes(true)
+}.0-0" .Capabilities.KubeVersion.Version) }}{{ fail "Kubernetes must be ${
+  neededKubernetes(true)
+} or later for native sidecars: upgrade the cluster, or set proxy.nativeSidecar=false" }}{{- end }}
+`;
 
 const NOTES = `Malla is installed in the namespace {{ .Release.Namespace }}.
 
@@ -57,6 +63,7 @@ export const CONTROL_PLANE_CHART: Chart = {
       yaml(HA_VALUES)
     }`,
     "templates/NOTES.txt": NOTES,
+    "templates/kubernetes.yaml": NATIVE_SIDECARS,
     // Helm makes these where they are missing, and leaves them alone after that.
     ...Object.fromEntries(
       [...CUSTOM_RESOURCES].map(([name, definition]) => [`crds/${name}.yaml`, yaml(definition)]),
@@ -106,7 +113,7 @@ function chartYaml({ name, description }: Chart): string {
     type: "application",
     version: VERSION,
     appVersion: VERSION,
-    kubeVersion: KUBERNETES,
+    kubeVersion: `>=${neededKubernetes(false)}.0-0`,
   });
 }
 

@@ -116,6 +116,18 @@ const SERVICE_PROFILE: KubeManifest = {
   },
 };
 
+/** Where the API has the definition of this name. */
+export function definitionPath(name: string): string {
+  return `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;
+}
+
+/**
+ * The command that brings the Gateway API's definitions. They are that project's: an installation uses them
+ * where they are, and says this to who asks for them.
+ */
+export const GATEWAY_API_COMMAND = "kubectl apply --server-side -f " +
+  "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.4.1/standard-install.yaml";
+
 /** All definitions, by their plural names. */
 export const CUSTOM_RESOURCES: ReadonlyMap<string, KubeManifest> = new Map([
   ["serviceprofiles", SERVICE_PROFILE],

@@ -35,6 +35,7 @@ describe.skipIf(obstacle !== null)("the chart", () => {
     layers: readonly YamlMap[],
     namespace = "malla",
     chart: string = CHART_FOLDER,
+    version = "1.35.0",
   ) {
     const files = layers.flatMap((layer, index) => {
       const file = `${folder}/${index}.json`;
@@ -42,7 +43,7 @@ describe.skipIf(obstacle !== null)("the chart", () => {
       return ["--values", file];
     });
     const words = ["template", "malla", chart, "--namespace", namespace];
-    return await runCommand([helm, ...words, "--kube-version", "1.35.0", ...files]);
+    return await runCommand([helm, ...words, "--kube-version", version, ...files]);
   }
 
   /** Objects by name, with the texts in them that are YAML read. */
@@ -80,6 +81,18 @@ describe.skipIf(obstacle !== null)("the chart", () => {
     const objects = parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest);
     const values = readCniValues("test", [{ name: "test", tree }]);
     expect(byName(objects)).toEqual(byName(cniObjects(values, "nodes")));
+  }, TEST_MS);
+
+  test.each<[string, boolean, string]>([
+    ["1.29.0", true, ""],
+    ["1.28.9", true, "Kubernetes must be 1.29 or later for native sidecars"],
+    ["1.25.0", false, ""],
+    ["1.24.17", false, "chart requires kubeVersion: >=1.25"],
+  ])("of Kubernetes %s, native sidecars: %p", async (version, nativeSidecar, message) => {
+    const values = { ...PEMS, proxy: { nativeSidecar } };
+    const { code, stderr } = await render([values], "malla", CHART_FOLDER, version);
+    expect(code).toBe(message === "" ? 0 : 1);
+    expect(stderr).toContain(message);
   }, TEST_MS);
 
   test.each<[string, YamlMap, string]>([

@@ -12,9 +12,8 @@ import { TOP } from "../docs/pages.ts";
 import { Cluster } from "./cluster.ts";
 import { malla } from "./control-plane.ts";
 import { helmObstacle, helmProgram } from "./helm.ts";
-import { writeProgramImage } from "./images.ts";
 import { linkerdObjects } from "./linkerd.ts";
-import { loadMalla } from "./mesh-world.ts";
+import { loadMalla, loadProgramImage } from "./mesh-world.ts";
 import { testClusterName } from "./plan.ts";
 import { clusterObstacle } from "./requirements.ts";
 import { waitFor } from "./wait.ts";
@@ -129,23 +128,16 @@ export class DocsWorld {
 }
 
 async function loadNginx(cluster: Cluster): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "malla-nginx-"));
-  try {
-    const archive = join(folder, "nginx.tar");
-    await writeProgramImage(archive, {
-      name: NGINX_IMAGE,
-      programs: ["nginx", "curl"],
-      entries: [
-        { kind: "file", path: "/etc/nginx/nginx.conf", content: NGINX },
-        { kind: "folder", path: "/var/lib/nginx" },
-        { kind: "folder", path: "/var/log/nginx" },
-        { kind: "folder", path: "/run" },
-      ],
-      entrypoint: ["nginx", "-e", "/dev/stderr", "-g", "daemon off;"],
-      stopSignal: "SIGQUIT",
-    });
-    await cluster.loadImage(archive);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  await loadProgramImage(cluster, {
+    name: NGINX_IMAGE,
+    programs: ["nginx", "curl"],
+    entries: [
+      { kind: "file", path: "/etc/nginx/nginx.conf", content: NGINX },
+      { kind: "folder", path: "/var/lib/nginx" },
+      { kind: "folder", path: "/var/log/nginx" },
+      { kind: "folder", path: "/run" },
+    ],
+    entrypoint: ["nginx", "-e", "/dev/stderr", "-g", "daemon off;"],
+    stopSignal: "SIGQUIT",
+  });
 }

@@ -4,6 +4,7 @@
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { COMPONENTS } from "../../lib/install/names.ts";
 import type { Cluster } from "./cluster.ts";
 import { CONTROL_NAMESPACE, installMalla, malla } from "./control-plane.ts";
 import { LINKERD, LINKERD_WEBHOOK, linkerdObjects } from "./linkerd.ts";
@@ -256,24 +257,30 @@ describe.skipIf(obstacle !== null)("an installation", () => {
     await cluster.kubectl(["delete", "deployment", "theirs", "ours", "--wait=false"]);
   }, TEST_MS);
 
-  test("never blocks the cluster when the injector is down", async () => {
-    const scale = (replicas: number) =>
-      cluster.kubectl([
-        ...["-n", CONTROL_NAMESPACE, "scale", "deployment/malla-injector"],
-        `--replicas=${replicas}`,
-      ]);
-    await scale(0);
+  const scaleInjector = (replicas: number) =>
+    cluster.kubectl([
+      ...["-n", CONTROL_NAMESPACE, "scale", "deployment/malla-injector"],
+      `--replicas=${replicas}`,
+    ]);
+
+  /** Resolves when no injector is left. */
+  const endInjector = async () => {
+    await scaleInjector(0);
     await cluster.kubectl([
       ...["-n", CONTROL_NAMESPACE, "wait", "--for=delete", "pod", "--timeout=60s"],
       ...["-l", "app.kubernetes.io/name=malla-injector"],
     ]);
+  };
+
+  test("never blocks the cluster when the injector is down", async () => {
+    await endInjector();
     await cluster.apply([sleeper("plain", { "malla.dev/inject": "enabled" })]);
     await cluster.rollout("default", "deployment/plain");
     const { code, stdout } = await run("check", "--proxy", "--wait", "1s", "-o", "short");
     expect(code).toBe(1);
     expect(stdout).toContain("was admitted without a proxy");
     expect(stdout).toContain("default/plain-");
-    await scale(1);
+    await scaleInjector(1);
     await cluster.rollout(CONTROL_NAMESPACE, "deployment/malla-injector");
     // Ready is not yet reached: nodes hear of the endpoint a moment later. The check waits for that.
     expect((await run("check", "-o", "short")).code).toBe(0);
@@ -284,6 +291,55 @@ describe.skipIf(obstacle !== null)("an installation", () => {
       async () => !(await run("check", "--proxy", "-o", "short")).stdout.includes("default/plain-"),
     );
     await cluster.kubectl(["delete", "deployment", "plain", "--wait=false"]);
+  }, TEST_MS);
+
+  test("refuses pods without an injector where it must not fail open, and no others", async () => {
+    await apply("upgrade", "--set", "webhookFailurePolicy=Fail");
+    await endInjector();
+    const asking = { "malla.dev/inject": "enabled" };
+    const pod = (namespace: string) => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "alone", namespace, annotations: asking },
+      spec: {
+        containers: [{ name: "app", image: APPS_IMAGE, command: ["sleep", "1000000"] }],
+        terminationGracePeriodSeconds: 0,
+      },
+    });
+    const create = (namespace: string) =>
+      cluster.tryKubectl(["create", "-f", "-"], { input: JSON.stringify(pod(namespace)) });
+    const refused = await create("default");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('failed calling webhook "proxy.injector.malla.dev"');
+    // A namespace that is exempt, and those without which no injector would ever come back.
+    await cluster.apply([{
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: {
+        name: "exempt",
+        labels: { "config.linkerd.io/admission-webhooks": "disabled" },
+        annotations: asking,
+      },
+    }]);
+    await waitFor("a pod of the exempt namespace", async () => (await create("exempt")).code === 0);
+    await cluster.kubectl(["-n", "exempt", "wait", "--for=condition=Ready", "pod/alone"]);
+    const { spec } = await cluster.get("pod", "alone", "-n", "exempt") as {
+      spec: { initContainers?: unknown };
+    };
+    expect(spec.initContainers).toBe(undefined);
+    await cluster.kubectl(["-n", "kube-system", "rollout", "restart", "deployment/coredns"]);
+    await cluster.rollout("kube-system", "deployment/coredns");
+    await scaleInjector(1);
+    await cluster.kubectl(["-n", CONTROL_NAMESPACE, "delete", "pod", "--all"]);
+    for (const part of COMPONENTS) await cluster.rollout(CONTROL_NAMESPACE, `deployment/${part}`);
+    await waitFor("an injected pod", async () => (await create("default")).code === 0);
+    const injected = await cluster.get("pod", "alone") as {
+      spec: { initContainers: { name: string }[] };
+    };
+    expect(injected.spec.initContainers.map(({ name }) => name)).toContain("linkerd-proxy");
+    await cluster.kubectl(["delete", "pod", "alone"]);
+    await cluster.kubectl(["delete", "namespace", "exempt", "--wait=false"]);
+    await apply("upgrade", "--set", "webhookFailurePolicy=Ignore");
   }, TEST_MS);
 
   test("is not ready without a right, and says which", async () => {
@@ -314,6 +370,27 @@ describe.skipIf(obstacle !== null)("an installation", () => {
     await cluster.kubectl(["delete", "-f", "-"], { input: stdout });
     expect((await run("check", "--pre")).code).toBe(0);
     expect((await run("uninstall")).stderr).toContain("nothing of Malla is in namespace");
+  }, TEST_MS);
+
+  test("tells a person without rights which are missing, and what grants them", async () => {
+    const asEve = async () => await run("check", "--pre", "--as", "eve", "-o", "short");
+    const { code, stdout } = await asEve();
+    expect(code).toBe(1);
+    for (const kind of ["namespaces", "clusterroles.rbac.authorization.k8s.io"]) {
+      expect(stdout).toContain(`this user may not create ${kind}`);
+    }
+    expect(stdout).toContain("kubectl create clusterrole malla-install-clusterroles --verb=create");
+    const refusal = 'User "eve" cannot get resource "namespaces"';
+    expect(stdout).toContain(refusal);
+    const commands = stdout.split("\n").flatMap((line) =>
+      /kubectl (create \S+ malla-get-namespaces .*)$/.exec(line)?.[1] ?? []
+    );
+    expect(commands).toHaveLength(2);
+    for (const command of commands) await cluster.kubectl(command.split(" "));
+    expect((await asEve()).stdout).not.toContain(refusal);
+    for (const kind of ["clusterrole", "clusterrolebinding"]) {
+      await cluster.kubectl(["delete", kind, "malla-get-namespaces"]);
+    }
   }, TEST_MS);
 
   test("waits for a namespace that is still being deleted", async () => {

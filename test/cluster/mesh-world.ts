@@ -7,7 +7,7 @@ import { runCommand } from "./command.ts";
 import { Cluster } from "./cluster.ts";
 import { installMalla } from "./control-plane.ts";
 import type { Entry } from "../../deploy/image/layer.ts";
-import { writeProgramImage } from "./images.ts";
+import { type ProgramImage, writeProgramImage } from "./images.ts";
 import { clusterObstacle } from "./requirements.ts";
 
 const TOP = new URL("../..", import.meta.url).pathname;
@@ -48,11 +48,9 @@ export async function startMeshWorld(
   options: WorldOptions = {},
 ): Promise<Cluster> {
   const cluster = await Cluster.start(name, { nodes, dualStack: options.dualStack ?? false });
-  const folder = mkdtempSync(join(tmpdir(), "malla-images-"));
   try {
     await loadMalla(cluster, MALLA_IMAGE, options.executable);
-    const apps = join(folder, "apps.tar");
-    await writeProgramImage(apps, {
+    await loadProgramImage(cluster, {
       name: APPS_IMAGE,
       programs: [...PROGRAMS, ...options.programs ?? []],
       entries: options.entries ?? [],
@@ -60,7 +58,6 @@ export async function startMeshWorld(
       // As nginx's own image has it: its other signal cuts requests that it has begun.
       stopSignal: "SIGQUIT",
     });
-    await cluster.loadImage(apps);
     const { executable, install = [] } = options;
     await installMalla(cluster, MALLA_IMAGE, {
       args: [...options.dualStack ? ["--disable-ipv6=false"] : [], ...install],
@@ -70,6 +67,16 @@ export async function startMeshWorld(
   } catch (cause) {
     await cluster.stop();
     throw cause;
+  }
+}
+
+/** Makes an image of programs of this machine and brings it into the cluster. */
+export async function loadProgramImage(cluster: Cluster, image: ProgramImage): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "malla-programs-"));
+  try {
+    const archive = join(folder, "image.tar");
+    await writeProgramImage(archive, image);
+    await cluster.loadImage(archive);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -8,7 +8,7 @@ import type { Cluster } from "./cluster.ts";
 import { CONTROL_NAMESPACE } from "./control-plane.ts";
 import { foreignObstacle, ForeignPrograms } from "./foreign-programs.ts";
 import { Load } from "./load.ts";
-import { APPS_IMAGE, startMeshWorld } from "./mesh-world.ts";
+import { APPS_IMAGE, loadProgramImage, startMeshWorld } from "./mesh-world.ts";
 import { testClusterName } from "./plan.ts";
 import { nginxConfiguration, SHOP, SHOP_URL, shopObjects } from "./shop.ts";
 import { waitFor } from "./wait.ts";
@@ -21,6 +21,9 @@ if (obstacle !== null) console.warn(`skipped: the life of a pod: ${obstacle}`);
 const START_MS = 2_400_000;
 const TEST_MS = 180_000;
 const CLIENT = `client.${SHOP}.serviceaccount.identity.${CONTROL_NAMESPACE}.cluster.local`;
+
+/** What the container with tools is made of. */
+const TOOLS_IMAGE = "malla.test/tools:1";
 
 /** The two kinds of sidecars, by the annotations that ask for them. */
 const CLASSIC = {
@@ -367,6 +370,41 @@ describe.skipIf(obstacle !== null)("in the life of a pod", () => {
     }
     await cluster.kubectl(["-n", SHOP, "delete", "deployment", "hosted"]);
   }, TEST_MS);
+
+  test.skipIf(Bun.which("tcpdump") === null)(
+    "a container with tools beside the proxy sees what the pod's network carries",
+    async () => {
+      await loadProgramImage(cluster, {
+        name: TOOLS_IMAGE,
+        programs: ["tcpdump"],
+        entrypoint: ["tcpdump", "-Z", "root", "-l", "-n", "-A", "-i", "any", "tcp"],
+      });
+      const annotations = {
+        "config.linkerd.io/enable-debug-sidecar": "true",
+        "config.linkerd.io/debug-image": TOOLS_IMAGE,
+        "config.linkerd.io/debug-image-pull-policy": "Never",
+      };
+      const containers = [programs.nginx()];
+      await cluster.apply([
+        service("watched", SHOP, [8080]),
+        deployment("watched", SHOP, { containers, volumes: programs.volumes }, { annotations }),
+      ]);
+      await cluster.rollout(SHOP, "deployment/watched");
+      const [pod] = await podsOf(SHOP, "app=watched");
+      expect(pod?.spec.containers.map(({ name }) => name)).toEqual(["nginx", "linkerd-debug"]);
+      const url = `http://watched.${SHOP}:8080/page`;
+      // A peer's request comes as TLS, and goes on to the application in plain text.
+      await waitFor("the packets", async () => {
+        expect((await from("client", ...curl(url))).stdout).toBe(`hello ${CLIENT}\n`);
+        const words = ["-n", SHOP, "logs", "deployment/watched", "-c", "linkerd-debug"];
+        const log = await cluster.kubectl(words);
+        return log.includes(` > ${pod?.status.podIP}.4143: Flags [S]`) &&
+          /GET \/page HTTP\/1\.1/.test(log);
+      });
+      await cluster.kubectl(["-n", SHOP, "delete", "deployment", "watched"]);
+    },
+    TEST_MS,
+  );
 
   test("a pod in its node's network is left alone, and talks with the mesh", async () => {
     const containers = [

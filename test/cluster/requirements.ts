@@ -24,14 +24,36 @@ export function nodesObstacle(): string | null {
   return "they need nodes of their own, and MALLA_TEST_KUBECONFIG names a cluster that was there before us";
 }
 
+/** What is looked at of a machine. */
+export interface Machine {
+  /** A cluster that is there already. */
+  readonly kubeconfig: string | undefined;
+  readonly platform: string;
+  readonly isRoot: boolean;
+  readonly hasKubernetes: boolean;
+  readonly hasPlugins: boolean;
+  readonly hasProgram: (name: string) => boolean;
+}
+
 /** Why no cluster can be used or started here, for whoever reads that tests were skipped; or null. */
-export function clusterObstacle(): string | null {
-  if (externalKubeconfig() !== undefined) return null;
-  if (process.platform !== "linux") return "clusters need Linux";
-  if (process.getuid?.() !== 0) return "clusters need root";
-  const missing = Object.entries(PROGRAMS).filter(([program]) => Bun.which(program) === null)
+export function clusterObstacle(machine: Machine = thisMachine()): string | null {
+  if (machine.kubeconfig !== undefined) return null;
+  if (machine.platform !== "linux") return "clusters need Linux";
+  if (!machine.isRoot) return "clusters need root";
+  const missing = Object.entries(PROGRAMS).filter(([program]) => !machine.hasProgram(program))
     .map(([, what]) => what);
-  if (builtPrograms() === undefined && Bun.which("go") === null) missing.push("a Go compiler");
-  if (!existsSync(PLUGINS)) missing.push("containernetworking-plugins");
+  if (!machine.hasKubernetes && !machine.hasProgram("go")) missing.push("a Go compiler");
+  if (!machine.hasPlugins) missing.push("containernetworking-plugins");
   return missing.length === 0 ? null : `clusters need ${[...new Set(missing)].join(", ")}`;
+}
+
+function thisMachine(): Machine {
+  return {
+    kubeconfig: externalKubeconfig(),
+    platform: process.platform,
+    isRoot: process.getuid?.() === 0,
+    hasKubernetes: builtPrograms() !== undefined,
+    hasPlugins: existsSync(PLUGINS),
+    hasProgram: (name) => Bun.which(name) !== null,
+  };
 }

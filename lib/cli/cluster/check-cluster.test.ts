@@ -99,8 +99,14 @@ describe("a cluster with an installation", () => {
   test("that is well passes, in the contract's categories", async () => {
     const results = await check();
     expect(results.map(({ name }) => name)).toEqual([
-      ...["kubernetes-api", "kubernetes-version", "gateway-api-crd", "malla-existence"],
-      ...["malla-config", "malla-version", "control-plane-version", "malla-ha-checks"],
+      ...["kubernetes-api", "kubernetes-version", "gateway-api-crd", "malla-crd"],
+      ...[
+        "malla-existence",
+        "malla-config",
+        "malla-version",
+        "control-plane-version",
+        "malla-ha-checks",
+      ],
       "malla-rights",
       ...["malla-identity", "malla-webhooks-and-apisvc-tls", "malla-data-plane"],
       ...["malla-identity-data-plane", "malla-opaque-ports-definition", "malla-viz"],
@@ -129,7 +135,7 @@ describe("a cluster with an installation", () => {
           versions: [{ version: "v1beta1" }],
         }),
       "gateway-api-crd: the Gateway API is absent or v1: the cluster has it as v1beta1 only",
-      /Gateway API 1\.0/,
+      /kubectl apply .*gateway-api.*standard-install\.yaml brings v1/,
     ],
     [
       "nothing installed",
@@ -461,8 +467,9 @@ describe("a webhook's certificate of somebody else", () => {
 
 describe("certificates", () => {
   test.each([
-    [300, true, "malla-identity: the issuer lasts for more than 30 days: CN=identity"],
-    [340, true, "malla-identity: the issuer lasts for more than 30 days: CN=identity"],
+    [300, true, ""],
+    [306, true, "malla-identity: the issuer does not end soon: CN=identity"],
+    [340, true, "malla-identity: the issuer does not end soon: CN=identity"],
     [
       366,
       false,
@@ -474,9 +481,29 @@ describe("certificates", () => {
     const found = (await complaints()).filter((one) => one.startsWith("malla-identity:"));
     if (days === 300) expect(found).toEqual([]);
     else expect(found[0]).toStartWith(complaint);
+    if (isFine && complaint !== "") {
+      expect(found[0]).toContain("→ malla upgrade --rotate-issuer | kubectl apply -f - makes");
+    }
     const identity = (await check()).filter(({ name }) => name === "malla-identity");
     expect(isPassed(identity)).toBe(isFine);
   });
+
+  test.each([[45, 0], [52, 1]])(
+    "an issuer for 60 days, made %d days ago, is told when a sixth is left",
+    async (days, told) => {
+      const nowMs = Date.now() - days * DAY_MS;
+      const root = await makeRoot({ name: "theirs", nowMs, lifetimeMs: 3_650 * DAY_MS });
+      const issuer = authorityPem(
+        await makeIssuer(root, { name: "short", nowMs, lifetimeMs: 60 * DAY_MS }),
+      );
+      await fakeInstallation(api, {
+        identityTrustAnchorsPEM: authorityPem(root).certificate,
+        identity: { issuer: { tls: { crtPEM: issuer.certificate, keyPEM: issuer.key } } },
+      });
+      const found = (await complaints()).filter((one) => one.includes("does not end soon"));
+      expect(found).toHaveLength(told);
+    },
+  );
 });
 
 describe("several replicas", () => {

@@ -6,6 +6,7 @@ import { type Component, COMPONENTS } from "../../install/names.ts";
 import type { Category } from "../check.ts";
 import { cniChecks, type CniCheckWish } from "./check-cni.ts";
 import { dataPlaneChecks } from "./check-data-plane.ts";
+import { definitionChecks } from "./check-definitions.ts";
 import { existenceChecks, installationChecks } from "./check-existence.ts";
 import { identityChecks } from "./check-identity.ts";
 import { kubernetesChecks } from "./check-kubernetes.ts";
@@ -39,7 +40,8 @@ export async function clusterChecks(
   clock: Clock,
 ): Promise<readonly Category[]> {
   const basis = kubernetesChecks(view);
-  if (wish.stage === "crds") return basis;
+  const definitions = definitionChecks(view, wish.stage === "crds");
+  if (wish.stage === "crds") return [...basis, definitions];
   const nowMs = clock.nowMs();
   if (wish.stage === "pre") {
     const { acceptUnserved } = wish;
@@ -47,6 +49,7 @@ export async function clusterChecks(
     const plan = await planInstallation({ verb: "check", namespace, layers: [], nowMs });
     return [
       ...basis,
+      definitions,
       ...preChecks({ view, objects: installationManifests(plan), acceptUnserved }),
       ...wish.cni?.isWanted === true ? await cniChecks(view, wish.cni) : [],
     ];
@@ -63,6 +66,7 @@ export async function clusterChecks(
   const own = ownChecks(view, wish, nowMs);
   return [
     ...basis,
+    definitions,
     existenceChecks(view, COMPONENTS),
     ...installationChecks(view, wish.expectedVersion),
     rightsChecks(view, COMPONENTS),

@@ -2,6 +2,7 @@
 
 import { describeError, Fault } from "../../base/fault.ts";
 import { isMap, type Yaml } from "../../config/mod.ts";
+import { GATEWAY_API_COMMAND } from "../../install/custom-resources.ts";
 import { kubernetesObstacle, neededKubernetes } from "../../install/preflight.ts";
 import { type Category, type Check, type Outcome, PASSED } from "../check.ts";
 import { storedValues } from "./check-existence.ts";
@@ -64,7 +65,7 @@ function gatewayApi(view: ClusterView): Check {
       return {
         status: "warn",
         message: `the cluster has it as ${names.join(", ")} only`,
-        hint: "install the standard channel of Gateway API 1.0 or later",
+        hint: `${GATEWAY_API_COMMAND} brings v1`,
       };
     },
   };

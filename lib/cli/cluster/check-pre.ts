@@ -29,11 +29,12 @@ export function preChecks(options: PreOptions): readonly Category[] {
     {
       name: "pre-kubernetes-setup",
       checks: [
-        namespaceStays(view),
-        nothingThere(view),
+        // First what the user may: whoever may nothing is told all of it at once.
         ...INSTALLED_KINDS.filter(({ kind }) => objects.some((one) => one.kind === kind))
           .map((kind) => mayCreate(view, kind)),
         mayGrant(view, objects),
+        namespaceStays(view),
+        nothingThere(view),
         linkerd(view),
       ],
     },

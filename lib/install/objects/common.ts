@@ -339,15 +339,13 @@ export function disruptionBudget(component: Component): When {
   });
 }
 
-/** Who may connect to a port. */
-export interface Opening {
-  readonly port: string | number;
-  /** `mesh`: every pod and node; `malla`: pods of the control plane's namespace. */
-  readonly from: "mesh" | "malla";
-}
-
-/** Connections to a component's pods: to these ports and to no other. */
-export function networkPolicy(component: Component, openings: readonly Opening[]): When {
+/**
+ * Connections to a component's pods: to these ports and to no other. Whoever asks for them may come from a
+ * node: kubelets do, API servers with their reviews and with what they pass on for `malla stat`. No
+ * selector names nodes, so nothing is said of who may. What is asked from inside of a pod alone, as by
+ * `kubectl port-forward`, needs no port here.
+ */
+export function networkPolicy(component: Component, ports: readonly string[]): When {
   return when(v.networkPolicy.enabled, {
     apiVersion: "networking.k8s.io/v1",
     kind: "NetworkPolicy",
@@ -355,11 +353,7 @@ export function networkPolicy(component: Component, openings: readonly Opening[]
     spec: {
       podSelector: { matchLabels: selectorOf(component) },
       policyTypes: ["Ingress"],
-      ingress: openings.map(({ port, from }): TemplateMap => ({
-        ports: [{ port, protocol: "TCP" }],
-        // API servers and kubelets come from nodes, which no selector names: then nothing is said.
-        ...(from === "mesh" ? {} : { from: [{ podSelector: {} }] }),
-      })),
+      ingress: [{ ports: ports.map((port): TemplateMap => ({ port, protocol: "TCP" })) }],
     },
   });
 }

@@ -70,11 +70,7 @@ export function controllerWorkload(): readonly ObjectTemplate[] {
     service(NAME, "malla-policy-headless", policy, true),
     controllerDeployment(),
     disruptionBudget(NAME),
-    networkPolicy(NAME, [
-      { port: "destination", from: "mesh" },
-      { port: "policy", from: "mesh" },
-      { port: "admin", from: "mesh" },
-    ]),
+    networkPolicy(NAME, ["destination", "policy", "admin"]),
   ];
 }
 

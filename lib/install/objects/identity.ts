@@ -71,7 +71,7 @@ export function identityWorkload(): readonly ObjectTemplate[] {
     service(NAME, `${NAME}-headless`, ports, true),
     identityDeployment(),
     disruptionBudget(NAME),
-    networkPolicy(NAME, [{ port: "grpc", from: "mesh" }, { port: "admin", from: "mesh" }]),
+    networkPolicy(NAME, ["grpc", "admin"]),
   ];
 }
 

@@ -105,7 +105,7 @@ export function injectorWorkload(): readonly ObjectTemplate[] {
     service(NAME, NAME, { webhook: { port: 443, target: "webhook" } }),
     injectorDeployment(),
     disruptionBudget(NAME),
-    networkPolicy(NAME, [{ port: "webhook", from: "mesh" }, { port: "admin", from: "mesh" }]),
+    networkPolicy(NAME, ["webhook", "admin"]),
     webhookConfiguration(),
   ];
 }

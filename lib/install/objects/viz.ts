@@ -35,7 +35,7 @@ export function vizWorkload(): readonly ObjectTemplate[] {
       api: { port: PORTS.vizApi, target: "api" },
     }),
     vizDeployment(),
-    networkPolicy(NAME, [{ port: "page", from: "malla" }, { port: "api", from: "malla" }]),
+    networkPolicy(NAME, ["api"]),
   ]);
 }
 

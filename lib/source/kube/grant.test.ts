@@ -29,6 +29,11 @@ const rows: [string, string | undefined][] = [
     "kubectl create clusterrole malla-get-path --verb=get --non-resource-url=/version\n" +
     "kubectl create clusterrolebinding malla-get-path --clusterrole=malla-get-path --user=system:anonymous",
   ],
+  [
+    'namespaces "malla" is forbidden: User "eve" cannot get resource "namespaces" in API group "" in the namespace "malla"',
+    "kubectl create clusterrole malla-get-namespaces --verb=get --resource=namespaces\n" +
+    "kubectl create clusterrolebinding malla-get-namespaces --clusterrole=malla-get-namespaces --user=eve",
+  ],
   ["namespace is being terminated", undefined],
 ];
 

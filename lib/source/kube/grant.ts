@@ -23,7 +23,8 @@ export function grantingCommands(thrown: unknown): string | undefined {
   const what = path === undefined
     ? `--resource=${fullName(resource, group)}`
     : `--non-resource-url=${path}`;
-  const [role, place] = namespace === undefined
+  // A namespace is in itself; a role in it could not be made before there is one.
+  const [role, place] = namespace === undefined || resource === "namespaces"
     ? ["clusterrole", ""]
     : ["role", ` -n ${namespace}`];
   return `kubectl create ${role} ${name} --verb=${verb} ${what}${place}\n` +

@@ -37,13 +37,18 @@ export const SERVER_KIND: UnservedKind = {
   purpose: "authorization",
 };
 
+/** The kind that says which addresses outside of the cluster pods may reach. */
+export const EGRESS_KIND: UnservedKind = authorization("EgressNetwork", "egressnetworks", [
+  "v1alpha1",
+]);
+
 /** All of them. */
 export const UNSERVED_KINDS: readonly UnservedKind[] = [
   SERVER_KIND,
   authorization("ServerAuthorization", "serverauthorizations", ["v1beta1", "v1alpha1"]),
   authorization("AuthorizationPolicy", "authorizationpolicies", ["v1alpha1"]),
   authorization("HTTPLocalRateLimitPolicy", "httplocalratelimitpolicies", ["v1alpha1"]),
-  authorization("EgressNetwork", "egressnetworks", ["v1alpha1"]),
+  EGRESS_KIND,
   route(POLICY, "HTTPRoute", "httproutes", ["v1beta3", "v1beta2", "v1beta1", "v1alpha1"]),
   route(GATEWAY, "HTTPRoute", "httproutes", ["v1", "v1beta1"]),
   route(GATEWAY, "GRPCRoute", "grpcroutes", ["v1", "v1alpha2"]),
