@@ -11,17 +11,26 @@ import { Laptop, whyNoMesh } from "../support/laptop.ts";
 const LONG_MS = 120_000;
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN = "00f067aa0ba902b7";
+/** Of a request that goes on to another pod. */
+const FURTHER = "0af7651916cd43dd8448eb211c80319c";
 const COLLECTOR = "collector.default.serviceaccount.identity.malla.cluster.local";
 
 const reason = whyNoMesh("curl", "python3") ?? whyNoGo();
 if (reason !== undefined) console.log(`skipping records of requests: ${reason}`);
 
-/** Answers with the trace that it was asked in; `/bad` is a failure. */
-const APP = `import http.server, sys
+/**
+ * Answers with the trace that it was asked in, or with what another one says that it asks in that trace;
+ * `/bad` is a failure.
+ */
+const APP = `import http.server, sys, urllib.request
 class App(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        body = (self.headers["traceparent"] or "none").encode()
+        trace = self.headers["traceparent"] or "none"
+        body = trace.encode()
+        if len(sys.argv) > 1:
+            request = urllib.request.Request(sys.argv[1] + self.path, headers={"traceparent": trace})
+            body = urllib.request.urlopen(request).read()
         self.send_response(500 if self.path == "/bad" else 200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -49,33 +58,24 @@ describe.skipIf(reason !== undefined)("proxies that record requests", () => {
   beforeAll(async () => {
     const { collector } = await goPrograms();
     copyFileSync(collector, `${laptop.app}/collector`);
-    const tracing = [
-      ["LINKERD2_PROXY_TRACE_COLLECTOR_SVC_ADDR", "collector.default.svc.cluster.local:4317"],
-      ["LINKERD2_PROXY_TRACE_COLLECTOR_SVC_NAME", COLLECTOR],
-      ["LINKERD2_PROXY_TRACE_EXTRA_ATTRIBUTES", "linkerd.io/proxy-deployment=web"],
-    ].map(([name, value]) => ({ name, value }));
-    const annotations = {
-      "config.linkerd.io/access-log": "json",
-      "config.linkerd.io/proxy-additional-env": JSON.stringify(tracing),
-    };
     const collect = ["./app/collector", "0.0.0.0:4317"];
     laptop.write("collector.json", manifest("collector", collect, 4317, {}));
-    laptop.write("web.json", manifest("web", ["python3", "-c", APP], 8000, annotations));
+    const app = ["python3", "-c", APP];
+    for (const [name, command] of [["web", app], ["front", [...app, "http://web"]]] as const) {
+      laptop.write(`${name}.json`, manifest(name, command, 8000, recording(name)));
+    }
     await laptop.up();
   }, LONG_MS);
 
   afterAll(() => laptop.clean());
 
   function ask(path: string, ...words: readonly string[]) {
-    return laptop.run(
-      "run",
-      `client-${++clients}`,
-      "--",
-      "curl",
-      "-s",
-      `http://web${path}`,
-      ...words,
-    );
+    return askPod("web", path, ...words);
+  }
+
+  function askPod(name: string, path: string, ...words: readonly string[]) {
+    const url = `http://${name}${path}`;
+    return laptop.run("run", `client-${++clients}`, "--", "curl", "-s", url, ...words);
   }
 
   /** The spans that the receiver has got so far. */
@@ -146,6 +146,9 @@ describe.skipIf(reason !== undefined)("proxies that record requests", () => {
       response_bytes: 55,
       host: "web",
     });
+    const byB3 = laptop.output.split("\n").find((text) => text.includes('"uri":"/bad"')) ?? "";
+    const { trace_id, status } = JSON.parse(byB3.slice(byB3.indexOf("{")));
+    expect([trace_id, status]).toEqual([TRACE, 500]);
   }, LONG_MS);
 
   test("the figures say what was handed over, and nothing was lost", async () => {
@@ -154,7 +157,50 @@ describe.skipIf(reason !== undefined)("proxies that record requests", () => {
     expect(metrics).toContain('malla_trace_spans_dropped_total{reason="full"} 0\n');
     expect(metrics).toContain('malla_access_log_lines_total{result="dropped"} 0\n');
   });
+
+  test(
+    "a request that goes on to another pod: each proxy's span is below the one before",
+    async () => {
+      const { out } = await askPod("front", "/on", "-H", `traceparent: 00-${FURTHER}-${SPAN}-01`);
+      await laptop.says(/(?:"stringValue":\s*"\/on"[^]*){3}/);
+      const found = spans().filter(({ attributes }) => attributes["url.path"] === "/on");
+      const spanOf = (service: string, kind: string) => {
+        const [span, ...more] = found.filter((each) =>
+          each.resource["service.name"] === `${service}-linkerd-proxy` && each.kind === kind
+        );
+        expect(more).toEqual([]);
+        expect(hexOf(span?.traceId)).toBe(FURTHER);
+        return { id: hexOf(span?.spanId), parent: hexOf(span?.parentSpanId), ...span };
+      };
+      const entry = spanOf("front", "SPAN_KIND_SERVER");
+      const exit = spanOf("front", "SPAN_KIND_CLIENT");
+      const last = spanOf("web", "SPAN_KIND_SERVER");
+      expect([entry.parent, exit.parent, last.parent]).toEqual([SPAN, entry.id, exit.id]);
+      expect(out).toBe(`00-${FURTHER}-${last.id}-01`);
+      expect(found).toHaveLength(3);
+      expect(exit.attributes).toMatchObject({
+        direction: "outbound",
+        "server.address": "web",
+        "http.response.status_code": "200",
+      });
+      expect(last.attributes?.["client.id"]).toStartWith("front.default.serviceaccount.");
+    },
+    LONG_MS,
+  );
 });
+
+/** Has a pod's proxy log requests and hand over spans. */
+function recording(name: string): Readonly<Record<string, string>> {
+  const tracing = [
+    ["LINKERD2_PROXY_TRACE_COLLECTOR_SVC_ADDR", "collector.default.svc.cluster.local:4317"],
+    ["LINKERD2_PROXY_TRACE_COLLECTOR_SVC_NAME", COLLECTOR],
+    ["LINKERD2_PROXY_TRACE_EXTRA_ATTRIBUTES", `linkerd.io/proxy-deployment=${name}`],
+  ].map(([name, value]) => ({ name, value }));
+  return {
+    "config.linkerd.io/access-log": "json",
+    "config.linkerd.io/proxy-additional-env": JSON.stringify(tracing),
+  };
+}
 
 /** A pod that is named so, under a service account of that name, and its Service. */
 function manifest(
@@ -180,7 +226,7 @@ function manifest(
     metadata: { name },
     spec: {
       selector: { app: name },
-      ports: [{ port: name === "web" ? 80 : port, targetPort: port }],
+      ports: [{ port: port === 8000 ? 80 : port, targetPort: port }],
     },
   };
   return JSON.stringify({ apiVersion: "v1", kind: "List", items: [pod, service] });
