@@ -1,12 +1,14 @@
 /**
  * A stock linkerd2-proxy in a mesh of Malla's: it takes the place of one sidecar, first as client, then
  * as server, with certificate, discovery and policy from our control plane; HTTP/1 to Python's file
- * server, HTTP/2 to nghttpd, and opaque TCP to Redis. Its program was built elsewhere:
+ * server, HTTP/2 to nghttpd, gRPC by Go's library where there is a compiler, and opaque TCP to Redis. Its
+ * program was built elsewhere:
  *
- *   bun test/interop/main.ts --linkerd2-proxy PATH [--executable dist/malla]
+ *   npm run interop -- --linkerd2-proxy PATH [--executable dist/malla]
  */
 
 import { parseArgs } from "node:util";
+import { GO_PROGRAMS, goPrograms, whyNoGo } from "../support/go.ts";
 import { enterLab, insideLab, Lab, until } from "../support/lab.ts";
 import { Mesh, type PodSpec } from "../support/mesh.ts";
 
@@ -18,7 +20,10 @@ const { values } = parseArgs({
 });
 const stock = values["linkerd2-proxy"] ?? "";
 if (stock === "") throw new Error("give the program of a stock proxy with --linkerd2-proxy PATH");
-if (!insideLab()) process.exit(enterLab(import.meta.path, process.argv.slice(2)));
+if (!insideLab()) {
+  if (whyNoGo() === undefined) await goPrograms();
+  process.exit(enterLab(import.meta.path, process.argv.slice(2)));
+}
 
 /** One way through the mesh: which side is the stock proxy. */
 type Way = "stock client" | "stock server";
@@ -37,24 +42,25 @@ async function tryWay(way: Way, index: number): Promise<void> {
   const files: PodSpec = pod(`files${index}`, 8000);
   const cache: PodSpec = pod(`cache${index}`, 6379);
   const h2: PodSpec = pod(`h2${index}`, 8001);
+  const rpc: PodSpec = pod(`rpc${index}`, 50051);
   files.node.start(["python3", "-m", "http.server", "8000", "--directory", FOLDER]);
   h2.node.start(["nghttpd", "--no-tls", "-d", FOLDER, "8001"]);
   cache.node.start(["redis-server", "--protected-mode", "no", "--save", ""]);
-  for (
-    const [each, isStock] of [[client, way === "stock client"], [files, way !== "stock client"], [
-      cache,
-      way !== "stock client",
-    ], [h2, way !== "stock client"]] as const
-  ) {
+  const hasGo = whyNoGo() === undefined;
+  if (hasGo) rpc.node.start([GO_PROGRAMS.rpc, "server", "0.0.0.0:50051"]);
+  const servers = [files, cache, h2, ...(hasGo ? [rpc] : [])];
+  for (const each of [client, ...servers]) {
+    const isStock = (each === client) === (way === "stock client");
     mesh.pod(each);
     mesh.redirect(each.node, isStock ? "unmarked" : "marked");
     await (isStock ? mesh.startPeer(each, stock) : mesh.startProxy(each));
   }
   const ip = (last: number) => `10.43.${index}.${last}`;
-  const [filesIp, cacheIp, h2Ip] = [ip(1), ip(2), ip(3)];
+  const [filesIp, cacheIp, h2Ip, rpcIp] = [ip(1), ip(2), ip(3), ip(4)];
   mesh.service(files.name, filesIp, 80, 8000);
   mesh.service(cache.name, cacheIp, 6379, 6379);
   mesh.service(h2.name, h2Ip, 80, 8001);
+  mesh.service(rpc.name, rpcIp, 50051, 50051);
   const sum = (text: string) => new Bun.CryptoHasher("sha256").update(text).digest("hex");
   const wanted = sum(await Bun.file(`${FOLDER}/GPL-3`).text());
   const curl = ["curl", "-sf", "--max-time", "5"];
@@ -86,11 +92,42 @@ async function tryWay(way: Way, index: number): Promise<void> {
     const text = await load.output();
     report(`${way}: 2000 requests by HTTP/${what} under load`, text.includes(" 2000 succeeded"));
   }
-  await reportPeers(way, client, files, cache, h2);
+  if (hasGo) await tryCalls(way, client, rpc, rpcIp);
+  else console.log(`- ${way}: no gRPC: ${whyNoGo()}`);
+  await reportPeers(way, client, servers);
+}
+
+/** Each way of calling: unary, streams both ways, errors at once and late, a deadline, cancellation. */
+async function tryCalls(way: Way, client: PodSpec, server: PodSpec, ip: string): Promise<void> {
+  const target = `${ip}:50051`;
+  let results: Record<string, string> = {};
+  await until("a call is answered", async () => {
+    const calls = client.node.start([GO_PROGRAMS.rpc, "client", target]);
+    await calls.exited;
+    results = JSON.parse(await calls.output())[target];
+    return results["unary"] === "ok";
+  });
+  for (const [trial, outcome] of Object.entries(results)) {
+    report(`${way}: gRPC, ${trial}${outcome === "ok" ? "" : `: ${outcome}`}`, outcome === "ok");
+  }
+  // NOT_FOUND stands in a head without a body, DATA_LOSS behind a stream's messages.
+  for (const [pod, direction] of [[client, "outbound"], [server, "inbound"]] as const) {
+    const lines = (await metrics(pod)).split("\n").filter((line) =>
+      line.startsWith("response_total{") && line.includes(`direction="${direction}"`)
+    );
+    const counted = ["0", "5", "15"].map((status) =>
+      lines.some((line) => line.includes(`grpc_status="${status}"`))
+    );
+    report(`${way}: ${pod.name} counts calls by status`, counted.every((each) => each));
+  }
 }
 
 /** Both sides must name the other's identity in their counters of secured connections. */
-async function reportPeers(way: Way, client: PodSpec, ...servers: PodSpec[]): Promise<void> {
+async function reportPeers(
+  way: Way,
+  client: PodSpec,
+  servers: readonly PodSpec[],
+): Promise<void> {
   const identity = (pod: PodSpec) =>
     `${pod.name}.default.serviceaccount.identity.malla.cluster.local`;
   const outbound = await metrics(client);

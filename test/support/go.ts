@@ -22,6 +22,16 @@ export interface GoPrograms {
   readonly collector: string;
 }
 
+/** Where they are once `goPrograms` has built them. */
+export const GO_PROGRAMS: GoPrograms = {
+  h2spec: `${FOLDER}/h2spec`,
+  h2c: `${FOLDER}/h2c`,
+  rpc: `${FOLDER}/rpc`,
+  greeterServer: `${FOLDER}/greeter_server`,
+  greeterClient: `${FOLDER}/greeter_client`,
+  collector: `${FOLDER}/collector`,
+};
+
 /** Why these programs cannot be built here, or undefined. */
 export function whyNoGo(): string | undefined {
   return Bun.which("go") === null ? "not installed: go" : undefined;
@@ -39,15 +49,7 @@ export async function goPrograms(): Promise<GoPrograms> {
   const build = Bun.spawn(words, { cwd: SOURCES, env, stdout: "ignore", stderr: "pipe" });
   const errors = await new Response(build.stderr).text();
   if (await build.exited !== 0) throw new Error(`cannot build the Go programs:\n${errors}`);
-  const path = (name: string) => `${FOLDER}/${name}`;
-  return {
-    h2spec: path("h2spec"),
-    h2c: path("h2c"),
-    rpc: path("rpc"),
-    greeterServer: path("greeter_server"),
-    greeterClient: path("greeter_client"),
-    collector: path("collector"),
-  };
+  return GO_PROGRAMS;
 }
 
 /** The folder of the programs that this machine runs as `node`, or undefined without it. */
