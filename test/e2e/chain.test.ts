@@ -7,13 +7,15 @@
  * Without a protection each hop would multiply what comes by its tries: 5 × 5 × 5 × 5 × 5, so that each
  * request of a client becomes 3,125 to the service that is in trouble. A budget of a fifth at each hop alone
  * would make 1.2⁵ = 2.5 of 1. What must hold is one budget for all of the chain, whoever spends it first,
- * and the few retries a second that each may always make.
+ * and the few retries a second that each may always make. What it would be without one is shown last.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Laptop, whyNoMesh } from "../support/laptop.ts";
+import { until } from "../support/malla.ts";
 import {
   COUNT_PORT,
+  profileManifest,
   requestsCounted,
   serviceManifest,
   writeNginxPod,
@@ -22,6 +24,8 @@ import {
 const LONG_MS = 120_000;
 const REQUESTS = 3_000;
 const CLIENTS = 100;
+/** Tries of each hop beside the first one. */
+const LIMIT = 4;
 /** In the order of a request. */
 const CHAIN = ["one", "two", "three", "four", "five"];
 /** The usual budget: a share of the requests, and retries a second that are always allowed. */
@@ -57,7 +61,10 @@ describe.skipIf(reason !== undefined)("along five services", () => {
       const next = CHAIN[i + 1];
       const pass = `location / { proxy_pass http://${next}; proxy_http_version 1.1; }`;
       writeNginxPod(laptop, { name, app: name, ...next === undefined ? LAST : { server: pass } });
-      const annotations = { "retry.linkerd.io/http": "503", "retry.linkerd.io/limit": "4" };
+      const annotations = {
+        "retry.linkerd.io/http": "503",
+        "retry.linkerd.io/limit": String(LIMIT),
+      };
       laptop.write(`service-${name}.json`, serviceManifest(name, name, annotations));
     }
     await laptop.up();
@@ -71,11 +78,12 @@ describe.skipIf(reason !== undefined)("along five services", () => {
     return requestsCounted(laptop.inside("curl", "-s", url));
   }
 
-  /** So many requests to the first service: how they were answered, and what became of them on the way. */
-  async function load(path: string): Promise<Outcome> {
+  /** So many requests to a service: how they were answered, and what became of them on the way. */
+  async function load(path: string, requests = REQUESTS, first = "one"): Promise<Outcome> {
     const beganAt = performance.now();
     const before = CHAIN.map(counted);
-    const script = `h2load --h1 -n ${REQUESTS} -c ${CLIENTS} -t 1 http://one${path}`;
+    const connections = Math.min(CLIENTS, requests);
+    const script = `h2load --h1 -n ${requests} -c ${connections} -t 1 http://${first}${path}`;
     const { out } = await laptop.run("run", `client-${++clients}`, "--", "sh", "-c", script);
     const [, good, bad] = /status codes: (\d+) 2xx, \d+ 3xx, \d+ 4xx, (\d+) 5xx/.exec(out) ?? [];
     if (good === undefined) throw new Error(out);
@@ -117,9 +125,28 @@ describe.skipIf(reason !== undefined)("along five services", () => {
     expect(at.at(-1)).toBeGreaterThan(REQUESTS);
   }, LONG_MS);
 
-  // Last, since budgets remember good times for a while.
+  // Behind the others, since budgets remember good times for a while.
   test("that work again, nothing is sent twice", async () => {
     const { good, at } = await load("/");
     expect([good, ...at]).toEqual([REQUESTS, ...CHAIN.map(() => REQUESTS)]);
+  }, LONG_MS);
+
+  test("whose last fails all of them, each multiplies where it has no bound", async () => {
+    // Three of them, since tries and the pauses between them take minutes along five.
+    const hops = CHAIN.slice(2);
+    const retryBudget = { retryRatio: 1_000, minRetriesPerSecond: 1_000_000, ttl: "10s" };
+    for (const name of hops) {
+      laptop.write(`profile-${name}.json`, profileManifest(name, { retryBudget }));
+    }
+    const requests = 20;
+    const most = requests * (1 + LIMIT) ** hops.length;
+    let sent: readonly number[] = [];
+    // The proxies come to know of it one after another.
+    await until(async () => {
+      sent = (await load("/all", requests, hops[0])).at.slice(2);
+      return sent.at(-1) === most;
+    });
+    console.log(`without a budget: ${requests} requests became ${sent.join(", ")}`);
+    expect(sent).toEqual(hops.map((_, i) => requests * (1 + LIMIT) ** (i + 1)));
   }, LONG_MS);
 });

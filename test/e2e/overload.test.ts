@@ -1,41 +1,63 @@
 /**
  * Replicas that are asked for twice what they can do, by clients that give up, with and without a limit
  * before them; and replicas that stall now and then, with and without second attempts. Each is switched on
- * by an annotation.
+ * by an annotation. A replica is gunicorn, whose workers take one request at a time and whose queue is the
+ * kernel's; vegeta asks at a steady rate, however long answers take.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { installVegeta } from "../bench/tools.ts";
+import { whyNoGo } from "../support/go.ts";
 import { Laptop, whyNoMesh } from "../support/laptop.ts";
 import { serviceManifest } from "../support/nginx-pods.ts";
-import type { SteadyResult } from "../support/steady-load.ts";
 import { requestsOf } from "../support/wrk.ts";
 
 const LONG_MS = 180_000;
-const LOAD = new URL("../support/steady-load.ts", import.meta.url).pathname;
 const REPLICAS = 2;
 const WORKERS = 4;
-const ANSWER_SECONDS = 0.05;
 const TIMEOUT_MS = 1_000;
-const WORK = [String(WORKERS), String(ANSWER_SECONDS)];
+/** What becomes of those of the second half counts, when all has settled. */
+const SECONDS = 8;
+/** Each worker's answer takes so long. */
+const WORK = "taking(0.05)";
 /** The share of answers that take half a second more. */
 const STALLS = 0.03;
 
-const reason = whyNoMesh("python3", "wrk");
+/** What became of the requests that count. */
+interface Outcome {
+  readonly good: number;
+  readonly shed: number;
+  readonly late: number;
+  /** Times of the good ones in milliseconds, the shortest first. */
+  readonly times: readonly number[];
+}
+
+/** A line of vegeta's; the status is 0 where there was no answer. */
+interface Hit {
+  readonly seq: number;
+  readonly code: number;
+  /** In nanoseconds. */
+  readonly latency: number;
+}
+
+const reason = whyNoMesh("gunicorn", "wrk") ?? whyNoGo();
 if (reason !== undefined) console.log(`skipping overload: ${reason}`);
 
 describe.skipIf(reason !== undefined)("by annotations", () => {
   const laptop = new Laptop("self");
   let clients = 0;
+  let vegeta = "";
 
   beforeAll(async () => {
+    vegeta = installVegeta();
     laptop.copy("overload");
     for (let i = 0; i < REPLICAS; i++) {
-      pod(`plain-${i}`, "plain", WORK);
-      pod(`limited-${i}`, "limited", WORK, {
+      pod(`plain-${i}`, "plain", WORKERS, WORK);
+      pod(`limited-${i}`, "limited", WORKERS, WORK, {
         "config.malla.dev/proxy-inbound-concurrency-limit": "adaptive",
       });
     }
-    for (let i = 0; i < 3; i++) pod(`stalling-${i}`, "stalling", ["8", "0.005", String(STALLS)]);
+    for (let i = 0; i < 3; i++) pod(`stalling-${i}`, "stalling", 8, `taking(0.005, ${STALLS})`);
     laptop.write("service-stalling.json", serviceManifest("stalling", "stalling"));
     laptop.write(
       "service-hedged.json",
@@ -51,10 +73,12 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
   function pod(
     name: string,
     app: string,
-    work: readonly string[],
+    workers: number,
+    work: string,
     annotations: Record<string, string> = {},
   ): void {
-    const command = ["python3", "app/workers.py", ...work];
+    const words = ["--workers", String(workers), "--bind", "0.0.0.0:80", "--backlog", "4096"];
+    const command = ["gunicorn", ...words, "--chdir", "app", `app:${work}`];
     laptop.write(
       `${name}.json`,
       JSON.stringify({
@@ -63,8 +87,8 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
         metadata: { name, labels: { app }, annotations },
         spec: {
           containers: [{
-            name: "python",
-            image: "python",
+            name: "gunicorn",
+            image: "gunicorn",
             command,
             ports: [{ containerPort: 80 }],
             readinessProbe: { tcpSocket: { port: 80 } },
@@ -79,12 +103,25 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
     return out + err;
   }
 
-  async function steady(service: string, rate: number): Promise<SteadyResult> {
-    const words = [`http://${service}/`, String(rate), "16", String(TIMEOUT_MS)];
-    const text = await client(process.execPath, LOAD, ...words);
-    const found = /\{"seconds.*\}/.exec(text);
-    if (found === null) throw new Error(text);
-    return JSON.parse(found[0]) as SteadyResult;
+  /** Asks a service so many times a second. */
+  async function steady(service: string, rate: number): Promise<Outcome> {
+    const words = `-rate=${rate}/1s -duration=${2 * SECONDS}s -timeout=${TIMEOUT_MS}ms`;
+    const target = `echo 'GET http://${service}/'`;
+    const lines = await client(
+      "sh",
+      "-c",
+      `${target} | ${vegeta} attack ${words} | ${vegeta} encode`,
+    );
+    const hits = [...lines.matchAll(/^\{"attack".*\}$/gm)].map(([line]) => JSON.parse(line) as Hit);
+    const counted = hits.filter(({ seq }) => seq >= rate * SECONDS);
+    expect(counted.length).toBe(rate * SECONDS);
+    const good = counted.filter(({ code }) => code === 200);
+    return {
+      good: good.length,
+      shed: counted.filter(({ code }) => code === 503).length,
+      late: counted.filter(({ code }) => code === 0).length,
+      times: good.map(({ latency }) => latency / 1e6).sort((a, b) => a - b),
+    };
   }
 
   /** Requests a second that a service answers when nobody waits: as many connections as workers. */
@@ -100,7 +137,7 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
     // A machine that others use as well may have become slower in between.
     const capacity = Math.min(before, await capacityOf("plain"));
     const plain = await steady("plain", asked);
-    const share = ({ good, seconds }: SteadyResult) => good / seconds / capacity;
+    const share = ({ good }: Outcome) => good / SECONDS / capacity;
     const p99 = p99Of(limited);
     console.log(
       `capacity ${capacity.toFixed(0)}/s, asked ${asked}/s: ${(100 * share(plain)).toFixed(0)} % ` +
@@ -124,10 +161,10 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
     );
     expect(p99Of(plain)).toBeGreaterThan(450);
     expect(p99Of(hedged)).toBeLessThan(0.5 * p99Of(plain));
-    expect(hedged.good).toBeGreaterThan(0.99 * 100 * hedged.seconds);
+    expect(hedged.good).toBeGreaterThan(0.99 * 100 * SECONDS);
   }, LONG_MS);
 });
 
-function p99Of({ times }: SteadyResult): number {
+function p99Of({ times }: Outcome): number {
   return times[Math.floor(0.99 * times.length)] ?? Infinity;
 }

@@ -9,6 +9,7 @@ import { until } from "../support/malla.ts";
 import {
   COUNT_PORT,
   type NginxPod,
+  profileManifest,
   requestsCounted,
   serviceManifest,
   writeNginxPod,
@@ -21,16 +22,6 @@ const CLIENTS = 8;
 const RATIO = 0.5;
 const PER_SECOND = 20;
 const TTL_SECONDS = 10;
-
-/** The profile of a Service of the namespace `default`. */
-function profileManifest(service: string, spec: object): string {
-  return JSON.stringify({
-    apiVersion: "linkerd.io/v1alpha2",
-    kind: "ServiceProfile",
-    metadata: { name: `${service}.default.svc.cluster.local`, namespace: "default" },
-    spec,
-  });
-}
 
 /** Half of the answers are another one; `/hang` asks somebody who does not answer. */
 const WEB: Pick<NginxPod, "http" | "server"> = {
@@ -124,16 +115,6 @@ describe.skipIf(reason !== undefined)("by a ServiceProfile", () => {
     return requestsCounted(laptop.inside("curl", "-s", url));
   }
 
-  /** The value of a metric of a pod's proxy, over all series with these labels. */
-  function metric(pod: string, name: string, ...labels: string[]): number {
-    const text = laptop.inside("curl", "-s", `http://${laptop.podIp(pod)}:4191/metrics`);
-    return text.split("\n")
-      .filter((line) =>
-        line.startsWith(`${name}{`) && labels.every((label) => line.includes(label))
-      )
-      .reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
-  }
-
   test("isRetryable: callers see less of a backend that fails, on that route alone", async () => {
     const plain = await load("http://plain/flaky");
     expect(plain.bad).toBeGreaterThan(0.4 * REQUESTS);
@@ -190,14 +171,15 @@ describe.skipIf(reason !== undefined)("by a ServiceProfile", () => {
       await client(`for i in $(seq 20); do ${ask}; done`);
       const route = 'rt_route="flaky"';
       const dst = 'dst="web.default.svc.cluster.local:80"';
-      await until(() => metric("front", "route_response_total", route, dst) === 20);
-      expect(metric("front", "route_request_total", route, dst)).toBe(20);
-      expect(metric("front", "route_response_total", route, 'classification="success"')).toBe(20);
-      const tries = metric("front", "route_actual_response_total", route);
+      await until(() => laptop.metric("front", "route_response_total", route, dst) === 20);
+      expect(laptop.metric("front", "route_request_total", route, dst)).toBe(20);
+      expect(laptop.metric("front", "route_response_total", route, 'classification="success"'))
+        .toBe(20);
+      const tries = laptop.metric("front", "route_actual_response_total", route);
       expect(tries).toBeGreaterThan(20);
-      expect(metric("front", "route_retryable_total", route)).toBe(tries - 20);
+      expect(laptop.metric("front", "route_retryable_total", route)).toBe(tries - 20);
       // What no route takes is counted without one.
-      expect(metric("front", "route_request_total", dst)).toBe(40);
+      expect(laptop.metric("front", "route_request_total", dst)).toBe(40);
     },
     LONG_MS,
   );

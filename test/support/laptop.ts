@@ -197,6 +197,16 @@ export class Laptop {
       ?.podIP;
   }
 
+  /** The value of a metric of a pod's proxy, over all series whose lines hold these labels. */
+  metric(pod: string, name: string, ...labels: readonly string[]): number {
+    const text = this.inside("curl", "-s", `http://${this.podIp(pod)}:4191/metrics`);
+    return text.split("\n")
+      .filter((line) =>
+        line.startsWith(`${name}{`) && labels.every((label) => line.includes(label))
+      )
+      .reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  }
+
   /** What is left of the mesh on this machine: processes, mounts, files. */
   leftovers(): string[] {
     const processes = numbersIn("/proc").filter((pid) => pid !== process.pid && this.#owns(pid))

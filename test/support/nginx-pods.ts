@@ -72,6 +72,16 @@ export function serviceManifest(
   });
 }
 
+/** The ServiceProfile of a Service of the namespace `default`. */
+export function profileManifest(service: string, spec: object): string {
+  return JSON.stringify({
+    apiVersion: "linkerd.io/v1alpha2",
+    kind: "ServiceProfile",
+    metadata: { name: `${service}.default.svc.cluster.local`, namespace: "default" },
+    spec,
+  });
+}
+
 /** Requests that nginx has counted, from its `stub_status`; the one that asked is among them. */
 export function requestsCounted(status: string): number {
   const [, requests] = /^\s*\d+ \d+ (\d+)\s*$/m.exec(status) ?? [];
