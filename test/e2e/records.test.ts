@@ -52,11 +52,11 @@ describe.skipIf(reason !== undefined)("proxies that record requests", () => {
     const tracing = [
       ["LINKERD2_PROXY_TRACE_COLLECTOR_SVC_ADDR", "collector.default.svc.cluster.local:4317"],
       ["LINKERD2_PROXY_TRACE_COLLECTOR_SVC_NAME", COLLECTOR],
-      ["LINKERD2_PROXY_TRACE_EXTRA_ATTRIBUTES", "linkerd.io/proxy-deployment=web"],
     ].map(([name, value]) => ({ name, value }));
     const annotations = {
       "config.linkerd.io/access-log": "json",
       "config.linkerd.io/proxy-additional-env": JSON.stringify(tracing),
+      "resource.opentelemetry.io/service.name": "shop-web",
     };
     const collect = ["./app/collector", "0.0.0.0:4317"];
     laptop.write("collector.json", manifest("collector", collect, 4317, {}));
@@ -117,7 +117,12 @@ describe.skipIf(reason !== undefined)("proxies that record requests", () => {
         direction: "inbound",
         "client.id": "default.default.serviceaccount.identity.malla.cluster.local",
       });
-      expect(span?.resource["service.name"]).toBe("web-linkerd-proxy");
+      // From the annotation, the pod itself, and the file with its labels.
+      expect(span?.resource).toMatchObject({
+        "service.name": "shop-web",
+        "k8s.pod.name": expect.stringMatching(/^web/),
+        "linkerd.io/workload-ns": "default",
+      });
       const durationNs = BigInt(span?.endTimeUnixNano ?? 0) - BigInt(span?.startTimeUnixNano ?? 0);
       expect(durationNs).toBeGreaterThan(0n);
     },
