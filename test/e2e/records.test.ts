@@ -117,7 +117,12 @@ describe.skipIf(reason !== undefined)("proxies that record requests", () => {
         direction: "inbound",
         "client.id": "default.default.serviceaccount.identity.malla.cluster.local",
       });
-      expect(span?.resource["service.name"]).toBe("web-linkerd-proxy");
+      // From the annotation, the pod itself, and the file with its labels.
+      expect(span?.resource).toMatchObject({
+        "service.name": "shop-web",
+        "k8s.pod.name": expect.stringMatching(/^web/),
+        "linkerd.io/workload-ns": "default",
+      });
       const durationNs = BigInt(span?.endTimeUnixNano ?? 0) - BigInt(span?.startTimeUnixNano ?? 0);
       expect(durationNs).toBeGreaterThan(0n);
     },
@@ -166,7 +171,7 @@ describe.skipIf(reason !== undefined)("proxies that record requests", () => {
       const found = spans().filter(({ attributes }) => attributes["url.path"] === "/on");
       const spanOf = (service: string, kind: string) => {
         const [span, ...more] = found.filter((each) =>
-          each.resource["service.name"] === `${service}-linkerd-proxy` && each.kind === kind
+          each.resource["service.name"] === `shop-${service}` && each.kind === kind
         );
         expect(more).toEqual([]);
         expect(hexOf(span?.traceId)).toBe(FURTHER);
@@ -194,11 +199,11 @@ function recording(name: string): Readonly<Record<string, string>> {
   const tracing = [
     ["LINKERD2_PROXY_TRACE_COLLECTOR_SVC_ADDR", "collector.default.svc.cluster.local:4317"],
     ["LINKERD2_PROXY_TRACE_COLLECTOR_SVC_NAME", COLLECTOR],
-    ["LINKERD2_PROXY_TRACE_EXTRA_ATTRIBUTES", `linkerd.io/proxy-deployment=${name}`],
-  ].map(([name, value]) => ({ name, value }));
+  ].map(([variable, value]) => ({ name: variable, value }));
   return {
     "config.linkerd.io/access-log": "json",
     "config.linkerd.io/proxy-additional-env": JSON.stringify(tracing),
+    "resource.opentelemetry.io/service.name": `shop-${name}`,
   };
 }
 
