@@ -5,7 +5,6 @@
  * Figures, not tests: what is fast enough depends on the machine.
  */
 
-import { PORTS } from "../../../lib/install/names.ts";
 import { KubeClient } from "../../../lib/source/kube/client.ts";
 import { kubeconfigAccess } from "../../../lib/source/kube/access.ts";
 import { Cluster } from "../cluster.ts";
@@ -117,7 +116,6 @@ async function propagation(
       "malla-identity-trust-roots",
       "{.data.ca-bundle\\.crt}",
     ),
-    metrics: `http://${await podIp(cluster, "malla-controller")}:${PORTS.controllerAdmin}/metrics`,
     namespace: PLACE,
     service: "web",
     subscribers,
@@ -129,19 +127,12 @@ async function propagation(
     input: JSON.stringify(plan),
   });
   if (code !== 0) throw new Error(`${script}: exit code ${code}\n${stderr}`);
-  const { added, removed, residentBytes } = JSON.parse(stdout) as PropagationSamples;
+  const { added, removed, controllerMb } = JSON.parse(stdout) as PropagationSamples;
   say(formatFigures(`a pod that is added is known to ${subscribers} proxies`, figuresOf(added)));
   say(
     formatFigures(`a pod that is removed is known to ${subscribers} proxies`, figuresOf(removed)),
   );
-  say(`the controller's resident memory behind that: ${(residentBytes / 1e6).toFixed(0)} MB`);
-}
-
-async function podIp(cluster: Cluster, part: string): Promise<string> {
-  return await cluster.kubectl([
-    ...["-n", CONTROL_NAMESPACE, "get", "pods", "-l", `app.kubernetes.io/name=${part}`],
-    "-o=jsonpath={.items[0].status.podIP}",
-  ]);
+  say(`the controller's resident memory behind that: ${controllerMb.toFixed(0)} MB`);
 }
 
 /** From the API server's first answer to the moment when all watches of the controller go on. */

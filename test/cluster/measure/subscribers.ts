@@ -13,6 +13,7 @@ import { formatAddress } from "../../../lib/mesh/address.ts";
 import type { EndpointUpdate } from "../../../lib/mesh/endpoint.ts";
 import { type KubeAccess, kubeconfigAccess } from "../../../lib/source/kube/access.ts";
 import { KubeClient } from "../../../lib/source/kube/client.ts";
+import { memory } from "../../support/lab.ts";
 
 /** What is measured and where; comes as JSON on standard input. */
 export interface PropagationPlan {
@@ -22,8 +23,6 @@ export interface PropagationPlan {
   readonly controller: string;
   readonly controllerName: string;
   readonly trustAnchors: string;
-  /** Where the controller's metrics are. */
-  readonly metrics: string;
   readonly namespace: string;
   readonly service: string;
   readonly subscribers: number;
@@ -33,7 +32,7 @@ export interface PropagationPlan {
 /** Milliseconds from the request that changes a pod to the last subscriber's news. */
 export interface PropagationSamples {
   /** The controller's resident memory behind all changes, with all streams open. */
-  readonly residentBytes: number;
+  readonly controllerMb: number;
   readonly added: readonly number[];
   readonly removed: readonly number[];
 }
@@ -81,14 +80,15 @@ async function run(plan: PropagationPlan): Promise<PropagationSamples> {
     removed.push(await watch.until(ip, false, () => remove(access, `${pods}/p${index}`)));
   }
   await remove(access, `/api/v1/nodes/${NODE}`);
-  return { added, removed, residentBytes: await residentBytes(plan.metrics) };
+  return { added, removed, controllerMb: controllerMb() };
 }
 
-async function residentBytes(url: string): Promise<number> {
-  const text = await (await fetch(url)).text();
-  const [, bytes] = /^process_resident_memory_bytes (\S+)$/m.exec(text) ?? [];
-  if (bytes === undefined) throw new Error(`${url} has no process_resident_memory_bytes`);
-  return Number(bytes);
+/** Of the node's controller, in MB. */
+function controllerMb(): number {
+  const { stdout } = Bun.spawnSync(["pgrep", "-f", "^/usr/bin/malla controller"]);
+  const [pid = "", ...more] = stdout.toString().trim().split("\n");
+  if (pid === "" || more.length > 0) throw new Error("there is not one controller on this node");
+  return memory(Number(pid)).residentMb;
 }
 
 /** All subscribers, and which addresses each of them knows. */
