@@ -3,12 +3,16 @@
 import { APPLICATION_GATES_KEPT } from "../base/limits.ts";
 import { Deadline } from "../base/wheel.ts";
 import { formatAddress, type SocketAddress } from "../mesh/address.ts";
-import { AdaptiveLimit, type ConcurrencyLimit, FixedLimit } from "./concurrency-limit.ts";
+import { AdaptiveLimit, FixedLimit } from "./concurrency-limit.ts";
 import type { PathContext } from "./context.ts";
-import { Gate } from "./gate.ts";
+import { Gate, type GateOptions } from "./gate.ts";
+import type { PathLimits } from "./path-limits.ts";
 
 /** How often who waits is looked at, as a part of the time that it may. */
 const LOOKS = 10;
+
+/** What does not change while a gate is there. */
+type GateBounds = Pick<GateOptions, "limit" | "queueMax" | "queuesAsLimit" | "queueMs">;
 
 /** The gate of an application; what it has learnt stays when all connections are gone. */
 export function gateOf(context: PathContext, target: SocketAddress): Gate {
@@ -24,28 +28,33 @@ export function gateOf(context: PathContext, target: SocketAddress): Gate {
   return made;
 }
 
+/** What the settings say of a gate. */
+export function gateBounds(limits: PathLimits, nowMs: number, random: () => number): GateBounds {
+  const { inboundConcurrency: setting, inboundInFlightMax } = limits;
+  return {
+    limit: setting === "adaptive"
+      ? new AdaptiveLimit(nowMs, random)
+      : new FixedLimit(setting === "off" ? inboundInFlightMax : setting),
+    queueMax: limits.inboundQueueMax,
+    queuesAsLimit: setting !== "off",
+    queueMs: limits.inboundQueueMs,
+  };
+}
+
 function makeGate(context: PathContext, target: SocketAddress): Gate {
-  const { limits } = context.env.settings;
-  const { inboundConcurrency: setting, inboundQueueMs } = limits;
+  const { metrics, random, settings: { limits } } = context.env;
+  const bounds = gateBounds(limits, context.nowMs(), random);
+  const { queueMs } = bounds;
   const deadline = new Deadline<PathContext>(context, () => {
     gate.expire(context.nowMs());
-    if (gate.waiting > 0) look(inboundQueueMs / LOOKS);
+    if (gate.waiting > 0) look(queueMs / LOOKS);
   });
   const look = (delayMs: number) => context.scheduleFine(deadline, context.nowMs() + delayMs);
   const gate = new Gate({
-    limit: limitOf(context),
-    queueMax: limits.inboundQueueMax,
-    queuesAsLimit: setting !== "off",
-    queueMs: inboundQueueMs,
-    onWaiting: () => look(inboundQueueMs),
+    ...bounds,
+    onWaiting: () => look(queueMs),
     onServed: () => context.cancelFine(deadline),
-    figures: setting === "off" ? null : context.env.metrics.gate(String(target.port)),
+    figures: limits.inboundConcurrency === "off" ? null : metrics.gate(String(target.port)),
   });
   return gate;
-}
-
-function limitOf(context: PathContext): ConcurrencyLimit {
-  const { inboundConcurrency: setting, inboundInFlightMax } = context.env.settings.limits;
-  if (setting === "adaptive") return new AdaptiveLimit(context.nowMs(), context.env.random);
-  return new FixedLimit(setting === "off" ? inboundInFlightMax : setting);
 }

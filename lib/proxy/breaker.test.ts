@@ -151,4 +151,29 @@ describe("the success rate", () => {
     fail(breaker, successRate.requestsMin - 1, 0);
     expect(breaker.isOpen(0)).toBe(false);
   });
+
+  test("who keeps failing does not swing in and out where few requests come", () => {
+    /** How often it is left alone in five minutes; the longest penalty is 8 s. */
+    const openings = (seed: number, everyMs: number) => {
+      const prng = new Prng(seed);
+      const breaker = breakerOf({
+        failuresMax: 0,
+        successRate: { ...successRate, requestsMin: 5 },
+      });
+      let count = 0;
+      for (let now = 0; now < 300_000; now += everyMs) {
+        if (breaker.isOpen(now)) continue;
+        breaker.began(now);
+        const wasEjected = breaker.isEjected;
+        breaker.judged(prng.float() >= 0.4, now, now);
+        breaker.ended(now);
+        if (breaker.isEjected && !wasEjected) count++;
+      }
+      return count;
+    };
+    const sum = (everyMs: number) =>
+      Array.from({ length: 100 }, (_, seed) => openings(seed, everyMs)).reduce((a, b) => a + b);
+    // At one a second, five take longer than its first penalties.
+    expect(sum(1_000)).toBeWithin(0.5 * sum(100), sum(100));
+  });
 });

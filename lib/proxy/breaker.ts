@@ -146,8 +146,10 @@ export class Breaker {
 
   #close(nowMs: number): void {
     this.#state = CLOSED;
-    // As long as it was left alone it must be good, before it counts as healed.
-    this.#provenAtMs = nowMs + (this.#openUntilMs - this.#openedAtMs);
+    // As long as it was left alone it must be good, before it counts as healed; and as long as its
+    // responses are averaged, since where few come it is not judged earlier.
+    const aloneMs = this.#openUntilMs - this.#openedAtMs;
+    this.#provenAtMs = nowMs + Math.max(aloneMs, this.#policy.successRate?.windowMs ?? 0);
     this.#failures = 0;
     this.#judged = 0;
     this.#rate = 1;

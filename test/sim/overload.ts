@@ -4,12 +4,9 @@
  */
 
 import { Prng } from "../../lib/base/prng.ts";
-import {
-  AdaptiveLimit,
-  type ConcurrencyLimit,
-  FixedLimit,
-} from "../../lib/proxy/concurrency-limit.ts";
+import { gateBounds } from "../../lib/proxy/application-gate.ts";
 import { Gate, type GateVisitor, type ShedReason } from "../../lib/proxy/gate.ts";
+import { type ConcurrencySetting, USUAL_LIMITS } from "../../lib/proxy/path-limits.ts";
 
 /** What the service is like. */
 export interface ServiceModel {
@@ -28,7 +25,7 @@ export interface OverloadOptions {
   readonly rates: readonly number[];
   readonly timeoutMs: number;
   readonly durationMs: number;
-  readonly limit: "adaptive" | number;
+  readonly limit: ConcurrencySetting;
 }
 
 /** What became of it. */
@@ -88,14 +85,9 @@ class World {
     this.#options = options;
     this.#random = new Prng(options.seed);
     this.#service = options.service;
-    const limit: ConcurrencyLimit = options.limit === "adaptive"
-      ? new AdaptiveLimit(0, () => this.#random.float())
-      : new FixedLimit(options.limit);
+    const limits = { ...USUAL_LIMITS, inboundConcurrency: options.limit };
     this.gate = new Gate({
-      limit,
-      queueMax: 10_000,
-      queuesAsLimit: options.limit === "adaptive",
-      queueMs: 1_000,
+      ...gateBounds(limits, 0, () => this.#random.float()),
       onWaiting: () => {},
       onServed: () => {},
       figures: null,
@@ -119,7 +111,8 @@ class World {
       const arrival = Math.min(...next);
       let endMs = Infinity;
       let ending = -1;
-      for (const [i, { endMs: end }] of this.#busy.entries()) {
+      for (let i = 0; i < this.#busy.length; i++) {
+        const end = this.#busy[i]!.endMs;
         if (end >= endMs) continue;
         endMs = end;
         ending = i;
@@ -204,4 +197,52 @@ class World {
 /** Runs it. */
 export function overload(options: OverloadOptions): OverloadResult {
   return new World(options).run();
+}
+
+const WORKERS = [1, 4, 32, 100];
+const MEANS_MS = [5, 50, 200];
+const FROM_SECOND = 10;
+const SECONDS = 60;
+
+/** One service over many seeds: shares of the capacity, and times as multiples of its mean. */
+function survey(service: ServiceModel, seeds: number, limit: ConcurrencySetting) {
+  const shares: number[] = [];
+  let p99 = 0;
+  const { meanMs } = service;
+  for (let seed = 1; seed <= seeds; seed++) {
+    const { good, latencies } = overload({
+      seed,
+      service,
+      rates: [2 * capacityOf(service)],
+      timeoutMs: 20 * meanMs,
+      durationMs: SECONDS * 1_000,
+      limit,
+    });
+    const counted = good.slice(FROM_SECOND, SECONDS).reduce((sum, each) => sum + each, 0);
+    shares.push(counted / (SECONDS - FROM_SECOND) / capacityOf(service));
+    const times = latencies.filter(({ atMs }) => atMs >= FROM_SECOND * 1_000).map(({ ms }) => ms)
+      .sort((a, b) => a - b);
+    p99 += (times[Math.floor(0.99 * times.length)] ?? NaN) / meanMs / seeds;
+  }
+  const mean = shares.reduce((sum, each) => sum + each, 0) / seeds;
+  return { mean, least: Math.min(...shares), p99 };
+}
+
+/** `npm run sim:overload [-- --seeds N]`: a table of services that are asked for twice their capacity. */
+if (import.meta.main) {
+  const at = process.argv.indexOf("--seeds");
+  const seeds = at < 0 ? 20 : Number(process.argv[at + 1]);
+  const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+  console.log("| workers | mean | adaptive (lowest) | p99 / mean | without a limit |");
+  console.log("|---|---|---|---|---|");
+  for (const workers of WORKERS) {
+    for (const meanMs of MEANS_MS) {
+      const service = { workers, meanMs, spread: "exponential" } as const;
+      const limited = survey(service, seeds, "adaptive");
+      const plain = survey(service, seeds, "off");
+      const shares = `${percent(limited.mean)} (${percent(limited.least)})`;
+      const words = [`${workers}`, `${meanMs} ms`, shares, limited.p99.toFixed(1)];
+      console.log(`| ${[...words, percent(plain.mean)].join(" | ")} |`);
+    }
+  }
 }

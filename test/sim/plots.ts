@@ -2,6 +2,7 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { capacityOf, overload, type OverloadOptions } from "./overload.ts";
+import { reliability } from "./reliability.ts";
 
 const WIDTH = 720;
 const HEIGHT = 260;
@@ -10,6 +11,9 @@ const RIGHT = 150;
 const TOP = 28;
 const BOTTOM = 36;
 const COLOURS = ["#c0392b", "#2471a3", "#229954"];
+const SECONDS = 60;
+/** Three replicas that stay well, two that fail and one that hangs, asked as much as ever. */
+const BROKEN_SEED = 688;
 
 /** One line of a plot. */
 interface Line {
@@ -67,12 +71,37 @@ const twice: Omit<OverloadOptions, "limit"> = {
   service,
   rates: [2 * capacityOf(service)],
   timeoutMs: 1_000,
-  durationMs: 60_000,
+  durationMs: SECONDS * 1_000,
 };
-const share = (limit: OverloadOptions["limit"]) =>
-  overload({ ...twice, limit }).good.slice(0, 60).map((good, second) =>
-    [second, 100 * good / capacityOf(service)] as const
+const share = (limit: OverloadOptions["limit"]) => {
+  const { good } = overload({ ...twice, limit });
+  // At the end of each second; behind the last one that had any there are none.
+  return Array.from(
+    { length: SECONDS },
+    (_, second) => [second + 1, 100 * (good[second] ?? 0) / capacityOf(service)] as const,
   );
+};
+
+/** Tries a second at one replica of each kind, in spans of so many seconds. */
+function triesByKind(seed: number, span: number): Line[] {
+  const byPort = new Map<number, { kind: string; tries: number[] }>();
+  reliability(seed, (port, mode, nowMs) => {
+    let replica = byPort.get(port);
+    if (replica === undefined) byPort.set(port, replica = { kind: "well", tries: [] });
+    if (mode !== "well") replica.kind = mode;
+    const at = Math.floor(nowMs / 1_000 / span);
+    replica.tries[at] = (replica.tries[at] ?? 0) + 1;
+  });
+  const spans = Math.min(...[...byPort.values()].map(({ tries }) => tries.length));
+  return [...Map.groupBy(byPort.values(), ({ kind }) => kind)].map(([kind, replicas]) => ({
+    name: replicas.length === 1 ? `the one ${kind}` : `each of ${replicas.length} ${kind}`,
+    points: Array.from({ length: spans }, (_, at) => {
+      const tries = replicas.reduce((sum, each) => sum + (each.tries[at] ?? 0), 0);
+      return [at * span, tries / replicas.length / span] as const;
+    }),
+  }));
+}
+
 const changing = overload({
   ...twice,
   change: { atMs: 40_000, service: { ...service, workers: 24 } },
@@ -91,7 +120,7 @@ writeFileSync(
     y: "% of the capacity",
     yMax: 120,
     lines: [
-      { name: "without a limit", points: share(100_000) },
+      { name: "without a limit", points: share("off") },
       { name: "limit of 8", points: share(8) },
       { name: "adaptive", points: share("adaptive") },
     ],
@@ -108,5 +137,15 @@ writeFileSync(
       name: "adaptive limit",
       points: changing.limits.map((limit, tenth) => [tenth / 10, limit] as const),
     }],
+  }),
+);
+writeFileSync(
+  `${folder}accrual.svg`,
+  svg({
+    title: "Six replicas; from second 20 to 60 two fail and one hangs",
+    x: "seconds",
+    y: "tries a second at each",
+    yMax: 16,
+    lines: triesByKind(BROKEN_SEED, 2),
   }),
 );

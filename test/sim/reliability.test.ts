@@ -1,21 +1,16 @@
 import { expect, test } from "bun:test";
-import { JUDGED_TWICE_MOST, reliability } from "./reliability.ts";
+import { describeSum, reliabilityOf, SECOND_LOOKS_MOST } from "./reliability.ts";
 
-const SEEDS = 500;
+const SEEDS = 10_000;
 
 test(`balancer, accrual, budget and limits hold together over ${SEEDS} seeds`, () => {
-  const failures: string[] = [];
-  let retries = 0;
-  let judgedTwice = 0;
-  for (let seed = 1; seed <= SEEDS; seed++) {
-    const result = reliability(seed);
-    retries += result.retries;
-    if (result.isSecondLook) judgedTwice++;
-    if (result.failure !== null) {
-      failures.push(`npm run sim:reliability -- --seed ${seed}: ${result.failure}`);
-    }
-  }
-  expect(failures).toEqual([]);
-  expect(judgedTwice).toBeLessThanOrEqual(JUDGED_TWICE_MOST * SEEDS);
-  expect(retries).toBeGreaterThan(SEEDS);
-}, 120_000);
+  const sum = reliabilityOf(1, SEEDS);
+  console.log(describeSum(SEEDS, sum));
+  expect(sum.failures).toEqual([]);
+  expect(sum.secondLooks).toBeLessThanOrEqual(SECOND_LOOKS_MOST * sum.rounds);
+  expect(sum.retries).toBeGreaterThan(SEEDS);
+  // A week of the simulated time and more, some of it without a break.
+  const hourMs = 3_600_000;
+  expect(sum.virtualMs).toBeGreaterThan(7 * 24 * hourMs);
+  expect(sum.longestMs).toBeGreaterThan(5 * hourMs);
+}, 600_000);
