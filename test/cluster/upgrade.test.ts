@@ -34,6 +34,8 @@ const HOUR_MS = 3_600_000;
 const NEW_VERSION = "2";
 const NEW_IMAGE = MALLA_IMAGE.replace(/:.*/, `:${NEW_VERSION}`);
 const NAME = "app.kubernetes.io/name";
+/** Half a minute until the loss is noticed, and some questions on other connections that are dead as well. */
+const LOSS_MS = 90_000;
 
 interface PodList {
   readonly items: readonly {
@@ -271,8 +273,7 @@ describe.skipIf(obstacle !== null)("under load", () => {
       expect(ports.length).toBeGreaterThan(5);
       for (const port of ports) await drop("-I", port);
       await drop("-D");
-      // Sooner than the runtime's keep-alive of TCP would have noticed it.
-      await waitFor("requests to the pod that was added", isFollowed);
+      await waitFor("requests to the pod that was added", isFollowed, LOSS_MS);
       for (const port of ports) await drop("-D", port);
     },
     TEST_MS,
