@@ -22,12 +22,12 @@ export const TOKEN_NAME = "linkerd-identity-token";
 
 /**
  * How the JavaScript engine of our proxy runs (measured: see ARCHITECTURE.md). All of the heap is collected
- * when it has grown to twice what is alive, where the engine would let a small heap grow to four times
+ * when it has grown to 1.7 times what is alive, where the engine would let a small heap grow to four times
  * that. And its last, slowest compiler waits ten times longer before it takes a function: with the usual
  * threshold it takes more CPU in the first second than the requests do.
  */
 export const ENGINE_VARIABLES = {
-  BUN_JSC_heapGrowthMaxIncrease: "1",
+  BUN_JSC_heapGrowthMaxIncrease: "0.7",
   BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
 } as const;
 
