@@ -16,7 +16,7 @@ import { ErrorCode, type Http2Events, Http2Session } from "../wire/http2/mod.ts"
 import type { PathContext } from "./context.ts";
 import type { TransportMetrics } from "./environment.ts";
 
-/** Up to so many streams, what is written is sent at once (measured: see ARCHITECTURE.md). */
+/** Up to so many streams, what is written is sent at once. */
 const AT_ONCE_STREAMS = 2;
 /** How often a connection with streams is looked at; a peer silent for so long is asked for a sign. */
 const CHECK_MS = 10_000;
