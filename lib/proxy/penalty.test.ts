@@ -5,8 +5,6 @@ import { connect, createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { meshed, until } from "../../test/support/paths.ts";
 import { pathTests } from "../../test/support/path-tests.ts";
-import { systemClock } from "../host/clock.ts";
-import { Balancer } from "./balance.ts";
 
 const { lab, cleanups } = pathTests();
 
@@ -33,14 +31,8 @@ async function loadAfter(how: Answer, penaltyMs: number): Promise<number> {
   cleanups.push(() => app.close());
   const client = lab.proxy("shop");
   const target = client.target();
-  target.balancer = new Balancer({
-    clock: systemClock,
-    random: Math.random,
-    defaultRttMs: 0,
-    // Nothing fades while the test looks.
-    decayMs: 1e12,
-    penalty: { penaltyMs, retryAfterMaxMs: 0 },
-  });
+  // Nothing fades while the test looks.
+  target.balance({ defaultRttMs: 0, decayMs: 1e12, penalty: { penaltyMs, retryAfterMaxMs: 0 } });
   const { port } = app.address() as AddressInfo;
   target.endpoints({ ...meshed(lab.proxy("web"), port), hint: "h2" });
   const session = connect(`http://127.0.0.1:${client.outbound.port}`);
@@ -52,9 +44,7 @@ async function loadAfter(how: Answer, penaltyMs: number): Promise<number> {
   stream.resume();
   stream.end("message");
   await until("answer", () => isOver);
-  const endpoint = target.balancer.pick(0)!;
-  await until("settled", () => endpoint.pending === 0);
-  return endpoint.load(systemClock.monotonicMs());
+  return await target.settledLoad();
 }
 
 test.each<[Answer]>([[503], [500], [429], [{ trailer: 14 }], [{ trailer: 8 }], [{ head: 8 }]])(

@@ -4,8 +4,6 @@ import { expect, test } from "bun:test";
 import { meshed, until } from "../../test/support/paths.ts";
 import { pathTests } from "../../test/support/path-tests.ts";
 import { RawServer } from "../../test/support/raw-http.ts";
-import { systemClock } from "../host/clock.ts";
-import { Balancer } from "./balance.ts";
 
 const { lab, cleanups, dial } = pathTests();
 
@@ -18,23 +16,15 @@ async function loadAfter(status: number, value: string, retryAfterMaxMs: number)
   cleanups.push(() => app.stop());
   const client = lab.proxy("shop");
   const target = client.target();
-  target.balancer = new Balancer({
-    clock: systemClock,
-    random: Math.random,
-    defaultRttMs: 0,
-    // Nothing fades while the test looks.
-    decayMs: 1e12,
-    penalty: { penaltyMs: 0, retryAfterMaxMs },
-  });
+  // Nothing fades while the test looks.
+  target.balance({ defaultRttMs: 0, decayMs: 1e12, penalty: { penaltyMs: 0, retryAfterMaxMs } });
   target.endpoints({ ...meshed(lab.proxy("web"), app.port), hint: "h2" });
   const shop = dial(client.outbound);
   shop.send("GET / HTTP/1.1\r\nhost: web\r\n\r\n");
   await until("answer", () => shop.text.startsWith(`HTTP/1.1 ${status} `));
   // It is the application's word, and its client's to hear.
   expect(shop.text).toContain(`retry-after: ${value}\r\n`);
-  const endpoint = target.balancer.pick(0)!;
-  await until("settled", () => endpoint.pending === 0);
-  return endpoint.load(systemClock.monotonicMs());
+  return await target.settledLoad();
 }
 
 test.each([

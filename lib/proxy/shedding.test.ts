@@ -4,8 +4,6 @@ import { RawServer, respond } from "../../test/support/raw-http.ts";
 import { frame, GET_BLOCK, hello } from "../../test/support/raw-http2.ts";
 import { meshed, until } from "../../test/support/paths.ts";
 import { pathTests } from "../../test/support/path-tests.ts";
-import { systemClock } from "../host/clock.ts";
-import { Balancer } from "./balance.ts";
 import { USUAL_LIMITS } from "./path-limits.ts";
 
 const { lab, cleanups, dial } = pathTests();
@@ -190,14 +188,7 @@ describe("before a service", () => {
   test("more than may wait for a first endpoint are told at once", async () => {
     const client = lab.proxy("shop");
     const target = client.target();
-    target.balancer = new Balancer({
-      clock: systemClock,
-      random: Math.random,
-      defaultRttMs: 30,
-      decayMs: 10_000,
-      queueMax: 1,
-      queueMs: 60_000,
-    });
+    target.balance({ queueMax: 1, queueMs: 60_000 });
     const waiter = await oneIsShed(client);
     const app = await holding();
     target.endpoints({ address: { ip: "127.0.0.1", port: app.port } });

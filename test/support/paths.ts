@@ -16,7 +16,7 @@ import type {
   RouteAction,
   ServerPolicy,
 } from "../../lib/mesh/policy.ts";
-import { Balancer } from "../../lib/proxy/balance.ts";
+import { Balancer, type BalancerOptions } from "../../lib/proxy/balance.ts";
 import type {
   Credentials,
   Destination,
@@ -87,6 +87,11 @@ export class TestCell implements ServerPolicyCell {
   }
 }
 
+function balancerOf(options: Partial<BalancerOptions>): Balancer {
+  const usual = { clock: systemClock, random: Math.random, defaultRttMs: 30, decayMs: 10_000 };
+  return new Balancer({ ...usual, ...options });
+}
+
 /** An outbound target; the test changes policy and endpoints. */
 export class TestTarget implements OutboundTarget {
   readonly authority: string;
@@ -96,12 +101,7 @@ export class TestTarget implements OutboundTarget {
 
   constructor(destination: Destination, protocol: PortProtocol, action?: RouteAction) {
     this.authority = destinationText(destination);
-    this.balancer = new Balancer({
-      clock: systemClock,
-      random: Math.random,
-      defaultRttMs: 30,
-      decayMs: 10_000,
-    });
+    this.balancer = balancerOf({});
     const route = { resource, action: action ?? { kind: "backends", backends: [] } as const };
     this.policy = {
       protocol,
@@ -133,6 +133,18 @@ export class TestTarget implements OutboundTarget {
     }));
     this.balancer.update({ kind: "add", endpoints: whole, labels: { service: "test" } });
     return this;
+  }
+
+  /** Has another balancer choose, before there are endpoints; what is left out is as usual. */
+  balance(options: Partial<BalancerOptions>): void {
+    this.balancer = balancerOf(options);
+  }
+
+  /** What the only endpoint is taken for once nothing is under way at it. */
+  async settledLoad(): Promise<number> {
+    const endpoint = this.balancer.pick(0)!;
+    await until("settled", () => endpoint.pending === 0);
+    return endpoint.load(systemClock.monotonicMs());
   }
 
   /** Has the routes of a ServiceProfile decide in place of the policy. */
