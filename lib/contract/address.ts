@@ -3,15 +3,7 @@
 import { formatIp, ipBits, type Network, parseNetwork } from "../mesh/address.ts";
 import type { SocketAddress } from "../mesh/address.ts";
 import { assert } from "../base/assert.ts";
-import { create } from "@bufbuild/protobuf";
-import {
-  type IPAddress,
-  IPAddressSchema,
-  type IPNetwork,
-  IPNetworkSchema,
-  type TcpAddress,
-  TcpAddressSchema,
-} from "./gen/net_pb.ts";
+import { IPAddress, IPNetwork, TcpAddress } from "./gen/net.ts";
 
 const LOW_64_BITS = (1n << 64n) - 1n;
 
@@ -20,15 +12,15 @@ export function ipToWire(ip: string): IPAddress {
   const bits = ipBits(ip);
   assert(bits !== undefined, `"${ip}" is an IP address`);
   if (!ip.includes(":")) {
-    return create(IPAddressSchema, { ip: { case: "ipv4", value: Number(bits) } });
+    return IPAddress.fromPartial({ ip: { $case: "ipv4", value: Number(bits) } });
   }
   const value = { first: bits >> 64n, last: bits & LOW_64_BITS };
-  return create(IPAddressSchema, { ip: { case: "ipv6", value } });
+  return IPAddress.fromPartial({ ip: { $case: "ipv6", value } });
 }
 
 /** The text form of an address; undefined when the message names none. */
 export function ipFromWire(message: IPAddress | undefined): string | undefined {
-  switch (message?.ip.case) {
+  switch (message?.ip?.$case) {
     case "ipv4":
       return formatIp(4, BigInt(message.ip.value));
     case "ipv6":
@@ -40,7 +32,7 @@ export function ipFromWire(message: IPAddress | undefined): string | undefined {
 
 /** The message for an address and port. */
 export function addressToWire(address: SocketAddress): TcpAddress {
-  return create(TcpAddressSchema, { ip: ipToWire(address.ip), port: address.port });
+  return TcpAddress.fromPartial({ ip: ipToWire(address.ip), port: address.port });
 }
 
 /** The address and port of a message; undefined when either is missing or out of range. */
@@ -52,7 +44,7 @@ export function addressFromWire(message: TcpAddress | undefined): SocketAddress 
 
 /** The message for a network. */
 export function networkToWire(network: Network): IPNetwork {
-  return create(IPNetworkSchema, {
+  return IPNetwork.fromPartial({
     ip: ipToWire(formatIp(network.version, network.bits)),
     prefixLen: network.prefix,
   });

@@ -1,19 +1,13 @@
 /** The messages of `Identity.Certify`, to and from the domain's request and certificate. */
 
-import { create } from "@bufbuild/protobuf";
 import { Fault } from "../base/fault.ts";
 import type { CertificateRequest, IssuedCertificate } from "../mesh/certifier.ts";
 import { momentFromWire, momentToWire } from "./duration.ts";
-import {
-  type CertifyRequest,
-  CertifyRequestSchema,
-  type CertifyResponse,
-  CertifyResponseSchema,
-} from "./gen/identity_pb.ts";
+import { CertifyRequest, CertifyResponse } from "./gen/identity.ts";
 
 /** The message for a request. */
 export function certificateRequestToWire(request: CertificateRequest): CertifyRequest {
-  return create(CertifyRequestSchema, {
+  return CertifyRequest.fromPartial({
     identity: request.identity,
     token: request.token,
     certificateSigningRequest: request.csr,
@@ -28,7 +22,7 @@ export function certificateRequestFromWire(message: CertifyRequest): Certificate
 
 /** The message for a certificate. */
 export function issuedCertificateToWire(issued: IssuedCertificate): CertifyResponse {
-  return create(CertifyResponseSchema, {
+  return CertifyResponse.fromPartial({
     leafCertificate: issued.leaf,
     intermediateCertificates: [...issued.intermediates],
     validUntil: momentToWire(issued.validUntilMs),

@@ -5,7 +5,6 @@
  * certificate of that moment. Trying again is the caller's business.
  */
 
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { Fault } from "../base/fault.ts";
 import { CONTROL_MESSAGE_BYTES_MAX } from "../base/limits.ts";
 import type { Clock } from "../host/clock.ts";
@@ -48,9 +47,9 @@ export interface ChannelTls {
 }
 
 /** What comes of a stream. After `ended` nothing more comes. */
-export interface StreamEvents<O extends DescMessage> {
+export interface StreamEvents<O> {
   /** May throw a `Fault`: the stream is cancelled and ends with it. */
-  message(message: MessageShape<O>): void;
+  message(message: O): void;
   /** The fault is null when the server ended the stream with the status OK. */
   ended(fault: Fault | null): void;
 }
@@ -79,13 +78,13 @@ export class Channel {
   }
 
   /** Calls and waits for the one answer. Rejects with the server's fault, or `deadline_exceeded`. */
-  unary<I extends DescMessage, O extends DescMessage>(
+  unary<I, O>(
     method: Method<I, O>,
-    request: MessageShape<I>,
+    request: I,
     timeoutMs: number,
-  ): Promise<MessageShape<O>> {
+  ): Promise<O> {
     return new Promise((resolve, reject) => {
-      let answer: MessageShape<O> | undefined;
+      let answer: O | undefined;
       const cancel = this.stream(method, request, {
         message: (message) => void (answer ??= message),
         ended(fault) {
@@ -104,9 +103,9 @@ export class Channel {
   }
 
   /** Opens a stream; returns how to cancel it, after which no event comes. */
-  stream<I extends DescMessage, O extends DescMessage>(
+  stream<I, O>(
     method: Method<I, O>,
-    request: MessageShape<I>,
+    request: I,
     events: StreamEvents<O>,
   ): () => void {
     const { clock, observer } = this.#options;
@@ -179,7 +178,7 @@ export class Channel {
 }
 
 /** One call: puts messages together and finds out how it ended. */
-class ChannelStream<I extends DescMessage, O extends DescMessage> {
+class ChannelStream<I, O> {
   readonly #method: Method<I, O>;
   readonly #events: StreamEvents<O>;
   readonly #reader = new FrameReader(CONTROL_MESSAGE_BYTES_MAX);
@@ -231,7 +230,9 @@ class ChannelStream<I extends DescMessage, O extends DescMessage> {
     if (this.#over || this.#httpStatus !== "200") return;
     try {
       this.#reader.push(chunk, (bytes) => {
-        if (!this.#over) this.#events.message(decodeMessage(this.#method.output, bytes));
+        if (!this.#over) {
+          this.#events.message(decodeMessage(this.#method.output, bytes, this.#method.path));
+        }
       });
     } catch (thrown) {
       this.#cancelCall?.();
@@ -248,7 +249,7 @@ class ChannelStream<I extends DescMessage, O extends DescMessage> {
 }
 
 /** The same events, of which the observer hears too. */
-function observed<O extends DescMessage>(
+function observed<O>(
   events: StreamEvents<O>,
   observer: CallsObserver,
   clock: Clock,

@@ -19,8 +19,8 @@ import type {
   OpaqueRoute,
   OutboundPolicy,
   TlsRoute,
-} from "./gen/outbound_pb.ts";
-import type { HttpRouteMatch, Ratio, Timeouts } from "./gen/http_route_pb.ts";
+} from "./gen/outbound.ts";
+import type { HttpRouteMatch, Ratio, Timeouts } from "./gen/http_route.ts";
 import { statusOfGrpcCode } from "./grpc-status.ts";
 import {
   accrualFromWire,
@@ -38,7 +38,7 @@ const DECAY_MS = 10_000;
 
 /** What the four kinds of filters have in common here: a failure, or something else. */
 interface WireFilter {
-  readonly kind: { readonly case: string | undefined; readonly value?: unknown };
+  readonly kind?: { readonly $case: string; readonly value?: unknown } | undefined;
 }
 
 interface WireRouteBackend {
@@ -48,14 +48,14 @@ interface WireRouteBackend {
 
 /** The distributions of all four kinds of routes; their message types differ in name only. */
 interface WireDistribution {
-  readonly kind:
-    | { readonly case: "empty" }
+  readonly kind?:
+    | { readonly $case: "empty" }
     | {
-      readonly case: "firstAvailable";
+      readonly $case: "firstAvailable";
       readonly value: { readonly backends: readonly WireRouteBackend[] };
     }
     | {
-      readonly case: "randomAvailable";
+      readonly $case: "randomAvailable";
       readonly value: {
         readonly backends: readonly {
           readonly weight: number;
@@ -63,7 +63,7 @@ interface WireDistribution {
         }[];
       };
     }
-    | { readonly case: undefined };
+    | undefined;
 }
 
 /** The policy in a message. Never throws: what is not understood fails at each request. */
@@ -71,7 +71,7 @@ export function clientPolicyFromWire(message: OutboundPolicy): ClientPolicy {
   const parent = resourceFromWire(message.metadata);
   const kind = message.protocol?.kind;
   const policy = { detectTimeoutMs: DETECT_TIMEOUT_MS, parent };
-  switch (kind?.case) {
+  switch (kind?.$case) {
     case "detect": {
       const { timeout, http1, http2, opaque } = kind.value;
       const http = httpRoute(http1?.routes ?? []);
@@ -90,7 +90,7 @@ export function clientPolicyFromWire(message: OutboundPolicy): ClientPolicy {
     case "http2":
       return {
         ...policy,
-        protocol: kind.case,
+        protocol: kind.$case,
         ...both(httpRoute(kind.value.routes)),
         ...accrued(kind.value.failureAccrual),
       };
@@ -195,7 +195,7 @@ function catchesAll(matches: readonly HttpRouteMatch[]): boolean {
   if (matches.length === 0) return true;
   return matches.some(({ path, headers, queryParams, method }) =>
     headers.length === 0 && queryParams.length === 0 && method === undefined &&
-    (path === undefined || (path.kind.case === "prefix" && path.kind.value === "/"))
+    (path === undefined || (path.kind?.$case === "prefix" && path.kind.value === "/"))
   );
 }
 
@@ -205,7 +205,7 @@ function ruleAction(
 ): RouteAction {
   const filtered = filterAction(filters);
   if (filtered !== undefined) return filtered;
-  switch (distribution?.kind.case) {
+  switch (distribution?.kind?.$case) {
     case "firstAvailable": {
       const [first, ...more] = distribution.kind.value.backends;
       if (more.length > 0) return unsupportedAction("an order of backends");
@@ -237,7 +237,7 @@ function backendAction(wire: WireRouteBackend, weight: number): RouteAction {
   if (filtered !== undefined) return filtered;
   const { backend } = wire;
   const resource = resourceFromWire(backend?.metadata);
-  switch (backend?.kind.case) {
+  switch (backend?.kind?.$case) {
     case "forward": {
       const endpoint = endpointFromWire(backend.kind.value);
       if (endpoint === undefined) return unsupportedAction("the address of a backend");
@@ -246,13 +246,13 @@ function backendAction(wire: WireRouteBackend, weight: number): RouteAction {
     }
     case "balancer": {
       const { discovery, load } = backend.kind.value;
-      if (discovery?.kind.case !== "dst") return unsupportedAction("the discovery of a backend");
+      if (discovery?.kind?.$case !== "dst") return unsupportedAction("the discovery of a backend");
       const target = {
         kind: "balancer",
         path: discovery.kind.value.path,
-        defaultRttMs: durationFromWire(load.value?.defaultRtt, DEFAULT_RTT_MS),
-        decayMs: durationFromWire(load.value?.decay, DECAY_MS),
-        ...(load.case === "penaltyPeakEwma" ? { penalty: penaltyFromWire(load.value) } : {}),
+        defaultRttMs: durationFromWire(load?.value.defaultRtt, DEFAULT_RTT_MS),
+        decayMs: durationFromWire(load?.value.decay, DECAY_MS),
+        ...(load?.$case === "penaltyPeakEwma" ? { penalty: penaltyFromWire(load.value) } : {}),
       } as const;
       return { kind: "backends", backends: [{ resource, target, weight }] };
     }
@@ -267,7 +267,7 @@ function filterAction(filters: readonly WireFilter[]): RouteAction | undefined {
   if (filter === undefined) return undefined;
   if (more.length > 0) return unsupportedAction(`${filters.length} filters of a route`);
   const { kind } = filter;
-  switch (kind.case) {
+  switch (kind?.$case) {
     case "forbidden":
       return { kind: "fail", status: 403, message: "forbidden" };
     case "invalid":
@@ -275,7 +275,7 @@ function filterAction(filters: readonly WireFilter[]): RouteAction | undefined {
     case "failureInjector":
       return injected(kind.value as InjectedFailure);
     default:
-      return unsupportedAction(`filter ${kind.case ?? "of unknown kind"}`);
+      return unsupportedAction(`filter ${kind?.$case ?? "of unknown kind"}`);
   }
 }
 

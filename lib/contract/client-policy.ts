@@ -4,20 +4,19 @@
  * backend has a queue and says how its load is measured.
  */
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Backend, ClientPolicy, Route, RouteAction } from "../mesh/policy.ts";
 import { durationToWire } from "./duration.ts";
 import { endpointToWire } from "./endpoint.ts";
 import {
-  type BackendSchema,
-  type GrpcRouteSchema,
-  type HttpRouteSchema,
-  type OpaqueRouteSchema,
-  type OutboundPolicy,
-  OutboundPolicySchema,
-  type ProxyProtocolSchema,
-  type TlsRouteSchema,
-} from "./gen/outbound_pb.ts";
+  type Backend as WireBackend,
+  type DeepPartial,
+  type GrpcRoute,
+  type HttpRoute,
+  type OpaqueRoute,
+  OutboundPolicy,
+  type ProxyProtocol,
+  type TlsRoute,
+} from "./gen/outbound.ts";
 import { grpcCodeOfStatus } from "./grpc-status.ts";
 import {
   accrualToWire,
@@ -38,18 +37,18 @@ const QUEUE_FAILFAST_MS = 3_000;
 /** The share of requests that a failing route fails. */
 const ALWAYS = { numerator: 1, denominator: 1 };
 
-type ProtocolInit = MessageInitShape<typeof ProxyProtocolSchema>;
-type BackendInit = MessageInitShape<typeof BackendSchema>;
+type ProtocolInit = DeepPartial<ProxyProtocol>;
+type BackendInit = DeepPartial<WireBackend>;
 type BalancerTarget = Extract<Backend["target"], { kind: "balancer" }>;
 type NoFields = Record<string, never>;
 
 /** Where a rule sends traffic: the same shape in all four kinds of routes. */
 interface DistributionInit {
   readonly kind:
-    | { case: "empty"; value: NoFields }
-    | { case: "firstAvailable"; value: { backends: { backend: BackendInit }[] } }
+    | { $case: "empty"; value: NoFields }
+    | { $case: "firstAvailable"; value: { backends: { backend: BackendInit }[] } }
     | {
-      case: "randomAvailable";
+      $case: "randomAvailable";
       value: { backends: { weight: number; backend: { backend: BackendInit } }[] };
     };
 }
@@ -57,14 +56,17 @@ interface DistributionInit {
 /** A rule without matches, for connections whose bytes are not looked at. */
 interface ConnectionRuleInit {
   readonly filters: {
-    kind: { case: "forbidden"; value: NoFields } | { case: "invalid"; value: { message: string } };
+    kind: { $case: "forbidden"; value: NoFields } | {
+      $case: "invalid";
+      value: { message: string };
+    };
   }[];
   readonly backends: DistributionInit;
 }
 
 /** The message for a policy. */
 export function clientPolicyToWire(policy: ClientPolicy): OutboundPolicy {
-  return create(OutboundPolicySchema, {
+  return OutboundPolicy.fromPartial({
     metadata: resourceInit(policy.parent),
     protocol: protocolInit(policy),
   });
@@ -77,32 +79,32 @@ function protocolInit(policy: ClientPolicy): ProtocolInit {
   switch (policy.protocol) {
     case "detect": {
       const timeout = durationToWire(policy.detectTimeoutMs);
-      return { kind: { case: "detect", value: { timeout, opaque, http1: http, http2: http } } };
+      return { kind: { $case: "detect", value: { timeout, opaque, http1: http, http2: http } } };
     }
     case "http1":
-      return { kind: { case: "http1", value: http } };
+      return { kind: { $case: "http1", value: http } };
     case "http2":
-      return { kind: { case: "http2", value: http } };
+      return { kind: { $case: "http2", value: http } };
     case "grpc":
       return {
-        kind: { case: "grpc", value: { routes: [grpcRoute(policy.http)], failureAccrual } },
+        kind: { $case: "grpc", value: { routes: [grpcRoute(policy.http)], failureAccrual } },
       };
     case "opaque":
-      return { kind: { case: "opaque", value: opaque } };
+      return { kind: { $case: "opaque", value: opaque } };
     case "tls":
-      return { kind: { case: "tls", value: { routes: [tlsRoute(policy.opaque)] } } };
+      return { kind: { $case: "tls", value: { routes: [tlsRoute(policy.opaque)] } } };
   }
 }
 
-function httpRoute(route: Route): MessageInitShape<typeof HttpRouteSchema> {
+function httpRoute(route: Route): DeepPartial<HttpRoute> {
   const { action } = route;
   const failure = failureOf(action);
   return {
     metadata: resourceInit(route.resource),
     rules: [{
-      matches: [{ path: { kind: { case: "prefix", value: "/" } } }],
+      matches: [{ path: { kind: { $case: "prefix", value: "/" } } }],
       filters: failure === undefined ? [] : [{
-        kind: { case: "failureInjector", value: { ...failure, ratio: ALWAYS } },
+        kind: { $case: "failureInjector", value: { ...failure, ratio: ALWAYS } },
       }],
       backends: distribution(action),
       timeouts: timeoutsToWire(route.timeouts),
@@ -112,7 +114,7 @@ function httpRoute(route: Route): MessageInitShape<typeof HttpRouteSchema> {
   };
 }
 
-function grpcRoute(route: Route): MessageInitShape<typeof GrpcRouteSchema> {
+function grpcRoute(route: Route): DeepPartial<GrpcRoute> {
   const failure = failureOf(route.action);
   return {
     metadata: resourceInit(route.resource),
@@ -120,7 +122,7 @@ function grpcRoute(route: Route): MessageInitShape<typeof GrpcRouteSchema> {
       matches: [{ rpc: {} }],
       filters: failure === undefined ? [] : [{
         kind: {
-          case: "failureInjector",
+          $case: "failureInjector",
           value: {
             code: grpcCodeOfStatus(failure.status),
             message: failure.message,
@@ -135,11 +137,11 @@ function grpcRoute(route: Route): MessageInitShape<typeof GrpcRouteSchema> {
   };
 }
 
-function opaqueRoute(route: Route): MessageInitShape<typeof OpaqueRouteSchema> {
+function opaqueRoute(route: Route): DeepPartial<OpaqueRoute> {
   return { metadata: resourceInit(route.resource), rules: [connectionRule(route.action)] };
 }
 
-function tlsRoute(route: Route): MessageInitShape<typeof TlsRouteSchema> {
+function tlsRoute(route: Route): DeepPartial<TlsRoute> {
   return { metadata: resourceInit(route.resource), rules: [connectionRule(route.action)] };
 }
 
@@ -148,10 +150,10 @@ function connectionRule(action: RouteAction): ConnectionRuleInit {
   const backends = distribution(action);
   if (failure === undefined) return { filters: [], backends };
   if (failure.status === 403) {
-    return { filters: [{ kind: { case: "forbidden", value: {} } }], backends };
+    return { filters: [{ kind: { $case: "forbidden", value: {} } }], backends };
   }
   const value = { message: failure.message };
-  return { filters: [{ kind: { case: "invalid", value } }], backends };
+  return { filters: [{ kind: { $case: "invalid", value } }], backends };
 }
 
 /** Why a route sends nothing on; undefined when it does. A route without a backend fails as well. */
@@ -162,17 +164,17 @@ function failureOf(action: RouteAction): { status: number; message: string } | u
 
 function distribution(action: RouteAction): DistributionInit {
   const [first, ...more] = action.kind === "fail" ? [] : action.backends;
-  if (first === undefined) return { kind: { case: "empty", value: {} } };
+  if (first === undefined) return { kind: { $case: "empty", value: {} } };
   if (more.length === 0) {
     return {
-      kind: { case: "firstAvailable", value: { backends: [{ backend: backendInit(first) }] } },
+      kind: { $case: "firstAvailable", value: { backends: [{ backend: backendInit(first) }] } },
     };
   }
   const backends = [first, ...more].map((backend) => ({
     weight: backend.weight,
     backend: { backend: backendInit(backend) },
   }));
-  return { kind: { case: "randomAvailable", value: { backends } } };
+  return { kind: { $case: "randomAvailable", value: { backends } } };
 }
 
 function backendInit(backend: Backend): BackendInit {
@@ -180,15 +182,15 @@ function backendInit(backend: Backend): BackendInit {
   const queue = { capacity: QUEUE_CAPACITY, failfastTimeout: durationToWire(QUEUE_FAILFAST_MS) };
   const { target } = backend;
   if (target.kind === "forward") {
-    return { metadata, queue, kind: { case: "forward", value: endpointToWire(target.endpoint) } };
+    return { metadata, queue, kind: { $case: "forward", value: endpointToWire(target.endpoint) } };
   }
   return {
     metadata,
     queue,
     kind: {
-      case: "balancer",
+      $case: "balancer",
       value: {
-        discovery: { kind: { case: "dst", value: { path: target.path } } },
+        discovery: { kind: { $case: "dst", value: { path: target.path } } },
         load: loadInit(target),
       },
     },
@@ -199,7 +201,7 @@ function loadInit(target: BalancerTarget) {
   const defaultRtt = durationToWire(target.defaultRttMs);
   const decay = durationToWire(target.decayMs);
   const { penalty } = target;
-  if (penalty === undefined) return { case: "peakEwma" as const, value: { defaultRtt, decay } };
+  if (penalty === undefined) return { $case: "peakEwma" as const, value: { defaultRtt, decay } };
   const value = {
     defaultRtt,
     decay,
@@ -207,5 +209,5 @@ function loadInit(target: BalancerTarget) {
     maxRetryAfter: durationToWire(penalty.retryAfterMaxMs),
     penaltyDecay: decay,
   };
-  return { case: "penaltyPeakEwma" as const, value };
+  return { $case: "penaltyPeakEwma" as const, value };
 }

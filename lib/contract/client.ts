@@ -4,7 +4,6 @@
  * and with which pauses, is the caller's business.
  */
 
-import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import { Fault } from "../base/fault.ts";
 import type { Certifier } from "../mesh/certifier.ts";
 import type { Discovery, Sink, Unwatch } from "../mesh/discovery.ts";
@@ -13,9 +12,9 @@ import { certificateRequestToWire, issuedCertificateFromWire } from "./certify.t
 import type { Channel } from "./channel.ts";
 import { clientPolicyFromWire } from "./client-policy-from.ts";
 import { endpointUpdateFromWire } from "./endpoint.ts";
-import { GetDestinationSchema } from "./gen/destination_pb.ts";
-import { PortSpecSchema } from "./gen/inbound_pb.ts";
-import { TrafficSpecSchema } from "./gen/outbound_pb.ts";
+import { GetDestination } from "./gen/destination.ts";
+import { PortSpec } from "./gen/inbound.ts";
+import { TrafficSpec } from "./gen/outbound.ts";
 import {
   CERTIFY,
   GET_ENDPOINTS,
@@ -49,35 +48,35 @@ export function createCertifier(channel: Channel): Certifier {
 export function createDiscovery({ destination, policy }: DiscoveryChannels): Discovery {
   return {
     watchEndpoints(asker, path, sink) {
-      const request = create(GetDestinationSchema, { path, contextToken: asker.context });
+      const request = GetDestination.fromPartial({ path, contextToken: asker.context });
       return watch(destination, GET_ENDPOINTS, request, endpointUpdateFromWire, sink);
     },
     watchProfile(asker, path, sink) {
-      const request = create(GetDestinationSchema, { path, contextToken: asker.context });
+      const request = GetDestination.fromPartial({ path, contextToken: asker.context });
       return watch(destination, GET_PROFILE, request, profileFromWire, sink);
     },
     watchClientPolicy(asker, target, sink) {
-      const request = create(TrafficSpecSchema, {
+      const request = TrafficSpec.fromPartial({
         sourceWorkload: asker.workload,
         target: typeof target === "string"
-          ? { case: "authority", value: target }
-          : { case: "addr", value: addressToWire(target) },
+          ? { $case: "authority", value: target }
+          : { $case: "addr", value: addressToWire(target) },
       });
       return watch(policy, WATCH_CLIENT_POLICY, request, clientPolicyFromWire, sink);
     },
     watchServerPolicy(asker, port, sink) {
-      const request = create(PortSpecSchema, { workload: asker.workload, port });
+      const request = PortSpec.fromPartial({ workload: asker.workload, port });
       return watch(policy, WATCH_SERVER_POLICY, request, serverPolicyFromWire, sink);
     },
   };
 }
 
 /** One stream. What `convert` does not know is passed over; what it throws ends the stream. */
-function watch<I extends DescMessage, O extends DescMessage, T>(
+function watch<I, O, T>(
   channel: Channel,
   method: Method<I, O>,
-  request: MessageShape<I>,
-  convert: (message: MessageShape<O>) => T | undefined,
+  request: I,
+  convert: (message: O) => T | undefined,
   sink: Sink<T>,
 ): Unwatch {
   return channel.stream(method, request, {

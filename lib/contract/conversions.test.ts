@@ -1,7 +1,6 @@
 /** Domain values survive the wire, whatever they are; what we cannot follow fails closed. */
 
 import { describe, expect, test } from "bun:test";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { formatIp, type Network, parseNetwork } from "../mesh/address.ts";
 import type { Endpoint, EndpointUpdate } from "../mesh/endpoint.ts";
@@ -25,10 +24,9 @@ import {
   endpointUpdateFromWire,
   endpointUpdateToWire,
 } from "./endpoint.ts";
-import { UpdateSchema } from "./gen/destination_pb.ts";
-import { DestinationProfileSchema } from "./gen/destination_pb.ts";
-import { ServerSchema } from "./gen/inbound_pb.ts";
-import { OutboundPolicySchema } from "./gen/outbound_pb.ts";
+import { DestinationProfile, Update } from "./gen/destination.ts";
+import { Server } from "./gen/inbound.ts";
+import { type DeepPartial, OutboundPolicy } from "./gen/outbound.ts";
 import { decodeMessage, encodeMessage } from "./methods.ts";
 import { profileFromWire, profileToWire } from "./profile.ts";
 import { DEFAULT_RETRY_BUDGET } from "../mesh/reliability.ts";
@@ -300,8 +298,8 @@ describe("round trips", () => {
     );
     fc.assert(
       fc.property(endpointUpdate, (value) => {
-        const bytes = encodeMessage(UpdateSchema, endpointUpdateToWire(value));
-        expect(endpointUpdateFromWire(decodeMessage(UpdateSchema, bytes))).toEqual(value);
+        const bytes = encodeMessage(Update, endpointUpdateToWire(value));
+        expect(endpointUpdateFromWire(decodeMessage(Update, bytes, "Test"))).toEqual(value);
       }),
       RUNS,
     );
@@ -310,10 +308,10 @@ describe("round trips", () => {
   test("profiles", () => {
     fc.assert(
       fc.property(profile, (value) => {
-        const bytes = encodeMessage(DestinationProfileSchema, profileToWire(value));
+        const bytes = encodeMessage(DestinationProfile, profileToWire(value));
         const retried = value.routes?.some(({ isRetryable }) => isRetryable) === true;
         const budget = retried ? { budget: value.budget ?? DEFAULT_RETRY_BUDGET } : {};
-        expect(profileFromWire(decodeMessage(DestinationProfileSchema, bytes)))
+        expect(profileFromWire(decodeMessage(DestinationProfile, bytes, "Test")))
           .toEqual({ ...value, ...budget });
       }),
       RUNS,
@@ -323,8 +321,8 @@ describe("round trips", () => {
   test("client policies", () => {
     fc.assert(
       fc.property(clientPolicy, (value) => {
-        const bytes = encodeMessage(OutboundPolicySchema, clientPolicyToWire(value));
-        expect(clientPolicyFromWire(decodeMessage(OutboundPolicySchema, bytes))).toEqual(value);
+        const bytes = encodeMessage(OutboundPolicy, clientPolicyToWire(value));
+        expect(clientPolicyFromWire(decodeMessage(OutboundPolicy, bytes, "Test"))).toEqual(value);
       }),
       RUNS,
     );
@@ -333,13 +331,21 @@ describe("round trips", () => {
   test("server policies", () => {
     fc.assert(
       fc.property(serverPolicy, (value) => {
-        const bytes = encodeMessage(ServerSchema, serverPolicyToWire(value));
-        const back = serverPolicyFromWire(decodeMessage(ServerSchema, bytes));
+        const bytes = encodeMessage(Server, serverPolicyToWire(value));
+        const back = serverPolicyFromWire(decodeMessage(Server, bytes, "Test"));
         expect(comparable(back)).toEqual(comparable(value));
       }),
       RUNS,
     );
   });
+});
+
+test("bytes that are no message are refused, and told of which call", () => {
+  for (const bytes of [[0, 1], [10], [10, 5, 1], [12, 1], [15, 1], [0x80]]) {
+    expect(() => decodeMessage(Update, Uint8Array.from(bytes), "/Get"))
+      .toThrow("Cannot read a message of /Get");
+  }
+  expect(decodeMessage(Update, new Uint8Array(0), "/Get")).toEqual({ update: undefined });
 });
 
 describe("for a stock proxy", () => {
@@ -357,7 +363,10 @@ describe("for a stock proxy", () => {
       parent,
     };
     const { metadata } = clientPolicyToWire(policy);
-    expect(metadata?.kind).toMatchObject({ case: "resource", value: { ...parent, group: "core" } });
+    expect(metadata?.kind).toMatchObject({
+      $case: "resource",
+      value: { ...parent, group: "core" },
+    });
   });
 
   test("an authorization without networks is left out, not sent empty", () => {
@@ -391,30 +400,30 @@ describe("for a stock proxy", () => {
   });
 });
 
-type OutboundInit = MessageInitShape<typeof OutboundPolicySchema>;
-type ServerInit = MessageInitShape<typeof ServerSchema>;
+type OutboundInit = DeepPartial<OutboundPolicy>;
+type ServerInit = DeepPartial<Server>;
 
-const ALL = { path: { kind: { case: "prefix" as const, value: "/" } } };
-const DST = { discovery: { kind: { case: "dst" as const, value: { path: "a.b:80" } } } };
-const BACKEND = { backend: { kind: { case: "balancer" as const, value: DST } } };
-const FIRST = { kind: { case: "firstAvailable" as const, value: { backends: [BACKEND] } } };
+const ALL = { path: { kind: { $case: "prefix" as const, value: "/" } } };
+const DST = { discovery: { kind: { $case: "dst" as const, value: { path: "a.b:80" } } } };
+const BACKEND = { backend: { kind: { $case: "balancer" as const, value: DST } } };
+const FIRST = { kind: { $case: "firstAvailable" as const, value: { backends: [BACKEND] } } };
 const RULE = { matches: [ALL], backends: FIRST };
 
 describe("a foreign control plane's client policies fail closed", () => {
   function http1(rules: object[], more: object = {}, others: object[] = []): OutboundInit {
     const value = { routes: [{ rules, ...more }, ...others] };
-    return { protocol: { kind: { case: "http1", value } } } as OutboundInit;
+    return { protocol: { kind: { $case: "http1", value } } } as OutboundInit;
   }
   const cases: [string, OutboundInit, RegExp][] = [
     ["no protocol", {}, /unknown protocol/],
-    ["no route", { protocol: { kind: { case: "http1", value: {} } } }, /no HTTP route/],
-    ["no opaque route", { protocol: { kind: { case: "opaque", value: {} } } }, /no route for op/],
+    ["no route", { protocol: { kind: { $case: "http1", value: {} } } }, /no HTTP route/],
+    ["no opaque route", { protocol: { kind: { $case: "opaque", value: {} } } }, /no route for op/],
     ["several routes", http1([RULE], {}, [{ rules: [RULE] }]), /several HTTP routes/],
     ["several rules", http1([RULE, RULE]), /2 rules/],
-    ["hosts", http1([RULE], { hosts: [{ match: { case: "exact", value: "a" } }] }), /host names/],
+    ["hosts", http1([RULE], { hosts: [{ match: { $case: "exact", value: "a" } }] }), /host names/],
     [
       "a path",
-      http1([{ ...RULE, matches: [{ path: { kind: { case: "exact", value: "/" } } }] }]),
+      http1([{ ...RULE, matches: [{ path: { kind: { $case: "exact", value: "/" } } }] }]),
       /matches/,
     ],
     [
@@ -424,7 +433,7 @@ describe("a foreign control plane's client policies fail closed", () => {
     ],
     [
       "a filter",
-      http1([{ ...RULE, filters: [{ kind: { case: "redirect", value: {} } }] }]),
+      http1([{ ...RULE, filters: [{ kind: { $case: "redirect", value: {} } }] }]),
       /filter redirect/,
     ],
     ["an unknown filter", http1([{ ...RULE, filters: [{}] }]), /of unknown kind/],
@@ -434,7 +443,7 @@ describe("a foreign control plane's client policies fail closed", () => {
         ...RULE,
         filters: [{
           kind: {
-            case: "failureInjector",
+            $case: "failureInjector",
             value: { status: 500, ratio: { numerator: 1, denominator: 2 } },
           },
         }],
@@ -444,14 +453,14 @@ describe("a foreign control plane's client policies fail closed", () => {
     [
       "an order of backends",
       http1([{
-        backends: { kind: { case: "firstAvailable", value: { backends: [BACKEND, BACKEND] } } },
+        backends: { kind: { $case: "firstAvailable", value: { backends: [BACKEND, BACKEND] } } },
       }]),
       /order of backends/,
     ],
     [
       "an unknown backend",
       http1([{
-        backends: { kind: { case: "firstAvailable", value: { backends: [{ backend: {} }] } } },
+        backends: { kind: { $case: "firstAvailable", value: { backends: [{ backend: {} }] } } },
       }]),
       /kind of a backend/,
     ],
@@ -460,7 +469,7 @@ describe("a foreign control plane's client policies fail closed", () => {
       {
         protocol: {
           kind: {
-            case: "detect",
+            $case: "detect",
             value: { http1: { routes: [{ rules: [RULE] }] }, http2: { routes: [] } },
           },
         },
@@ -469,7 +478,7 @@ describe("a foreign control plane's client policies fail closed", () => {
     ],
   ];
   test.each(cases)("%s", (_what, init, message) => {
-    const { http } = clientPolicyFromWire(create(OutboundPolicySchema, init));
+    const { http } = clientPolicyFromWire(OutboundPolicy.fromPartial(init));
     expect(http.action).toMatchObject({ kind: "fail", status: 500 });
     expect(http.action.kind === "fail" && http.action.message).toMatch(message);
     expect(http.action.kind === "fail" && http.action.message).toStartWith("unsupported policy: ");
@@ -478,26 +487,26 @@ describe("a foreign control plane's client policies fail closed", () => {
   test("a backend that fails its share fails them all", () => {
     const failing = {
       ...BACKEND,
-      filters: [{ kind: { case: "failureInjector", value: { status: 500, message: "gone" } } }],
+      filters: [{ kind: { $case: "failureInjector", value: { status: 500, message: "gone" } } }],
     };
     const shares = [{ weight: 1, backend: BACKEND }, { weight: 1, backend: failing }];
-    const backends = { kind: { case: "randomAvailable", value: { backends: shares } } };
-    const { http } = clientPolicyFromWire(create(OutboundPolicySchema, http1([{ backends }])));
+    const backends = { kind: { $case: "randomAvailable", value: { backends: shares } } };
+    const { http } = clientPolicyFromWire(OutboundPolicy.fromPartial(http1([{ backends }])));
     expect(http.action).toMatchObject({ kind: "fail", status: 500 });
   });
 
   test("time-outs and an empty list of matches change nothing", () => {
     const init = http1([{ backends: FIRST, timeouts: { request: { seconds: 1n } } }]);
-    const { http } = clientPolicyFromWire(create(OutboundPolicySchema, init));
+    const { http } = clientPolicyFromWire(OutboundPolicy.fromPartial(init));
     expect(http.action).toMatchObject({ kind: "backends" });
   });
 
   test("a part of a profile that is not understood is left out, and never half of it", () => {
-    const path = { match: { case: "path" as const, value: { regex: "/" } } };
-    const status = { match: { case: "status" as const, value: { min: 500, max: 599 } } };
-    const odd = { match: { case: undefined } };
-    const both = { match: { case: "all" as const, value: { matches: [path, odd] } } };
-    const message = create(DestinationProfileSchema, {
+    const path = { match: { $case: "path" as const, value: { regex: "/" } } };
+    const status = { match: { $case: "status" as const, value: { min: 500, max: 599 } } };
+    const odd = { match: undefined };
+    const both = { match: { $case: "all" as const, value: { matches: [path, odd] } } };
+    const message = DestinationProfile.fromPartial({
       routes: [
         { condition: both, isRetryable: true },
         {},
@@ -527,7 +536,7 @@ describe("a foreign control plane's client policies fail closed", () => {
       hint: "unknown",
       identity: { name: "a", serverName: "a" },
     });
-    if (message.tlsIdentity !== undefined) message.tlsIdentity.strategy = { case: undefined };
+    if (message.tlsIdentity !== undefined) message.tlsIdentity.strategy = undefined;
     expect(endpointFromWire(message)).toBeUndefined();
   });
 });
@@ -535,10 +544,10 @@ describe("a foreign control plane's client policies fail closed", () => {
 describe("a foreign control plane's server policies fail closed", () => {
   const anybody = {
     networks: [{ net: networkToWire(parseNetwork("0.0.0.0/0")) }],
-    authentication: { permit: { case: "unauthenticated" as const, value: {} } },
+    authentication: { permit: { $case: "unauthenticated" as const, value: {} } },
   };
   function detect(httpRoutes: object[], more: object = {}): ServerInit {
-    const kind = { case: "detect", value: { httpRoutes, ...more } };
+    const kind = { $case: "detect", value: { httpRoutes, ...more } };
     return { protocol: { kind }, authorizations: [anybody] } as ServerInit;
   }
   const all = { rules: [{ matches: [ALL] }] };
@@ -552,15 +561,15 @@ describe("a foreign control plane's server policies fail closed", () => {
     [
       "a probe that is more than a probe",
       detect([all, {
-        metadata: { kind: { case: "default", value: "probe" } },
+        metadata: { kind: { $case: "default", value: "probe" } },
         authorizations: [anybody],
         rules: [{ matches: [ALL] }],
       }]),
     ],
-    ["only a probe", detect([{ metadata: { kind: { case: "default", value: "probe" } } }])],
+    ["only a probe", detect([{ metadata: { kind: { $case: "default", value: "probe" } } }])],
   ];
   test.each(cases)("%s", (_what, init) => {
-    const policy = serverPolicyFromWire(create(ServerSchema, init));
+    const policy = serverPolicyFromWire(Server.fromPartial(init));
     expect(policy.authorizations).toEqual([]);
     expect(policy.probes).toEqual([]);
     expect(policy.resource.name).toStartWith("unsupported policy: ");
@@ -568,18 +577,18 @@ describe("a foreign control plane's server policies fail closed", () => {
 
   test("an authorization that is not understood is left out, the others stay", () => {
     const init: ServerInit = {
-      protocol: { kind: { case: "opaque", value: {} } },
+      protocol: { kind: { $case: "opaque", value: {} } },
       authorizations: [anybody, { ...anybody, authentication: {} }, { ...anybody, networks: [] }],
     };
-    expect(serverPolicyFromWire(create(ServerSchema, init)).authorizations).toHaveLength(1);
+    expect(serverPolicyFromWire(Server.fromPartial(init)).authorizations).toHaveLength(1);
   });
 
   test("a network whose exception is not understood is left out", () => {
     const networks = [{ ...anybody.networks[0], except: [{}] }];
     const init: ServerInit = {
-      protocol: { kind: { case: "tls", value: {} } },
+      protocol: { kind: { $case: "tls", value: {} } },
       authorizations: [{ ...anybody, networks }],
     };
-    expect(serverPolicyFromWire(create(ServerSchema, init)).authorizations).toEqual([]);
+    expect(serverPolicyFromWire(Server.fromPartial(init)).authorizations).toEqual([]);
   });
 });

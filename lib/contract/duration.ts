@@ -1,18 +1,13 @@
 /** Durations and moments: milliseconds here, seconds and nanoseconds on the wire. */
 
-import { create } from "@bufbuild/protobuf";
-import {
-  type Duration,
-  DurationSchema,
-  type Timestamp,
-  TimestampSchema,
-} from "@bufbuild/protobuf/wkt";
+import { Duration } from "./gen/google/protobuf/duration.ts";
+import { Timestamp } from "./gen/google/protobuf/timestamp.ts";
 
 /** The message for a duration of whole or broken milliseconds. */
 export function durationToWire(ms: number): Duration {
   const seconds = Math.trunc(ms / 1000);
   const nanos = Math.round((ms - seconds * 1000) * 1e6);
-  return create(DurationSchema, { seconds: BigInt(seconds), nanos });
+  return Duration.fromPartial({ seconds: BigInt(seconds), nanos });
 }
 
 /** Milliseconds of a message; `missingMs` when there is none or it is negative. */
@@ -26,7 +21,7 @@ export function durationFromWire(message: Duration | undefined, missingMs: numbe
 export function momentToWire(ms: number): Timestamp {
   const seconds = Math.floor(ms / 1000);
   const nanos = Math.round((ms - seconds * 1000) * 1e6);
-  return create(TimestampSchema, { seconds: BigInt(seconds), nanos });
+  return Timestamp.fromPartial({ seconds: BigInt(seconds), nanos });
 }
 
 /** Milliseconds since 1970. */

@@ -5,21 +5,17 @@
  * that demands an identity of an unknown kind, is dropped, never reached in plain text.
  */
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Endpoint, EndpointUpdate, PeerIdentity, ProtocolHint } from "../mesh/endpoint.ts";
 import { addressFromWire, addressToWire } from "./address.ts";
 import {
+  type DeepPartial,
   type ProtocolHint as WireHint,
-  type ProtocolHintSchema,
   type TlsIdentity,
-  type TlsIdentitySchema,
-  type Update,
-  UpdateSchema,
-  type WeightedAddr,
-  WeightedAddrSchema,
-} from "./gen/destination_pb.ts";
+  Update,
+  WeightedAddr,
+} from "./gen/destination.ts";
 
-type HintInit = MessageInitShape<typeof ProtocolHintSchema>;
+type HintInit = DeepPartial<WireHint>;
 
 /** The message for one step of a destination's changes. */
 export function endpointUpdateToWire(update: EndpointUpdate): Update {
@@ -27,22 +23,22 @@ export function endpointUpdateToWire(update: EndpointUpdate): Update {
     case "add": {
       const addrs = update.endpoints.map(endpointToWire);
       const value = { addrs, metricLabels: { ...update.labels } };
-      return create(UpdateSchema, { update: { case: "add", value } });
+      return Update.fromPartial({ update: { $case: "add", value } });
     }
     case "remove": {
       const addrs = update.addresses.map(addressToWire);
-      return create(UpdateSchema, { update: { case: "remove", value: { addrs } } });
+      return Update.fromPartial({ update: { $case: "remove", value: { addrs } } });
     }
     case "none":
-      return create(UpdateSchema, {
-        update: { case: "noEndpoints", value: { exists: update.exists } },
+      return Update.fromPartial({
+        update: { $case: "noEndpoints", value: { exists: update.exists } },
       });
   }
 }
 
 /** The step in a message; undefined for a kind of step that is not known. */
 export function endpointUpdateFromWire(message: Update): EndpointUpdate | undefined {
-  switch (message.update.case) {
+  switch (message.update?.$case) {
     case "add": {
       const { addrs, metricLabels } = message.update.value;
       return { kind: "add", endpoints: present(addrs.map(endpointFromWire)), labels: metricLabels };
@@ -62,7 +58,7 @@ export function endpointUpdateFromWire(message: Update): EndpointUpdate | undefi
 /** The message for one endpoint. */
 export function endpointToWire(endpoint: Endpoint): WeightedAddr {
   const { identity, authorityOverride } = endpoint;
-  return create(WeightedAddrSchema, {
+  return WeightedAddr.fromPartial({
     addr: addressToWire(endpoint.address),
     weight: endpoint.weight,
     metricLabels: { ...endpoint.labels },
@@ -93,19 +89,19 @@ export function endpointFromWire(message: WeightedAddr): Endpoint | undefined {
   };
 }
 
-function identityInit(identity: PeerIdentity): MessageInitShape<typeof TlsIdentitySchema> {
+function identityInit(identity: PeerIdentity): DeepPartial<TlsIdentity> {
   const { name, serverName } = identity;
   return {
     strategy: name.includes("://")
-      ? { case: "uriLikeIdentity", value: { uri: name } }
-      : { case: "dnsLikeIdentity", value: { name } },
+      ? { $case: "uriLikeIdentity", value: { uri: name } }
+      : { $case: "dnsLikeIdentity", value: { name } },
     serverName: { name: serverName },
   };
 }
 
 function identityFromWire(message: TlsIdentity): PeerIdentity | undefined {
   const { strategy, serverName } = message;
-  switch (strategy.case) {
+  switch (strategy?.$case) {
     case "dnsLikeIdentity": {
       const { name } = strategy.value;
       return name === "" ? undefined : { name, serverName: serverName?.name || name };
@@ -124,13 +120,13 @@ function identityFromWire(message: TlsIdentity): PeerIdentity | undefined {
 function hintInit(hint: ProtocolHint, transportPort: number | undefined): HintInit | undefined {
   if (hint === "unknown" && transportPort === undefined) return undefined;
   return {
-    ...(hint === "unknown" ? {} : { protocol: { case: hint, value: {} } }),
+    ...(hint === "unknown" ? {} : { protocol: { $case: hint, value: {} } }),
     ...(transportPort === undefined ? {} : { opaqueTransport: { inboundPort: transportPort } }),
   };
 }
 
 function hintFromWire(message: WireHint | undefined): ProtocolHint {
-  return message?.protocol.case ?? "unknown";
+  return message?.protocol?.$case ?? "unknown";
 }
 
 function present<T>(values: readonly (T | undefined)[]): T[] {

@@ -1,11 +1,10 @@
 /** Profiles, to and from messages of `Destination.GetProfile`. */
 
-import { create } from "@bufbuild/protobuf";
 import { Fault } from "../base/fault.ts";
 import type { Profile } from "../mesh/policy.ts";
 import { DEFAULT_RETRY_BUDGET } from "../mesh/reliability.ts";
 import { endpointFromWire, endpointToWire } from "./endpoint.ts";
-import { type DestinationProfile, DestinationProfileSchema } from "./gen/destination_pb.ts";
+import { DestinationProfile } from "./gen/destination.ts";
 import { resourceFromWire, resourceToWire } from "./resource.ts";
 import {
   budgetFromWire,
@@ -20,7 +19,7 @@ import {
 export function profileToWire(profile: Profile): DestinationProfile {
   const { endpoint, parent, source, routes = [], overrides = [], budget } = profile;
   const hasBudget = budget !== undefined || routes.some(({ isRetryable }) => isRetryable);
-  return create(DestinationProfileSchema, {
+  return DestinationProfile.fromPartial({
     fullyQualifiedName: profile.fullyQualifiedName,
     opaqueProtocol: profile.opaque,
     endpoint: endpoint === undefined ? undefined : endpointToWire(endpoint),

@@ -1,6 +1,5 @@
 /** Retries, timeouts, failure accrual and load penalties, to and from the messages of the contract. */
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { BackoffBounds } from "../base/backoff.ts";
 import type {
   FailureAccrual,
@@ -10,20 +9,16 @@ import type {
   RouteTimeouts,
 } from "../mesh/reliability.ts";
 import { durationFromWire, durationToWire } from "./duration.ts";
-import type { Timeouts, TimeoutsSchema } from "./gen/http_route_pb.ts";
+import type { Timeouts } from "./gen/http_route.ts";
 import type {
   Backend_BalanceP2c_PenaltyPeakEwma,
+  DeepPartial,
   ExponentialBackoff,
-  ExponentialBackoffSchema,
   FailureAccrual as WireAccrual,
-  FailureAccrualSchema,
   GrpcRoute_Retry,
-  GrpcRoute_RetrySchema,
   HttpRoute_Hedge,
-  HttpRoute_HedgeSchema,
   HttpRoute_Retry,
-  HttpRoute_RetrySchema,
-} from "./gen/outbound_pb.ts";
+} from "./gen/outbound.ts";
 
 /** What the contract's retries wait where a message does not say. */
 const BACKOFF_USUAL: BackoffBounds = { minMs: 25, maxMs: 250, jitter: 1 };
@@ -42,7 +37,7 @@ const GRPC_CONDITIONS = {
 /** The message of an HTTP route's retries. */
 export function httpRetryToWire(
   retry: RetryPolicy,
-): MessageInitShape<typeof HttpRoute_RetrySchema> {
+): DeepPartial<HttpRoute_Retry> {
   return {
     ...retryInit(retry),
     conditions: {
@@ -55,7 +50,7 @@ export function httpRetryToWire(
 /** The message of a gRPC route's retries. */
 export function grpcRetryToWire(
   retry: RetryPolicy,
-): MessageInitShape<typeof GrpcRoute_RetrySchema> {
+): DeepPartial<GrpcRoute_Retry> {
   const has = (status: number) => retry.grpcStatuses.includes(status);
   return {
     ...retryInit(retry),
@@ -90,7 +85,7 @@ export function grpcRetryFromWire(message: GrpcRoute_Retry | undefined): RetryPo
 /** The message of a second attempt. */
 export function hedgeToWire(
   hedge: HedgePolicy,
-): MessageInitShape<typeof HttpRoute_HedgeSchema> {
+): DeepPartial<HttpRoute_Hedge> {
   const { delayMs, quantile, requestBytesMax: maxRequestBytes } = hedge;
   return { delay: durationToWire(delayMs), quantile, maxRequestBytes };
 }
@@ -108,7 +103,7 @@ export function hedgeFromWire(message: HttpRoute_Hedge | undefined): HedgePolicy
 /** The message of timeouts; 0 is left out. */
 export function timeoutsToWire(
   timeouts: RouteTimeouts | undefined,
-): MessageInitShape<typeof TimeoutsSchema> | undefined {
+): DeepPartial<Timeouts> | undefined {
   if (timeouts === undefined) return undefined;
   const { requestMs, responseMs, idleMs } = timeouts;
   return {
@@ -129,14 +124,14 @@ export function timeoutsFromWire(message: Timeouts | undefined): RouteTimeouts |
 /** The message of failure accrual. */
 export function accrualToWire(
   accrual: FailureAccrual | undefined,
-): MessageInitShape<typeof FailureAccrualSchema> | undefined {
+): DeepPartial<WireAccrual> | undefined {
   if (accrual === undefined) return undefined;
   const { failuresMax, successRate } = accrual;
   const backoff = backoffToWire(accrual.backoff);
   const ejection = { minReadyEndpoints: accrual.endpointsMin };
   if (successRate === undefined) {
     const value = { maxFailures: failuresMax, backoff };
-    return { ejection, kind: { case: "consecutiveFailures", value } };
+    return { ejection, kind: { $case: "consecutiveFailures", value } };
   }
   const value = {
     successRateThreshold: successRate.threshold,
@@ -145,14 +140,14 @@ export function accrualToWire(
     maxConsecutiveFailures: failuresMax,
     backoff,
   };
-  return { ejection, kind: { case: "unified", value } };
+  return { ejection, kind: { $case: "unified", value } };
 }
 
 /** The failure accrual in a message; undefined when it holds none. */
 export function accrualFromWire(message: WireAccrual | undefined): FailureAccrual | undefined {
   const kind = message?.kind;
   const endpointsMin = message?.ejection?.minReadyEndpoints ?? 0;
-  switch (kind?.case) {
+  switch (kind?.$case) {
     case "consecutiveFailures": {
       const backoff = backoffFromWire(kind.value.backoff, PENALTY_USUAL);
       return { failuresMax: kind.value.maxFailures, backoff, endpointsMin };
@@ -212,7 +207,7 @@ function limitToWire(ms: number) {
   return ms === 0 ? undefined : durationToWire(ms);
 }
 
-function backoffToWire(backoff: BackoffBounds): MessageInitShape<typeof ExponentialBackoffSchema> {
+function backoffToWire(backoff: BackoffBounds): DeepPartial<ExponentialBackoff> {
   return {
     minBackoff: durationToWire(backoff.minMs),
     maxBackoff: durationToWire(backoff.maxMs),

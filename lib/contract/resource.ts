@@ -4,9 +4,8 @@
  * it is empty. A default (kind `default`) has a name and nothing else.
  */
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ResourceRef } from "../mesh/policy.ts";
-import { type Metadata, MetadataSchema } from "./gen/meta_pb.ts";
+import { type DeepPartial, Metadata } from "./gen/meta.ts";
 
 const CORE_GROUP = "core";
 
@@ -17,20 +16,20 @@ export function defaultResource(name: string): ResourceRef {
 
 /** The `Metadata` of a reference. */
 export function resourceToWire(resource: ResourceRef): Metadata {
-  return create(MetadataSchema, resourceInit(resource));
+  return Metadata.fromPartial(resourceInit(resource));
 }
 
 /** Like `resourceToWire`, as a part of a larger message. */
-export function resourceInit(resource: ResourceRef): MessageInitShape<typeof MetadataSchema> {
+export function resourceInit(resource: ResourceRef): DeepPartial<Metadata> {
   const { group, kind, name, namespace, port } = resource;
-  if (kind === "default") return { kind: { case: "default", value: name } };
+  if (kind === "default") return { kind: { $case: "default", value: name } };
   const value = { group: group === "" ? CORE_GROUP : group, kind, name, namespace, port };
-  return { kind: { case: "resource", value } };
+  return { kind: { $case: "resource", value } };
 }
 
 /** The reference in a `Metadata`; a default named `missing` where there is none. */
 export function resourceFromWire(message: Metadata | undefined, missing = ""): ResourceRef {
-  switch (message?.kind.case) {
+  switch (message?.kind?.$case) {
     case "default":
       return defaultResource(message.kind.value);
     case "resource": {

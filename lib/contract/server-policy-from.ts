@@ -17,9 +17,9 @@ import type {
 } from "../mesh/policy.ts";
 import { networkFromWire } from "./address.ts";
 import { durationFromWire } from "./duration.ts";
-import type { HttpRouteMatch } from "./gen/http_route_pb.ts";
-import { type HttpMethod, HttpMethod_Registered } from "./gen/http_types_pb.ts";
-import type { Authn, Authz, HttpLocalRateLimit, HttpRoute, Server } from "./gen/inbound_pb.ts";
+import type { HttpRouteMatch } from "./gen/http_route.ts";
+import { type HttpMethod, HttpMethod_Registered } from "./gen/http_types.ts";
+import type { Authn, Authz, HttpLocalRateLimit, HttpRoute, Server } from "./gen/inbound.ts";
 import { defaultResource, resourceFromLabels, resourceFromWire } from "./resource.ts";
 import { PROBE } from "./server-policy.ts";
 
@@ -38,7 +38,7 @@ const NO_PROBES: Routes = { probes: [], probeNetworks: [] };
 /** The policy in a message. Never throws: what is not understood admits nobody. */
 export function serverPolicyFromWire(message: Server): ServerPolicy {
   const kind = message.protocol?.kind;
-  switch (kind?.case) {
+  switch (kind?.$case) {
     case "detect": {
       const { timeout, httpRoutes, httpLocalRateLimit } = kind.value;
       const detectTimeoutMs = durationFromWire(timeout, DETECT_TIMEOUT_MS);
@@ -46,7 +46,7 @@ export function serverPolicyFromWire(message: Server): ServerPolicy {
     }
     case "http1":
     case "http2":
-      return policyOf(message, kind.case, routesOf(kind.value.routes, kind.value.localRateLimit));
+      return policyOf(message, kind.$case, routesOf(kind.value.routes, kind.value.localRateLimit));
     case "grpc": {
       const narrow = kind.value.routes.some((route) =>
         route.hosts.length > 0 || route.authorizations.length > 0 ||
@@ -60,7 +60,7 @@ export function serverPolicyFromWire(message: Server): ServerPolicy {
     }
     case "opaque":
     case "tls":
-      return policyOf(message, kind.case, NO_PROBES);
+      return policyOf(message, kind.$case, NO_PROBES);
     default:
       return policyOf(message, "detect", { ...NO_PROBES, unsupported: "unknown protocol" });
   }
@@ -133,21 +133,21 @@ function isCatchAll(route: HttpRoute): boolean {
   return rule.matches.length === 0 ||
     rule.matches.some(({ path, ...match }) =>
       hasNoCondition(match) &&
-      (path === undefined || (path.kind.case === "prefix" && path.kind.value === "/"))
+      (path === undefined || (path.kind?.$case === "prefix" && path.kind.value === "/"))
     );
 }
 
 /** The requests and networks of a route that admits exact paths to anybody there. */
 function probeOf(route: HttpRoute): Routes | undefined {
   const { metadata, hosts, rules, authorizations } = route;
-  if (metadata?.kind.case !== "default" || metadata.kind.value !== PROBE) return undefined;
+  if (metadata?.kind?.$case !== "default" || metadata.kind.value !== PROBE) return undefined;
   if (hosts.length > 0) return undefined;
   const probes: ProbeRequest[] = [];
   for (const { matches, filters } of rules) {
     if (filters.length > 0 || matches.length === 0) return undefined;
     for (const { path, method, ...match } of matches) {
       const name = methodOf(method);
-      if (name === undefined || !hasNoCondition(match) || path?.kind.case !== "exact") {
+      if (name === undefined || !hasNoCondition(match) || path?.kind?.$case !== "exact") {
         return undefined;
       }
       probes.push({ method: name, path: path.kind.value });
@@ -167,7 +167,7 @@ function probeOf(route: HttpRoute): Routes | undefined {
 
 /** The method, if probes may have it. */
 function methodOf(method: HttpMethod | undefined): ProbeRequest["method"] | undefined {
-  if (method?.type.case !== "registered") return undefined;
+  if (method?.type?.$case !== "registered") return undefined;
   switch (method.type.value) {
     case HttpMethod_Registered.GET:
       return "GET";
@@ -202,7 +202,7 @@ function authorizationFromWire(message: Authz): Authorization | undefined {
 }
 
 function clientsFromWire(message: Authn | undefined): ClientMatch | undefined {
-  switch (message?.permit.case) {
+  switch (message?.permit?.$case) {
     case "unauthenticated":
       return { kind: "unauthenticated" };
     case "meshTLS":
@@ -211,7 +211,7 @@ function clientsFromWire(message: Authn | undefined): ClientMatch | undefined {
       return undefined;
   }
   const { clients } = message.permit.value;
-  switch (clients.case) {
+  switch (clients?.$case) {
     case "unauthenticated":
       return { kind: "tls" };
     case "identities":

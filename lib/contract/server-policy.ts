@@ -4,31 +4,30 @@
  * HTTP protocol has a route that catches all. Probes are a route of their own that admits anybody.
  */
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Authorization, ClientMatch, ProbeRequest, ServerPolicy } from "../mesh/policy.ts";
 import type { Network } from "../mesh/address.ts";
 import { networkToWire } from "./address.ts";
 import { durationToWire } from "./duration.ts";
 import {
-  type AuthnSchema,
-  type AuthzSchema,
-  type HttpRouteSchema,
-  type ProxyProtocolSchema,
-  type Server,
-  ServerSchema,
-} from "./gen/inbound_pb.ts";
-import { HttpMethod_Registered } from "./gen/http_types_pb.ts";
+  type Authn,
+  type Authz,
+  type DeepPartial,
+  type HttpRoute,
+  type ProxyProtocol,
+  Server,
+} from "./gen/inbound.ts";
+import { HttpMethod_Registered } from "./gen/http_types.ts";
 import { defaultResource, resourceInit, resourceToLabels } from "./resource.ts";
 
 /** The name of the route that admits probes; proxies report it in their metrics. */
 export const PROBE = "probe";
 
-type AuthzInit = MessageInitShape<typeof AuthzSchema>;
-type RouteInit = MessageInitShape<typeof HttpRouteSchema>;
+type AuthzInit = DeepPartial<Authz>;
+type RouteInit = DeepPartial<HttpRoute>;
 
 /** The message for a policy. */
 export function serverPolicyToWire(policy: ServerPolicy): Server {
-  return create(ServerSchema, {
+  return Server.fromPartial({
     protocol: protocolInit(policy),
     // An authorization without a network admits nobody, and proxies refuse the whole policy for it.
     authorizations: policy.authorizations
@@ -38,25 +37,25 @@ export function serverPolicyToWire(policy: ServerPolicy): Server {
   });
 }
 
-function protocolInit(policy: ServerPolicy): MessageInitShape<typeof ProxyProtocolSchema> {
+function protocolInit(policy: ServerPolicy): DeepPartial<ProxyProtocol> {
   switch (policy.protocol) {
     case "detect": {
       const timeout = durationToWire(policy.detectTimeoutMs);
-      return { kind: { case: "detect", value: { timeout, httpRoutes: httpRoutes(policy) } } };
+      return { kind: { $case: "detect", value: { timeout, httpRoutes: httpRoutes(policy) } } };
     }
     case "http1":
-      return { kind: { case: "http1", value: { routes: httpRoutes(policy) } } };
+      return { kind: { $case: "http1", value: { routes: httpRoutes(policy) } } };
     case "http2":
-      return { kind: { case: "http2", value: { routes: httpRoutes(policy) } } };
+      return { kind: { $case: "http2", value: { routes: httpRoutes(policy) } } };
     case "grpc": {
       const metadata = resourceInit(defaultResource("default"));
       const value = { routes: [{ metadata, rules: [{ matches: [{ rpc: {} }] }] }] };
-      return { kind: { case: "grpc", value } };
+      return { kind: { $case: "grpc", value } };
     }
     case "opaque":
-      return { kind: { case: "opaque", value: {} } };
+      return { kind: { $case: "opaque", value: {} } };
     case "tls":
-      return { kind: { case: "tls", value: {} } };
+      return { kind: { $case: "tls", value: {} } };
   }
 }
 
@@ -64,7 +63,7 @@ function httpRoutes(policy: ServerPolicy): RouteInit[] {
   const { probes, probeNetworks } = policy;
   const all: RouteInit = {
     metadata: resourceInit(defaultResource("default")),
-    rules: [{ matches: [{ path: { kind: { case: "prefix", value: "/" } } }] }],
+    rules: [{ matches: [{ path: { kind: { $case: "prefix", value: "/" } } }] }],
   };
   if (probes.length === 0 || probeNetworks.length === 0) return [all];
   return [all, probeRoute(probes, probeNetworks)];
@@ -80,8 +79,8 @@ function probeRoute(probes: readonly ProbeRequest[], networks: readonly Network[
     })],
     rules: [{
       matches: probes.map(({ method, path }) => ({
-        path: { kind: { case: "exact", value: path } },
-        method: { type: { case: "registered", value: HttpMethod_Registered[method] } },
+        path: { kind: { $case: "exact", value: path } },
+        method: { type: { $case: "registered", value: HttpMethod_Registered[method] } },
       })),
     }],
   };
@@ -99,13 +98,13 @@ function authorizationInit(authorization: Authorization): AuthzInit {
   };
 }
 
-function authenticationInit(clients: ClientMatch): MessageInitShape<typeof AuthnSchema> {
+function authenticationInit(clients: ClientMatch): DeepPartial<Authn> {
   switch (clients.kind) {
     case "unauthenticated":
-      return { permit: { case: "unauthenticated", value: {} } };
+      return { permit: { $case: "unauthenticated", value: {} } };
     case "tls": {
-      const value = { clients: { case: "unauthenticated" as const, value: {} } };
-      return { permit: { case: "meshTLS", value } };
+      const value = { clients: { $case: "unauthenticated" as const, value: {} } };
+      return { permit: { $case: "meshTLS", value } };
     }
     case "identities": {
       const value = {
@@ -113,7 +112,7 @@ function authenticationInit(clients: ClientMatch): MessageInitShape<typeof Authn
         suffixes: clients.suffixes.map((parts) => ({ parts: [...parts] })),
       };
       return {
-        permit: { case: "meshTLS", value: { clients: { case: "identities", value } } },
+        permit: { $case: "meshTLS", value: { clients: { $case: "identities", value } } },
       };
     }
   }

@@ -3,7 +3,6 @@
  * in domain types, and writes what comes back. Knows nothing of indexes, tokens or keys.
  */
 
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { Fault } from "../base/fault.ts";
 import { CONTROL_REQUEST_BYTES_MAX } from "../base/limits.ts";
 import { type H2Server, type H2ServerStream, serveH2 } from "../host/h2-server.ts";
@@ -15,11 +14,12 @@ import { addressFromWire } from "./address.ts";
 import { certificateRequestFromWire, issuedCertificateToWire } from "./certify.ts";
 import { clientPolicyToWire } from "./client-policy.ts";
 import { endpointUpdateToWire } from "./endpoint.ts";
-import type { PortSpec } from "./gen/inbound_pb.ts";
-import type { TrafficSpec } from "./gen/outbound_pb.ts";
+import type { PortSpec } from "./gen/inbound.ts";
+import type { TrafficSpec } from "./gen/outbound.ts";
 import { frameOf, onlyMessage } from "./grpc-frame.ts";
 import {
   CERTIFY,
+  type Codec,
   decodeMessage,
   encodeMessage,
   GET_CLIENT_POLICY,
@@ -127,7 +127,7 @@ function handlersOf({ discovery, certifier }: ControlServices): Map<string, Hand
 
 function addCertifier(handlers: Map<string, Handler>, certifier: Certifier): void {
   handlers.set(CERTIFY.path, async (bytes, stream) => {
-    const request = certificateRequestFromWire(decodeMessage(CERTIFY.input, bytes));
+    const request = certificateRequestFromWire(readRequest(CERTIFY, bytes));
     const issued = await certifier.certify(request);
     const message = encodeMessage(CERTIFY.output, issuedCertificateToWire(issued));
     answerOnce(stream, frameOf(message));
@@ -141,13 +141,13 @@ function addDiscovery(handlers: Map<string, Handler>, discovery: Discovery): voi
   const serverFrame = encoder(WATCH_SERVER_POLICY, serverPolicyToWire);
 
   handlers.set(GET_ENDPOINTS.path, (bytes, stream) => {
-    const { path, contextToken } = decodeMessage(GET_ENDPOINTS.input, bytes);
+    const { path, contextToken } = readRequest(GET_ENDPOINTS, bytes);
     const asker = { context: contextToken, workload: "" };
     new WatchOutlet(stream, "changes", endpointFrame)
       .start((sink) => discovery.watchEndpoints(asker, path, sink));
   });
   handlers.set(GET_PROFILE.path, (bytes, stream) => {
-    const { path, contextToken } = decodeMessage(GET_PROFILE.input, bytes);
+    const { path, contextToken } = readRequest(GET_PROFILE, bytes);
     const asker = { context: contextToken, workload: "" };
     new WatchOutlet(stream, "states", profileFrame)
       .start((sink) => discovery.watchProfile(asker, path, sink));
@@ -165,26 +165,30 @@ function addDiscovery(handlers: Map<string, Handler>, discovery: Discovery): voi
 }
 
 /** A pair of methods that ask the same: one for all states from now on, one for that of now. */
-function addStates<I extends DescMessage, O extends DescMessage, T extends object>(
+function addStates<I, O, T extends object>(
   handlers: Map<string, Handler>,
   watch: Method<I, O>,
   get: Method<I, O>,
   frame: (value: T) => Uint8Array,
-  start: (request: MessageShape<I>) => (sink: Sink<T>) => Unwatch,
+  start: (request: I) => (sink: Sink<T>) => Unwatch,
 ): void {
   handlers.set(watch.path, (bytes, stream) => {
-    new WatchOutlet(stream, "states", frame).start(start(decodeMessage(watch.input, bytes)));
+    new WatchOutlet(stream, "states", frame).start(start(readRequest(watch, bytes)));
   });
   handlers.set(get.path, async (bytes, stream) => {
-    const value = await firstValue(stream, start(decodeMessage(get.input, bytes)));
+    const value = await firstValue(stream, start(readRequest(get, bytes)));
     answerOnce(stream, frame(value));
   });
 }
 
+function readRequest<I>({ input, path }: Method<I, unknown>, bytes: Uint8Array): I {
+  return decodeMessage(input, bytes, path);
+}
+
 /** Encodes each object once, however many streams it goes to; forgotten with the object. */
-function encoder<T extends object, O extends DescMessage>(
-  method: { readonly output: O },
-  convert: (value: T) => MessageShape<O>,
+function encoder<T extends object, O>(
+  method: { readonly output: Codec<O> },
+  convert: (value: T) => O,
 ): (value: T) => Uint8Array {
   const frames = new WeakMap<T, Uint8Array>();
   return (value) => {
@@ -199,7 +203,7 @@ function encoder<T extends object, O extends DescMessage>(
 
 function targetOf(spec: TrafficSpec): SocketAddress | string {
   const { target } = spec;
-  const address = target.case === "addr" ? addressFromWire(target.value) : target.value;
+  const address = target?.$case === "addr" ? addressFromWire(target.value) : target?.value;
   if (address === undefined || address === "") {
     throw new Fault("invalid_argument", "Cannot read the target: expected an address or authority");
   }

@@ -4,7 +4,6 @@
  * requests that are not its own.
  */
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { RetryBudget } from "../mesh/reliability.ts";
 import type {
   ProfileOverride,
@@ -14,21 +13,18 @@ import type {
   ResponseMatch,
 } from "../mesh/service-profile.ts";
 import { durationFromWire, durationToWire } from "./duration.ts";
-import type {
+import {
+  type DeepPartial,
   RequestMatch as WireRequestMatch,
   ResponseMatch as WireResponseMatch,
-  RetryBudget as WireRetryBudget,
-  RetryBudgetSchema,
-  Route,
-  RouteSchema,
-  WeightedDst,
-  WeightedDstSchema,
-} from "./gen/destination_pb.ts";
-import { RequestMatchSchema, ResponseMatchSchema } from "./gen/destination_pb.ts";
-import { HttpMethod_Registered } from "./gen/http_types_pb.ts";
+  type RetryBudget as WireRetryBudget,
+  type Route,
+  type WeightedDst,
+} from "./gen/destination.ts";
+import { HttpMethod_Registered } from "./gen/http_types.ts";
 
 /** The message of a route. */
-export function routeToWire(route: ProfileRoute): MessageInitShape<typeof RouteSchema> {
+export function routeToWire(route: ProfileRoute): DeepPartial<Route> {
   const { labels, match, isRetryable, timeoutMs, classes } = route;
   return {
     condition: requestMatchToWire(match),
@@ -59,7 +55,7 @@ export function routeFromWire(message: Route): ProfileRoute | undefined {
 }
 
 /** The message of a budget. */
-export function budgetToWire(budget: RetryBudget): MessageInitShape<typeof RetryBudgetSchema> {
+export function budgetToWire(budget: RetryBudget): DeepPartial<WireRetryBudget> {
   return {
     retryRatio: budget.ratio,
     minRetriesPerSecond: budget.minPerSecond,
@@ -79,7 +75,7 @@ export function budgetFromWire(message: WireRetryBudget | undefined): RetryBudge
 /** The message of a part of the traffic. */
 export function overrideToWire(
   override: ProfileOverride,
-): MessageInitShape<typeof WeightedDstSchema> {
+): DeepPartial<WeightedDst> {
   return { authority: override.authority, weight: override.weight };
 }
 
@@ -94,19 +90,19 @@ function requestMatchToWire(match: RequestMatch): WireRequestMatch {
     case "all":
     case "any": {
       const value = { matches: match.of.map(requestMatchToWire) };
-      return create(RequestMatchSchema, { match: { case: match.kind, value } });
+      return WireRequestMatch.fromPartial({ match: { $case: match.kind, value } });
     }
     case "not":
-      return create(RequestMatchSchema, {
-        match: { case: "not", value: requestMatchToWire(match.of) },
+      return WireRequestMatch.fromPartial({
+        match: { $case: "not", value: requestMatchToWire(match.of) },
       });
     case "path":
-      return create(RequestMatchSchema, {
-        match: { case: "path", value: { regex: match.pattern } },
+      return WireRequestMatch.fromPartial({
+        match: { $case: "path", value: { regex: match.pattern } },
       });
     case "method":
-      return create(RequestMatchSchema, {
-        match: { case: "method", value: { type: methodToWire(match.method) } },
+      return WireRequestMatch.fromPartial({
+        match: { $case: "method", value: { type: methodToWire(match.method) } },
       });
   }
 }
@@ -114,17 +110,17 @@ function requestMatchToWire(match: RequestMatch): WireRequestMatch {
 function methodToWire(method: string) {
   const value = Object.entries(HttpMethod_Registered).find(([name]) => name === method)?.[1];
   return typeof value === "number"
-    ? { case: "registered" as const, value }
-    : { case: "unregistered" as const, value: method };
+    ? { $case: "registered" as const, value }
+    : { $case: "unregistered" as const, value: method };
 }
 
 function requestMatchFromWire(message: WireRequestMatch | undefined): RequestMatch | undefined {
   const match = message?.match;
-  switch (match?.case) {
+  switch (match?.$case) {
     case "all":
     case "any": {
       const of = understood(match.value.matches.map(requestMatchFromWire));
-      return of && { kind: match.case, of };
+      return of && { kind: match.$case, of };
     }
     case "not": {
       const of = requestMatchFromWire(match.value);
@@ -134,7 +130,7 @@ function requestMatchFromWire(message: WireRequestMatch | undefined): RequestMat
       return { kind: "path", pattern: match.value.regex };
     case "method": {
       const { type } = match.value;
-      const method = type.case === "registered" ? HttpMethod_Registered[type.value] : type.value;
+      const method = type?.$case === "registered" ? HttpMethod_Registered[type.value] : type?.value;
       return method === undefined ? undefined : { kind: "method", method };
     }
     default:
@@ -147,26 +143,26 @@ function responseMatchToWire(match: ResponseMatch): WireResponseMatch {
     case "all":
     case "any": {
       const value = { matches: match.of.map(responseMatchToWire) };
-      return create(ResponseMatchSchema, { match: { case: match.kind, value } });
+      return WireResponseMatch.fromPartial({ match: { $case: match.kind, value } });
     }
     case "not":
-      return create(ResponseMatchSchema, {
-        match: { case: "not", value: responseMatchToWire(match.of) },
+      return WireResponseMatch.fromPartial({
+        match: { $case: "not", value: responseMatchToWire(match.of) },
       });
     case "status":
-      return create(ResponseMatchSchema, {
-        match: { case: "status", value: { min: match.from, max: match.to } },
+      return WireResponseMatch.fromPartial({
+        match: { $case: "status", value: { min: match.from, max: match.to } },
       });
   }
 }
 
 function responseMatchFromWire(message: WireResponseMatch | undefined): ResponseMatch | undefined {
   const match = message?.match;
-  switch (match?.case) {
+  switch (match?.$case) {
     case "all":
     case "any": {
       const of = understood(match.value.matches.map(responseMatchFromWire));
-      return of && { kind: match.case, of };
+      return of && { kind: match.$case, of };
     }
     case "not": {
       const of = responseMatchFromWire(match.value);

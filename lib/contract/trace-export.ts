@@ -3,16 +3,9 @@
  * Loaded by proxies that are told of a collector only.
  */
 
-import { create } from "@bufbuild/protobuf";
 import { VERSION } from "../base/version.ts";
 import type { Channel } from "./channel.ts";
-import {
-  ExportRequestSchema,
-  ExportResponseSchema,
-  Span_Kind,
-  SpanSchema,
-  Status_Code,
-} from "./gen/trace_pb.ts";
+import { ExportRequest, ExportResponse, Span, Span_Kind, Status_Code } from "./gen/trace.ts";
 
 /** One request as a proxy saw it. */
 export interface TraceSpan {
@@ -38,8 +31,8 @@ export type Attributes = Readonly<Record<string, string | number>>;
 
 const EXPORT = {
   path: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-  input: ExportRequestSchema,
-  output: ExportResponseSchema,
+  input: ExportRequest,
+  output: ExportResponse,
 } as const;
 
 const EXPORT_TIMEOUT_MS = 10_000;
@@ -52,7 +45,7 @@ export async function exportSpans(
   resource: Attributes,
   spans: readonly TraceSpan[],
 ): Promise<number> {
-  const request = create(ExportRequestSchema, {
+  const request = ExportRequest.fromPartial({
     resourceSpans: [{
       resource: { attributes: keyValues(resource) },
       scopeSpans: [{ scope: { name: "malla", version: VERSION }, spans: spans.map(toWire) }],
@@ -65,7 +58,7 @@ export async function exportSpans(
 function toWire(span: TraceSpan) {
   const { traceId, spanId, parentId, traceState, name, startMs, durationMs, error } = span;
   const start = nanoseconds(startMs);
-  return create(SpanSchema, {
+  return Span.fromPartial({
     traceId,
     spanId,
     parentSpanId: parentId,
@@ -91,8 +84,8 @@ function keyValues(attributes: Attributes) {
     key,
     value: {
       value: typeof value === "string"
-        ? { case: "stringValue" as const, value }
-        : { case: "intValue" as const, value: BigInt(Math.round(value)) },
+        ? { $case: "stringValue" as const, value }
+        : { $case: "intValue" as const, value: BigInt(Math.round(value)) },
     },
   }));
 }
