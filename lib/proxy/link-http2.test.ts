@@ -185,7 +185,7 @@ describe("a silent peer", () => {
 });
 
 describe("when it sends", () => {
-  test("at once while few streams are open, else once at the turn's end", () => {
+  test("at once while no stream is open, else once at the turn's end", () => {
     let answers = true;
     const made = link(false, (peer, stream) => {
       if (answers) peer.answer(stream, "HTTP/1.1 200 OK", true);

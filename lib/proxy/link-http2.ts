@@ -3,9 +3,9 @@
  * The socket of an HTTP/2 session, on either side of a proxy: brings what comes to the session and
  * sends what the session writes.
  *
- * When to send is what makes multiplexing pay. While many exchanges are under way, everything that one
- * turn of the event loop writes leaves together at its end; while there are few, at once, since waiting
- * for the turn's end would cost more than the write.
+ * When to send is what makes multiplexing pay: everything that one turn of the event loop writes leaves
+ * together at its end. A call alone on its connection gains too, since head, body and trailers come one by one.
+ * At once goes what belongs to no open stream, and so has nothing to wait for.
  */
 
 import { Deadline } from "../base/wheel.ts";
@@ -16,8 +16,6 @@ import { ErrorCode, type Http2Events, Http2Session } from "../wire/http2/mod.ts"
 import type { PathContext } from "./context.ts";
 import type { TransportMetrics } from "./environment.ts";
 
-/** Up to so many streams, what is written is sent at once. */
-const AT_ONCE_STREAMS = 2;
 /** How often a connection with streams is looked at; a peer silent for so long is asked for a sign. */
 const CHECK_MS = 10_000;
 /** How long it may take to give one. */
@@ -122,7 +120,7 @@ export class LinkHttp2<O> {
       if (length > SEND_BUFFER_BYTES_MAX) this.#fail(ErrorCode.ENHANCE_YOUR_CALM);
       return;
     }
-    if (this.session.streams.size <= AT_ONCE_STREAMS || this.session.failed !== null) this.send();
+    if (this.session.streams.size === 0 || this.session.failed !== null) this.send();
     else this.context.sendAtTurnsEnd(this);
   }
 

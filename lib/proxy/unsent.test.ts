@@ -93,7 +93,8 @@ function connected(Pool: typeof PoolHttp1 | typeof PoolHttp2) {
   const first = post();
   const conn = conns[0]!;
   conn.handler.open(conn as unknown as Conn<unknown>);
-  return { conn, first, post };
+  const turn = () => environment.clock.advance(0);
+  return { conn, first, post, turn };
 }
 
 test("HTTP/1: on a connection that was reset before, nothing was processed", () => {
@@ -115,20 +116,24 @@ test("HTTP/1: once the socket has taken a part, the request may have been proces
 });
 
 test("HTTP/2: streams of which the socket took nothing were not processed, those before may be", () => {
-  const { conn, first, post } = connected(PoolHttp2);
+  const { conn, first, post, turn } = connected(PoolHttp2);
   conn.bring(serverHello);
   const second = post();
+  turn();
   conn.isReset = true;
   const third = post();
+  turn();
   conn.lose();
   expect([first, second, third].map(({ loss }) => loss?.unprocessed)).toEqual([false, false, true]);
 });
 
 test("HTTP/2: a stream whose bytes stand behind others' that the socket took is not told from them", () => {
-  const { conn, post } = connected(PoolHttp2);
+  const { conn, post, turn } = connected(PoolHttp2);
   conn.bring(serverHello);
+  turn();
   conn.room = 1;
   const second = post();
+  turn();
   const third = post();
   conn.lose();
   expect([second, third].map(({ loss }) => loss?.unprocessed)).toEqual([false, true]);
