@@ -58,7 +58,8 @@ async function asksBeyondRoom(outboundQueueMs: number) {
   let connections = 0;
   const stage = new Stage({
     speech: "http2",
-    // Nothing comes back from the server, so that it is not known how many streams it takes.
+    // Silence comes before what the server says first, so that it is not known how many streams it takes.
+    seed: 2,
     link: (_, to) =>
       to.startsWith("10.42.1.1") && connections++ === 0 ? { silentAtByte: 1, jitterMs: 20 } : {},
     client: { depth: STREAMS_UNTIL_TOLD_MAX + 10 },

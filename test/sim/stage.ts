@@ -46,6 +46,8 @@ const USUAL_LINK: Link = {
 
 /** What a test chooses. */
 export interface StageOptions {
+  /** Of what a link draws; default 1. */
+  readonly seed?: number;
   readonly speech: "http1" | "http2";
   /** By the names of both sides: `client`, `outbound`, `inbound`, `server`. */
   readonly link?: (from: string, to: string) => Partial<Link>;
@@ -61,8 +63,8 @@ export interface StageOptions {
 
 /** One scene. */
 export class Stage {
-  readonly world = new World(1, { quantumMs: 0, shortTurns: 1, timerLagMs: 0 }, false);
-  readonly ledger = new Ledger(this.world);
+  readonly world: World;
+  readonly ledger: Ledger;
   readonly network: Network;
   readonly outbound: SimProxy;
   readonly inbound: SimProxy | null;
@@ -71,7 +73,9 @@ export class Stage {
 
   constructor(options: StageOptions) {
     const { speech, endpoint = "plain" } = options;
-    const { world, ledger } = this;
+    const pace = { quantumMs: 0, shortTurns: 1, timerLagMs: 0 };
+    const world = this.world = new World(options.seed ?? 1, pace, false);
+    const ledger = this.ledger = new Ledger(world);
     this.network = new Network(world, {
       link: (from, to) => ({ ...USUAL_LINK, ...options.link?.(from, to) }),
       attempt: () => null,
