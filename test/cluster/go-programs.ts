@@ -1,0 +1,46 @@
+/** Programs that tests run beside Kubernetes, each built of its Go module once per machine. */
+
+import { existsSync } from "node:fs";
+import { cacheFolder } from "./cache.ts";
+import { runCommand } from "./command.ts";
+import { withLock } from "./lock.ts";
+
+/** A program, as its module publishes it. */
+export interface GoProgram {
+  readonly name: string;
+  readonly version: string;
+  /** The path of its main package. */
+  readonly main: string;
+}
+
+/** Why it cannot be had here, or null. */
+export function goProgramObstacle(program: GoProgram): string | null {
+  if (existsSync(pathOf(program)) || Bun.which("go") !== null) return null;
+  return `${program.name} needs go in PATH`;
+}
+
+/** The program's path; built when it is not there. Rejects when it cannot be. */
+export async function goProgram(program: GoProgram): Promise<string> {
+  const path = pathOf(program);
+  await withLock(`${folderOf(program)}/lock`, async () => {
+    if (!existsSync(path)) await build(program);
+  });
+  return path;
+}
+
+function folderOf({ name, version }: GoProgram): string {
+  return cacheFolder(`${name}-${version}`);
+}
+
+/** `go install` calls what it makes by the last word of the package. */
+function pathOf(program: GoProgram): string {
+  return `${folderOf(program)}${program.main.slice(program.main.lastIndexOf("/"))}`;
+}
+
+async function build(program: GoProgram): Promise<void> {
+  // Others work on this machine too, and nobody waits for this but who asked for it.
+  const command = ["nice", "-n", "19", "env", `GOBIN=${folderOf(program)}`, "CGO_ENABLED=0"]
+    .concat("GOFLAGS=-mod=mod", "go", "install", "-ldflags=-s -w");
+  const { code, stderr } = await runCommand([...command, `${program.main}@${program.version}`]);
+  if (code !== 0) throw new Error(`Cannot build ${program.name}: ${stderr}`);
+}
