@@ -39,6 +39,8 @@ export interface WorldOptions {
   readonly dualStack?: boolean;
   /** Flags of the installation. */
   readonly install?: readonly string[];
+  /** What is done in the cluster before that. */
+  readonly prepare?: (cluster: Cluster) => Promise<void>;
 }
 
 /** Starts a cluster and brings the images and the control plane into it; resolves when it is ready. */
@@ -58,7 +60,8 @@ export async function startMeshWorld(
       // As nginx's own image has it: its other signal cuts requests that it has begun.
       stopSignal: "SIGQUIT",
     });
-    const { executable, install = [] } = options;
+    const { executable, install = [], prepare } = options;
+    await prepare?.(cluster);
     await installMalla(cluster, MALLA_IMAGE, {
       args: [...options.dualStack ? ["--disable-ipv6=false"] : [], ...install],
       ...executable === undefined ? {} : { command: [executable] },
