@@ -37,7 +37,7 @@ const RULES = [
 export function enforcerObstacle(): string | null {
   for (const rule of RULES) {
     const { status, stderr } = spawnSync("unshare", ["--net", ...rule], { encoding: "utf8" });
-    if (status !== 0) return `network policies need a kernel with queues: ${stderr}`;
+    if (status !== 0) return `network policies need a kernel with queues: ${stderr.trim()}`;
   }
   return goProgramObstacle(PROGRAM);
 }

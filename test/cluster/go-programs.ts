@@ -1,7 +1,7 @@
 /** Programs that tests run beside Kubernetes, each built of its Go module once per machine. */
 
 import { existsSync } from "node:fs";
-import { cacheFolder } from "./cache.ts";
+import { CACHE, cacheFolder } from "./cache.ts";
 import { runCommand } from "./command.ts";
 import { withLock } from "./lock.ts";
 
@@ -22,24 +22,25 @@ export function goProgramObstacle(program: GoProgram): string | null {
 /** The program's path; built when it is not there. Rejects when it cannot be. */
 export async function goProgram(program: GoProgram): Promise<string> {
   const path = pathOf(program);
-  await withLock(`${folderOf(program)}/lock`, async () => {
-    if (!existsSync(path)) await build(program);
+  const folder = cacheFolder(folderOf(program));
+  await withLock(`${folder}/lock`, async () => {
+    if (!existsSync(path)) await build(program, folder);
   });
   return path;
 }
 
 function folderOf({ name, version }: GoProgram): string {
-  return cacheFolder(`${name}-${version}`);
+  return `${name}-${version}`;
 }
 
 /** `go install` calls what it makes by the last word of the package. */
 function pathOf(program: GoProgram): string {
-  return `${folderOf(program)}${program.main.slice(program.main.lastIndexOf("/"))}`;
+  return `${CACHE}/${folderOf(program)}${program.main.slice(program.main.lastIndexOf("/"))}`;
 }
 
-async function build(program: GoProgram): Promise<void> {
+async function build(program: GoProgram, folder: string): Promise<void> {
   // Others work on this machine too, and nobody waits for this but who asked for it.
-  const command = ["nice", "-n", "19", "env", `GOBIN=${folderOf(program)}`, "CGO_ENABLED=0"]
+  const command = ["nice", "-n", "19", "env", `GOBIN=${folder}`, "CGO_ENABLED=0"]
     .concat("GOFLAGS=-mod=mod", "go", "install", "-ldflags=-s -w");
   const { code, stderr } = await runCommand([...command, `${program.main}@${program.version}`]);
   if (code !== 0) throw new Error(`Cannot build ${program.name}: ${stderr}`);
