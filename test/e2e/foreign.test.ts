@@ -150,7 +150,7 @@ describe.skipIf(reason !== undefined)("foreign programs", () => {
     await until(() => load.text().includes("Running"));
     const [master = Number.NaN] = masters();
     for (const pid of [master, ...childrenOf(master)]) process.kill(pid, "SIGKILL");
-    await load.child.exited;
+    await load.ended;
     expect(requestsOf(load.text())).toBeGreaterThan(1000);
     expect(failuresOf(load.text())).toBeLessThanOrEqual(16);
     await until(() => masters().length === 2);

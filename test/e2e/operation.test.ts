@@ -130,7 +130,7 @@ describe.skipIf(reason !== undefined)("a mesh at work", () => {
     await until(() => nginx().length === 1);
     // Ctrl-C on `malla run` would be a SIGTERM to wrk, which then says nothing.
     process.kill(laptop.process(/^wrk /), "SIGINT");
-    await load.child.exited;
+    await load.ended;
     expect(requestsOf(load.text())).toBeGreaterThan(1_000);
     expect(failuresOf(load.text())).toBe(0);
   }, LONG_MS);

@@ -220,6 +220,6 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
     const before = sent("caller", "steady-1");
     await until(() => sent("caller", "steady-1") > before + 1_000);
     load.child.kill("SIGINT");
-    await load.child.exited;
+    await load.ended;
   }, LONG_MS);
 });

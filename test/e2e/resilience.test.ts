@@ -66,7 +66,7 @@ describe.skipIf(reason !== undefined)("a mesh in trouble", () => {
     const load = laptop.start(words(`curl -sS --limit-rate 10M -o ${got} http://rude:8004/large`));
     await until(() => existsSync(got) && statSync(got).size > 0);
     process.kill(laptop.process(/ -m http\.server 8004 /), "SIGKILL");
-    expect(await load.child.exited).toBeOneOf([18, 56]);
+    expect(await load.ended).toBeOneOf([18, 56]);
     expect(statSync(got).size).toBeLessThan(FLOOD_BYTES);
     // It starts again, and is reached again.
     await until(async () => (await client("curl -sf -r 0-99 http://rude:8004/large")).code === 0);
@@ -99,7 +99,7 @@ describe.skipIf(reason !== undefined)("a mesh in trouble", () => {
       await until(() => hashes().length === 2 || flood.child.exitCode !== null);
       const peaks = laptop.processes(/^\S+ (\S+ )?proxy $/).map(peakMb).filter((mb) => mb > 0);
       laptop.write(`${name}-over`, "");
-      expect(await flood.child.exited).toBe(0);
+      expect(await flood.ended).toBe(0);
       expect(hashes()).toHaveLength(2);
       expect(hashes()[1]).toBe(hashes()[0] ?? "");
       // One beside the servers, one beside the client, and those of other pods.
@@ -135,10 +135,10 @@ describe.skipIf(reason !== undefined)("a mesh in trouble", () => {
     } finally {
       process.kill(identity, "SIGKILL");
     }
-    expect(await late.child.exited).toBe(0);
+    expect(await late.ended).toBe(0);
     expect(late.text()).toContain("x".repeat(50_000));
     laptop.write("steady-over", "");
-    expect(await steady.child.exited).toBe(0);
+    expect(await steady.ended).toBe(0);
     expect(codes().filter((code) => code !== "200")).toEqual([]);
   }, LONG_MS);
 

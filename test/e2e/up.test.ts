@@ -274,7 +274,7 @@ describe.skipIf(reason !== undefined).each([...USERS])("malla up as %s", (user) 
     const before = codes().length;
     await until(() => codes().length > before + 20);
     laptop.write("stop", "");
-    expect(await load.child.exited).toBe(0);
+    expect(await load.ended).toBe(0);
     expect(codes().filter((code) => code !== "200")).toEqual([]);
     laptop.write("web.yaml", "kind: [broken\n");
     await laptop.says(/app\/web\.yaml:\d+: /);

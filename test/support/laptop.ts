@@ -46,6 +46,15 @@ export type User = "self" | "ordinary";
 /** The users that can be tested here. */
 export const USERS: readonly User[] = process.getuid?.() === 0 ? ["self", "ordinary"] : ["self"];
 
+/** A mode that was left running. */
+export interface Running {
+  readonly child: Bun.Subprocess;
+  /** What it has said until now. */
+  text(): string;
+  /** Resolves to its exit code when all that it said is in the text. */
+  readonly ended: Promise<number>;
+}
+
 /** A folder with manifests, and what is started on it. */
 export class Laptop {
   /** Everything of this mesh has this path in it. */
@@ -97,7 +106,7 @@ export class Laptop {
   }
 
   /** Starts a mode and leaves it running. */
-  start(args: readonly string[]): { child: Bun.Subprocess; text: () => string } {
+  start(args: readonly string[]): Running {
     let text = "";
     const child = Bun.spawn(this.#words(args), {
       env: this.#env(),
@@ -106,13 +115,12 @@ export class Laptop {
       stderr: "pipe",
     });
     this.#started.push(child);
-    for (const stream of [child.stdout, child.stderr]) {
-      void (async () => {
-        const decoder = new TextDecoder();
-        for await (const chunk of stream) text += decoder.decode(chunk, { stream: true });
-      })();
-    }
-    return { child, text: () => text };
+    const reading = [child.stdout, child.stderr].map(async (stream) => {
+      const decoder = new TextDecoder();
+      for await (const chunk of stream) text += decoder.decode(chunk, { stream: true });
+    });
+    const ended = Promise.all(reading).then(() => child.exited);
+    return { child, text: () => text, ended };
   }
 
   /** Starts `malla up`; resolves when it says that the mesh is ready. */
