@@ -168,7 +168,7 @@ export async function issueLeaf(
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-      await AuthorityKeyIdentifierExtension.create(authority.certificate.publicKey),
+      await keyIdentifierOf(authority),
       // Critical, because the subject is empty (RFC 5280, 4.2.1.6).
       new SubjectAlternativeNameExtension(names, true),
     ],
@@ -190,7 +190,7 @@ async function makeAuthority(
     await SubjectKeyIdentifierExtension.create(keys.publicKey),
   ];
   if (signer !== undefined) {
-    extensions.push(await AuthorityKeyIdentifierExtension.create(signer.certificate.publicKey));
+    extensions.push(await keyIdentifierOf(signer));
   }
   return await X509CertificateGenerator.create({
     serialNumber: randomSerial(),
@@ -203,6 +203,16 @@ async function makeAuthority(
     signingAlgorithm: SIGNING,
     extensions,
   });
+}
+
+/**
+ * How what an authority signs names the authority's key: as its own certificate does. Others make that
+ * of the key in other ways than ours (Go by SHA-256), and a chain whose names differ is refused.
+ */
+async function keyIdentifierOf({ certificate }: Authority): Promise<Extension> {
+  const own = certificate.getExtension(SubjectKeyIdentifierExtension);
+  if (own !== null) return new AuthorityKeyIdentifierExtension(own.keyId);
+  return await AuthorityKeyIdentifierExtension.create(certificate.publicKey);
 }
 
 /** 128 bits nobody can guess; the first bit is clear, so that the number stays positive and short. */

@@ -167,6 +167,33 @@ describe("leaves", () => {
     expect(text).toContain("Not After : Jan  2 00:00:20 2030 GMT");
   });
 
+  judged("of an issuer whose key has another name than we would give it are verified", async () => {
+    const files = {
+      key: keys.privatePem,
+      cnf: "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n" +
+        "keyUsage=critical,keyCertSign\nsubjectKeyIdentifier=01020304\n",
+    };
+    const pem = openssl(
+      files,
+      ...["req", "-x509", "-key", "key", "-subj", "/CN=foreign", "-days", "7300"],
+      ...["-config", "cnf", "-extensions", "ca"],
+    );
+    const issuer = authorityOf(pem, keys);
+    const { der } = await leafFor(issuer, DAY_MS, Date.now());
+    const text = openssl(
+      { leaf: toPem("CERTIFICATE", der) },
+      "x509",
+      "-in",
+      "leaf",
+      "-noout",
+      "-text",
+    );
+    expect(text).toMatch(/Authority Key Identifier: *\n *(keyid:)?01:02:03:04\n/);
+    const trustAnchors = readTrustAnchors(pem);
+    const held = { leaf: der, intermediates: [], trustAnchors, nowMs: Date.now() };
+    expect(verifyLeaf(await expectation(held)).hasDnsName(NAME)).toBe(true);
+  });
+
   test("never outlive their issuer, and a dead issuer issues none", async () => {
     const endMs = NOW_MS + 365 * DAY_MS;
     const late = await leafFor(made.issuer, DAY_MS, endMs - 3_600_000);
