@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { VERSION } from "../../lib/base/version.ts";
 import type { PageName } from "../docs/pages.ts";
 import { TOP } from "../docs/pages.ts";
+import { certManagerFolder, certManagerObstacle, startCertManager } from "./cert-manager.ts";
 import { Cluster } from "./cluster.ts";
 import { malla } from "./control-plane.ts";
 import { helmObstacle, helmProgram } from "./helm.ts";
@@ -41,6 +42,12 @@ export function docsObstacle(): string | null {
   return clusterObstacle() ?? helmObstacle();
 }
 
+/** Why a page cannot have this program in its cluster, or null. Throws for one that is not known. */
+export function needObstacle(program: string): string | null {
+  if (program === "cert-manager") return certManagerObstacle();
+  throw new Error(`no page can need "${program}"`);
+}
+
 /** A cluster and an operator's programs. */
 export class DocsWorld {
   readonly cluster: Cluster;
@@ -55,6 +62,7 @@ export class DocsWorld {
   /** Resolves when everything is there, with nothing in the cluster. */
   static async start(): Promise<DocsWorld> {
     const programs = mkdtempSync(join(tmpdir(), "malla-docs-programs-"));
+    if (certManagerObstacle() === null) await certManagerFolder();
     const cluster = await Cluster.start(testClusterName("docs"), { nodes: 2 });
     try {
       symlinkSync(`${TOP}dist/malla`, join(programs, "malla"));
@@ -81,6 +89,9 @@ export class DocsWorld {
       case "docs/migrate.md":
         await this.#empty();
         return await this.cluster.apply(await linkerdObjects());
+      case "docs/rotate.md":
+        if (certManagerObstacle() === null) await startCertManager(this.cluster);
+        return await this.#install();
       default:
         return await this.#install();
     }

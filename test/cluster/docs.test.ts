@@ -8,12 +8,12 @@ import { followPages } from "../docs/follow.ts";
 import { TOP } from "../docs/pages.ts";
 import { Terminal } from "../docs/terminal.ts";
 import { CNI_BIN_FOLDER, CNI_NET_FOLDER } from "./node-files.ts";
-import { docsObstacle, DocsWorld } from "./docs-world.ts";
+import { docsObstacle, DocsWorld, needObstacle } from "./docs-world.ts";
 
 const obstacle = docsObstacle();
 if (obstacle !== null) console.warn(`skipped: pages in a cluster: ${obstacle}`);
 
-/** Building Kubernetes and Helm included, on a machine that has never done it. */
+/** Building Kubernetes, Helm and cert-manager included, on a machine that has never done it. */
 const START_MS = 2_400_000;
 const STEP_MS = 240_000;
 
@@ -27,6 +27,7 @@ describe.skipIf(obstacle !== null)("in a cluster", () => {
   followPages({
     place: "cluster",
     stepMs: STEP_MS,
+    obstacle: needObstacle,
     async open(page) {
       await world.prepare(page);
       return new Terminal(world.programs, {

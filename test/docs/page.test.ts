@@ -13,7 +13,7 @@ describe("a page", () => {
   test("is its commands, with marks and what they write", () => {
     const page = `# A page\n\n${fence("sh cluster repeat", "malla check", "echo x")}You see\n\n` +
       fence("text", "all …") + fence('sh skip="no such machine"', "rm -r /") +
-      fence("sh laptop stays status=2", "malla demo");
+      fence("sh laptop stays needs=python status=2", "malla demo");
     expect(readSteps("a.md", page)).toEqual([
       {
         at: "a.md:3",
@@ -40,6 +40,7 @@ describe("a page", () => {
         repeats: false,
         stays: true,
         status: 2,
+        needs: "python",
       },
     ]);
   });
@@ -49,6 +50,7 @@ describe("a page", () => {
     [fence('sh cluster skip="x"', "true"), "a command says where it runs, or why nowhere"],
     [fence("sh cluster soon", "true"), 'unknown mark "soon"'],
     [fence("sh cluster skip", "true"), 'unknown mark "skip"'],
+    [fence("sh cluster needs", "true"), 'unknown mark "needs"'],
     [fence("bash", "true"), 'a fence is "sh", "text" or "yaml", got "bash"'],
     [fence("text", "hello"), "a.md:1: the output of no command"],
     [fence("sh cluster", "true") + fence("text", "a") + fence("text", "b"), "a.md:7: the output"],

@@ -7,6 +7,7 @@
  *     ```sh cluster repeat   until its output is the one shown, because that comes by itself
  *     ```sh cluster status=1 with this exit status
  *     ```sh laptop stays     in another terminal, until the next one that stays or the page's end
+ *     ```sh cluster needs=x  where x is to be had
  *     ```sh skip="reason"    nowhere
  *
  * A fence `text` behind it is its output: `…` stands for any characters of a line, and on a line of
@@ -24,6 +25,8 @@ export interface Step {
   /** Undefined for one that is skipped. */
   readonly place: Place | undefined;
   readonly skip?: string;
+  /** A program without which it cannot be done, and which not every machine has. */
+  readonly needs?: string;
   readonly repeats: boolean;
   readonly stays: boolean;
   readonly status: number;
@@ -67,6 +70,7 @@ function stepOf(at: string, marks: readonly string[], script: string): Step {
     else if (key === "repeat") step = { ...step, repeats: true };
     else if (key === "stays") step = { ...step, stays: true };
     else if (key === "status" && /^\d+$/.test(value)) step = { ...step, status: Number(value) };
+    else if (key === "needs" && value !== "") step = { ...step, needs: value };
     else if (key === "skip" && value !== "") step = { ...step, skip: value };
     else throw new Error(`${at}: unknown mark "${mark}"`);
   }
