@@ -127,8 +127,9 @@ async function propagation(
     input: JSON.stringify(plan),
   });
   if (code !== 0) throw new Error(`${script}: exit code ${code}\n${stderr}`);
-  const { added, removed, controllerMb } = JSON.parse(stdout) as PropagationSamples;
+  const { added, spread, removed, controllerMb } = JSON.parse(stdout) as PropagationSamples;
   say(formatFigures(`a pod that is added is known to ${subscribers} proxies`, figuresOf(added)));
+  say(formatFigures("of that, behind the news of its EndpointSlice", figuresOf(spread)));
   say(
     formatFigures(`a pod that is removed is known to ${subscribers} proxies`, figuresOf(removed)),
   );

@@ -1,7 +1,8 @@
 /**
  * Run in a node's network: asks the controller for a Service's endpoints as many proxies would, makes
- * pods come and go, and prints how long it took each time until the last of them was told. The pods are
- * objects without a kubelet, so that a container's start is not measured.
+ * pods come and go, and prints how long it took each time until the last of them was told, and how much
+ * of that the cluster took before the Service's EndpointSlices said so. The pods are objects without a
+ * kubelet, so that a container's start is not measured.
  */
 
 import { Channel } from "../../../lib/contract/channel.ts";
@@ -13,6 +14,14 @@ import { formatAddress } from "../../../lib/mesh/address.ts";
 import type { EndpointUpdate } from "../../../lib/mesh/endpoint.ts";
 import { type KubeAccess, kubeconfigAccess } from "../../../lib/source/kube/access.ts";
 import { KubeClient } from "../../../lib/source/kube/client.ts";
+import { kubeSource } from "../../../lib/source/kube/mod.ts";
+import {
+  type EndpointSlice,
+  type MeshObject,
+  refKey,
+  refOf,
+  SERVICE_NAME_LABEL,
+} from "../../../lib/source/objects.ts";
 import { memory } from "../../support/lab.ts";
 
 /** What is measured and where; comes as JSON on standard input. */
@@ -34,6 +43,8 @@ export interface PropagationSamples {
   /** The controller's resident memory behind all changes, with all streams open. */
   readonly controllerMb: number;
   readonly added: readonly number[];
+  /** The part of `added` behind the EndpointSlice's news: the controller's, the network's and the proxies'. */
+  readonly spread: readonly number[];
   readonly removed: readonly number[];
 }
 
@@ -56,9 +67,10 @@ async function run(plan: PropagationPlan): Promise<PropagationSamples> {
   const access = await kubeconfigAccess(plan.kubeconfig, { server: plan.apiServer });
   const client = new KubeClient(access);
   await client.create("/api/v1/nodes", nodeObject());
-  const watch = new Watch(plan);
+  const watch = new Watch(plan, access);
   await watch.begun();
   const added: number[] = [];
+  const spread: number[] = [];
   const removed: number[] = [];
   const pods = `/api/v1/namespaces/${plan.namespace}/pods`;
   for (let index = 0; index < plan.samples; index++) {
@@ -70,17 +82,17 @@ async function run(plan: PropagationPlan): Promise<PropagationSamples> {
       podIPs: [{ ip }],
       conditions: [{ type: "Ready", status: "True" }],
     };
-    added.push(
-      await watch.until(
-        ip,
-        true,
-        () => client.replace(`${pods}/p${index}/status`, { ...made, status }),
-      ),
+    const coming = await watch.until(
+      ip,
+      true,
+      () => client.replace(`${pods}/p${index}/status`, { ...made, status }),
     );
-    removed.push(await watch.until(ip, false, () => remove(access, `${pods}/p${index}`)));
+    added.push(coming.ms);
+    spread.push(coming.spreadMs);
+    removed.push((await watch.until(ip, false, () => remove(access, `${pods}/p${index}`))).ms);
   }
   await remove(access, `/api/v1/nodes/${NODE}`);
-  return { added, removed, controllerMb: controllerMb() };
+  return { added, spread, removed, controllerMb: controllerMb() };
 }
 
 /** Of the node's controller, in MB. */
@@ -91,13 +103,36 @@ function controllerMb(): number {
   return memory(Number(pid)).residentMb;
 }
 
-/** All subscribers, and which addresses each of them knows. */
+/** All subscribers, which addresses each of them knows, and which the cluster itself tells of. */
 class Watch {
   readonly #known: Set<string>[] = [];
+  /** The addresses of each of the Service's EndpointSlices. */
+  readonly #slices = new Map<string, ReadonlySet<string>>();
   #begun = 0;
+  #isListed = false;
   #changed = () => {};
 
-  constructor({ controller, controllerName, trustAnchors, ...plan }: PropagationPlan) {
+  constructor(
+    { controller, controllerName, trustAnchors, ...plan }: PropagationPlan,
+    access: KubeAccess,
+  ) {
+    void kubeSource(access, systemClock, Math.random).watch(new Set(["EndpointSlice"]), {
+      applied: (object) => {
+        if (!isOf(plan, object)) return;
+        const addresses = object.endpoints.flatMap((endpoint) => endpoint.addresses);
+        this.#slices.set(refKey(refOf(object)), new Set(addresses));
+        this.#changed();
+      },
+      deleted: (ref) => {
+        this.#slices.delete(refKey(ref));
+        this.#changed();
+      },
+      synced: () => {
+        this.#isListed = true;
+        this.#changed();
+      },
+      problems: (problems) => problems.forEach(({ message }) => console.error(message)),
+    });
     const net = createBunNet();
     const material = { certificateChain: "", privateKey: "", trustAnchors };
     const path = `${plan.service}.${plan.namespace}.svc.cluster.local:80`;
@@ -131,21 +166,32 @@ class Watch {
 
   /** Resolves when all have their first news. */
   async begun(): Promise<void> {
-    await this.#wait(() => this.#begun === this.#known.length);
+    await this.#wait(() => this.#isListed && this.#begun === this.#known.length);
   }
 
-  /** Milliseconds from the beginning of `change` until all know the address, or none does. */
-  async until(ip: string, isKnown: boolean, change: () => Promise<unknown>): Promise<number> {
+  /**
+   * How long it takes from the beginning of `change` until all know the address, or none does, and how
+   * much of that is left once the EndpointSlices say the same. Resolves when both are so: Kubernetes puts
+   * off for a second what changes before it has seen its own last word of a Service.
+   */
+  async until(
+    ip: string,
+    isKnown: boolean,
+    change: () => Promise<unknown>,
+  ): Promise<{ readonly ms: number; readonly spreadMs: number }> {
     const began = performance.now();
-    let ended = 0;
+    let said: number | undefined;
+    let ended: number | undefined;
     const all = this.#wait(() => {
-      if (!this.#known.every((known) => known.has(ip) === isKnown)) return false;
-      ended = performance.now();
-      return true;
+      const isSaid = [...this.#slices.values()].some((slice) => slice.has(ip)) === isKnown;
+      if (isSaid) said ??= performance.now();
+      if (this.#known.every((known) => known.has(ip) === isKnown)) ended ??= performance.now();
+      return said !== undefined && ended !== undefined;
     });
     await change();
     await all;
-    return ended - began;
+    const [from, to] = [said ?? began, ended ?? began];
+    return { ms: to - began, spreadMs: Math.max(0, to - from) };
   }
 
   #take(known: Set<string>, update: EndpointUpdate): void {
@@ -169,6 +215,15 @@ class Watch {
     await promise.finally(() => clearTimeout(timer));
     this.#changed = () => {};
   }
+}
+
+/** Whether it is one of the Service's EndpointSlices. */
+function isOf(
+  { namespace, service }: Pick<PropagationPlan, "namespace" | "service">,
+  object: MeshObject,
+): object is EndpointSlice {
+  return object.kind === "EndpointSlice" && object.metadata.namespace === namespace &&
+    object.metadata.labels[SERVICE_NAME_LABEL] === service;
 }
 
 /** Endpoints on a node that does not exist are left out; this one says once that it is well. */
