@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { createServer } from "node:net";
 import { describeError, Fault } from "../base/fault.ts";
-import { getJson, HttpRefusal } from "./http-json.ts";
+import { getJson, HttpRefusal, KeptConnections } from "./http-json.ts";
 
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
@@ -80,4 +80,14 @@ describe("a server that cannot be asked", () => {
     expect(describeError(await failure(`http://127.0.0.1:${port}/`)))
       .toBe(`Cannot ask http://127.0.0.1:${port}/: nothing came for 2000 ms`);
   });
+});
+
+test("connections that are kept are used again once those of a silence are gone", () => {
+  const [patient, hasty] = [new KeptConnections(), new KeptConnections(0)];
+  for (const kept of [patient, hasty]) {
+    expect(kept.areUsable).toBe(true);
+    kept.fellSilent();
+  }
+  expect(patient.areUsable).toBe(false);
+  expect(hasty.areUsable).toBe(true);
 });

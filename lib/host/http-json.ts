@@ -14,6 +14,31 @@ export interface HttpTarget {
   readonly serverName?: string;
   /** Believes any server: only where a kubeconfig says so. */
   readonly insecure?: boolean;
+  /** Of this server, shared by all who ask it. Absent: kept connections are always used. */
+  readonly kept?: KeptConnections;
+}
+
+/**
+ * Whether the connections that the runtime keeps for later questions can be used. When nothing comes over one of
+ * them, the network may have dropped all without a word, and each would cost a question its whole patience: so
+ * until the runtime has given up those of then, every question has a connection of its own.
+ */
+export class KeptConnections {
+  readonly #keptMs: number;
+  #silentUntilMs = 0;
+
+  constructor(keptMs = KEPT_MS) {
+    this.#keptMs = keptMs;
+  }
+
+  get areUsable(): boolean {
+    return performance.now() >= this.#silentUntilMs;
+  }
+
+  /** A question got no answer in its time. */
+  fellSilent(): void {
+    this.#silentUntilMs = performance.now() + this.#keptMs;
+  }
 }
 
 /** Bounds of one request. */
@@ -23,6 +48,8 @@ export interface HttpBounds {
   /** How long nothing may come. */
   readonly idleMs: number;
   readonly bytesMax: number;
+  /** Over a connection of its own, whatever is kept. */
+  readonly isAlone?: boolean;
   /** Ends it from outside. */
   readonly signal?: AbortSignal;
   /** Called when the head of a good answer has come, however long its body takes. */
@@ -56,6 +83,8 @@ const STATUS_CODES: Readonly<Record<number, FaultCode>> = {
   422: "invalid_argument",
 };
 
+/** The runtime closes a connection that nobody has used for five minutes, of which it counts whole ones. */
+const KEPT_MS = 360_000;
 /** Beyond an API server's longest explanation: a cut one is no JSON any more. */
 const REFUSAL_CHARS_MAX = 65_536;
 /** A refusal of an object may name a dozen fields; more is no message for people. */
@@ -138,6 +167,7 @@ async function pump(
           : { "content-type": request.contentType ?? "application/json" }),
       },
       redirect: "error",
+      keepalive: bounds.isAlone !== true && target.kept?.areUsable !== false,
       signal: AbortSignal.any([idle.signal, ...bounds.signal ? [bounds.signal] : []]),
       tls: tlsOf(target),
     });
@@ -164,6 +194,7 @@ async function pump(
   } catch (thrown) {
     if (bounds.signal?.aborted) return;
     if (thrown instanceof Fault) throw thrown;
+    if (idle.signal.aborted) target.kept?.fellSilent();
     const why = idle.signal.aborted ? `nothing came for ${waitedMs} ms` : reasonOf(thrown);
     throw new Fault("unavailable", `Cannot ask ${placeOf(target)}${why ? `: ${why}` : ""}`, {
       source: "upstream",

@@ -2,7 +2,7 @@
 
 import { Fault } from "../../base/fault.ts";
 import { joinPath, readText } from "../../host/files.ts";
-import type { HttpTarget } from "../../host/http-json.ts";
+import { type HttpTarget, KeptConnections } from "../../host/http-json.ts";
 import type { Environment } from "../../config/mod.ts";
 
 /** A way to a cluster's API. */
@@ -46,13 +46,14 @@ export function inClusterAccess(env: Environment, folder = SERVICE_ACCOUNT_FOLDE
     );
   }
   const server = `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const kept = new KeptConnections();
   return {
     server,
     async target(path) {
       // Both files are rotated by the kubelet, so they are read each time.
       const token = (await readText(joinPath(folder, "token"))).trim();
       const ca = await readText(joinPath(folder, "ca.crt"));
-      return { url: server + path, headers: { authorization: `Bearer ${token}` }, ca };
+      return { url: server + path, headers: { authorization: `Bearer ${token}` }, ca, kept };
     },
   };
 }
@@ -77,6 +78,7 @@ export async function kubeconfigAccess(
     );
   }
   const server = (choice.server ?? cluster.server).replace(/\/+$/, "");
+  const kept = new KeptConnections();
   return {
     server,
     async target(path) {
@@ -92,6 +94,7 @@ export async function kubeconfigAccess(
       const { ca, cert, key, servername, rejectUnauthorized, auth } = options;
       return {
         url: server + path,
+        kept,
         headers: {
           ...headersOf(options.headers),
           ...(auth ? { authorization: `Basic ${btoa(auth)}` } : {}),

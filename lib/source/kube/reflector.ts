@@ -244,6 +244,8 @@ export class Reflector {
         headMs: KUBE_HEAD_MS,
         idleMs: seconds * WATCH_GRACE * 1_000,
         bytesMax: KUBE_OBJECT_BYTES_MAX,
+        // It is asked for twice a minute, and nothing is followed for as long as nobody answers.
+        isAlone: true,
         signal: this.#stop.signal,
         opened: () => this.#reached(),
       },
