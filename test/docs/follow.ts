@@ -13,23 +13,27 @@ export interface FollowOptions {
   /** Opens the terminal in which a page's commands are typed. */
   readonly open: (page: PageName) => Terminal | Promise<Terminal>;
   /** Why there is no such program here as a step needs, or null. Default: there is none of any. */
-  readonly obstacle?: (program: string) => string | null;
+  readonly needObstacle?: (program: string) => string | null;
+  /** Why a page cannot be followed here, or null. Default: each can. */
+  readonly pageObstacle?: (page: PageName) => string | null;
   readonly stepMs: number;
 }
 
 /** Makes the tests of all pages that have commands for this place. */
 export function followPages(options: FollowOptions): void {
-  const { place, open, stepMs, obstacle = (program) => `no ${program}` } = options;
+  const { place, open, stepMs, needObstacle = (program) => `no ${program}` } = options;
   for (const page of PAGES) {
     const steps = readSteps(page, readFileSync(join(TOP, page), "utf8"))
       .filter((step) => step.place === place);
     if (steps.length === 0) continue;
-    describe(page, () => {
+    const reason = options.pageObstacle?.(page) ?? null;
+    if (reason !== null) console.warn(`skipped: ${page} in a ${place}: ${reason}`);
+    describe.skipIf(reason !== null)(page, () => {
       let terminal: Terminal;
       const followed = new Set<string>();
       beforeAll(async () => void (terminal = await open(page)), stepMs);
       const followable = steps.filter(({ at, needs }) => {
-        const why = needs === undefined ? null : obstacle(needs);
+        const why = needs === undefined ? null : needObstacle(needs);
         if (why !== null) console.warn(`skipped: ${at}: ${why}`);
         return why === null;
       });
