@@ -1,6 +1,6 @@
 /**
- * cert-manager in a cluster: the controllers that its module has for Certificates of a CA, and its
- * cainjector. Its webhook, which only refuses or completes what is applied, is not there.
+ * cert-manager in a cluster: the controllers that its module has for Certificates of a CA. Its webhook,
+ * which only refuses or completes what is applied, and its cainjector are not there.
  */
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
