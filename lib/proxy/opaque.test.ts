@@ -69,6 +69,8 @@ describe("two proxies, opaque", () => {
     expect((await readAll(socket)).toString()).toBe("hello");
     await until("closed", () => client.path.sessions === 0 && server.path.sessions === 0);
     expect(client.count("tcp_open_total", { peer: "dst", tls: "true" })).toBe(1);
+    const opaque = { protocol: "opaq", parent_name: "test" };
+    expect(client.count("outbound_tcp_protocol_connections_total", opaque)).toBe(1);
     expect(client.count("tcp_write_bytes_total", { peer: "src" })).toBe(5);
     expect(client.count("tcp_read_bytes_total", { peer: "src" })).toBe(5);
     const from = { client_id: identityOf("shop"), tls: "true", peer: "src" };

@@ -189,9 +189,10 @@ class OutboundConnection implements Session, OpeningOwner {
   }
 }
 
+/** As the contract's label says it. */
 function protocolOf(detected: Detected): string {
   if (detected === Detected.HTTP1) return "http/1";
-  return detected === Detected.HTTP2 ? "http/2" : "opaque";
+  return detected === Detected.HTTP2 ? "http/2" : "opaq";
 }
 
 /**
