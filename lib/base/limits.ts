@@ -193,6 +193,9 @@ export const CONNECTING_MIN = 8;
  */
 export const STREAMS_PER_CONNECTION_MAX = 1_000;
 
+/** TLS handshakes that are begun in one turn of the event loop: each takes up to a millisecond of it. */
+export const HANDSHAKES_PER_TURN = 4;
+
 /** Streams that we open on a connection before its peer has told its own bound (RFC 9113 §6.5.2). */
 export const STREAMS_UNTIL_TOLD_MAX = 100;
 

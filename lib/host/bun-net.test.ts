@@ -363,6 +363,20 @@ describe("tls", () => {
     expect(Buffer.from(client.peer!.certificate!).includes(SERVER)).toBe(true);
   });
 
+  test("many that come at once take their turns, and who leaves before holds up nobody", async () => {
+    const { probes, listener } = serve(talkingServer);
+    const clients = Array.from({ length: 60 }, () => dial(listener, { peerName: SERVER }));
+    for (const at of [7, 31]) clients[at]!.conn!.destroy();
+    const staying = clients.filter(({ reason }) => reason === null);
+    expect(staying).toHaveLength(58);
+    await until("all are secure", () => staying.every(({ peer }) => peer !== null));
+    for (const client of staying) client.send(new TextEncoder().encode("question"), false);
+    await until("all are answered", () => staying.every(({ received }) => received === 6));
+    expect(probes).toHaveLength(58);
+    for (const probe of probes) expect(probe.events.slice(0, 2)).toEqual(["open", "secure"]);
+    expect([...new Set(clients.map(({ reason }) => reason))].sort()).toEqual(["local", null]);
+  });
+
   test("a server of another name is refused", async () => {
     const { probes, listener } = serve(tlsServer);
     const client = dial(listener, { peerName: STRANGER });

@@ -13,6 +13,7 @@ import { ERRNO_REASONS, reasonOf } from "./bun-reasons.ts";
 import { type Resumption, TlsContexts } from "./bun-tls.ts";
 import { type Clock, systemClock, type Timer } from "./clock.ts";
 import { type Libc, openLibc } from "./ffi.ts";
+import { HandshakeTurns } from "./handshake-turns.ts";
 import type {
   CloseReason,
   Conn,
@@ -79,6 +80,7 @@ export function createBunNet(options: BunNetOptions = {}): Net {
     clock,
     sharesPorts,
     contexts: new TlsContexts(),
+    handshakes: new HandshakeTurns(clock),
     libc: () => libc ??= openLibc(),
   };
   return {
@@ -99,6 +101,7 @@ interface Host {
   readonly clock: Clock;
   readonly sharesPorts: boolean;
   readonly contexts: TlsContexts;
+  readonly handshakes: HandshakeTurns;
   readonly libc: () => Libc;
 }
 
@@ -192,10 +195,21 @@ class BunConn implements Conn<unknown> {
   startTls(options: TlsServerOptions): void {
     if (this.closed || this.socket === null) return;
     this.securing = true;
-    this.startTimer(HANDSHAKE_TIMEOUT_MS);
     // The getters' answers do not survive the upgrade, so they are asked for now.
     void this.remote, void this.local;
-    const upgrade = this.socket as unknown as ServerUpgrade;
+    // What the client says meanwhile must be there for the upgraded socket.
+    const waits = this.#host.handshakes.isBusy;
+    if (waits) this.socket.pause();
+    this.#host.handshakes.begin(() => { // cold: once per connection
+      if (this.closed || this.socket === null) return;
+      this.startTimer(HANDSHAKE_TIMEOUT_MS);
+      if (waits) this.socket.resume();
+      this.#upgrade(this.socket, options);
+    });
+  }
+
+  #upgrade(socket: BunSocket, options: TlsServerOptions): void {
+    const upgrade = socket as unknown as ServerUpgrade;
     const [raw, tls] = upgrade.upgradeTLS({
       isServer: true,
       tls: this.#host.contexts.server(options),
@@ -359,17 +373,22 @@ function connect<D>(
     conn.resumption = host.contexts.resumption(tls, address);
     conn.securing = true;
   }
-  conn.startTimer(options.timeoutMs);
   const common = {
     allowHalfOpen: true,
     data: conn as BunConn | undefined,
     socket: HANDLER,
     ...(tls === undefined ? {} : { tls: host.contexts.client(tls) }), // cold: once per connection
   };
-  if (mark === 0) {
-    Bun.connect({ ...common, hostname: address.ip, port: address.port }) // cold: as above
-      .catch((error) => conn.finish(reasonOf(error)));
-  } else connectMarked(host, conn, address, mark, common);
+  const begin = () => { // cold: as above
+    if (conn.closed) return;
+    conn.startTimer(options.timeoutMs);
+    if (mark === 0) {
+      Bun.connect({ ...common, hostname: address.ip, port: address.port }) // cold: as above
+        .catch((error) => conn.finish(reasonOf(error)));
+    } else connectMarked(host, conn, address, mark, common);
+  };
+  if (tls === undefined) begin();
+  else host.handshakes.begin(begin);
   return conn as unknown as Conn<D>;
 }
 
@@ -418,8 +437,7 @@ function adopt(conn: BunConn, fd: number, common: Common, connected: () => boole
       });
     },
   };
-  const options = { ...common, fd, socket: adopting }; // cold: as above
-  (Bun.connect as (options: unknown) => Promise<unknown>)(options)
+  (Bun.connect as (options: unknown) => Promise<unknown>)({ ...common, fd, socket: adopting }) // cold: as above
     .catch((error) => conn.finish(reasonOf(error)));
 }
 
