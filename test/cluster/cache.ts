@@ -36,7 +36,7 @@ export interface Made {
 
 /** Where it lies once it is made. */
 export function madeFolder({ kind, key }: Made): string {
-  return `${cacheFolder(kind)}/${key}`;
+  return `${CACHE}/${kind}/${key}`;
 }
 
 /** Resolves to its folder; has it filled first when this machine has not yet. */

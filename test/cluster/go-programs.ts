@@ -1,9 +1,8 @@
 /** Programs that tests run beside Kubernetes, each built of its Go module once per machine. */
 
 import { existsSync } from "node:fs";
-import { CACHE, cacheFolder } from "./cache.ts";
+import { type Made, madeFolder, makeOnce } from "./cache.ts";
 import { runCommand } from "./command.ts";
-import { withLock } from "./lock.ts";
 
 /** A program, as its module publishes it. */
 export interface GoProgram {
@@ -21,21 +20,17 @@ export function goProgramObstacle(program: GoProgram): string | null {
 
 /** The program's path; built when it is not there. Rejects when it cannot be. */
 export async function goProgram(program: GoProgram): Promise<string> {
-  const path = pathOf(program);
-  const folder = cacheFolder(folderOf(program));
-  await withLock(`${folder}/lock`, async () => {
-    if (!existsSync(path)) await build(program, folder);
-  });
-  return path;
+  await makeOnce(madeOf(program), (draft) => build(program, draft));
+  return pathOf(program);
 }
 
-function folderOf({ name, version }: GoProgram): string {
-  return `${name}-${version}`;
+function madeOf({ name, version }: GoProgram): Made {
+  return { kind: "go-programs", key: `${name}-${version}` };
 }
 
 /** `go install` calls what it makes by the last word of the package. */
 function pathOf(program: GoProgram): string {
-  return `${CACHE}/${folderOf(program)}${program.main.slice(program.main.lastIndexOf("/"))}`;
+  return `${madeFolder(madeOf(program))}${program.main.slice(program.main.lastIndexOf("/"))}`;
 }
 
 async function build(program: GoProgram, folder: string): Promise<void> {
