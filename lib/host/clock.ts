@@ -9,7 +9,7 @@ export interface Timer {
 export interface Clock {
   nowMs(): number;
   monotonicMs(): number;
-  /** Calls once after at least `delayMs`. */
+  /** Calls once after at least `delayMs`; soon, where that time is over already. */
   after(delayMs: number, call: () => void): Timer;
   /** Calls every `periodMs` until cancelled. */
   every(periodMs: number, call: () => void): Timer;
@@ -22,7 +22,7 @@ export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, call) {
-    const id = setTimeout(call, delayMs);
+    const id = setTimeout(call, Math.max(0, delayMs));
     return { cancel: () => clearTimeout(id) };
   },
   every(periodMs, call) {
