@@ -66,7 +66,7 @@ if (!insideLab()) {
   }
   const envoy = peers.includes("envoy") ? ["--envoy", installEnvoy()] : [];
   const floor = peers.includes("floor") ? ["--floor", buildFloor()] : [];
-  const found = [...envoy, ...floor, "--vegeta", installVegeta()];
+  const found = [...envoy, ...floor, "--vegeta", await installVegeta()];
   process.exit(enterLab(import.meta.path, [...process.argv.slice(2), ...found]));
 }
 

@@ -5,11 +5,16 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
+import { type GoProgram, goProgram } from "../cluster/go-programs.ts";
 import { run } from "../support/lab.ts";
 import { SYSTEM_PATH } from "../support/malla.ts";
 
 const ENVOY = "1.40.0";
-const VEGETA = "12.13.0";
+const VEGETA: GoProgram = {
+  name: "vegeta",
+  version: "v12.13.0",
+  main: "github.com/tsenart/vegeta/v12",
+};
 /** What Debian packages bring: the program and its package. */
 const PACKAGES = {
   wrk: "wrk",
@@ -35,12 +40,8 @@ export function installEnvoy(): string {
 }
 
 /** vegeta's program, built when it is not there yet. Call it outside of the laboratory. */
-export function installVegeta(): string {
-  const home = cache(`vegeta-${VEGETA}`);
-  if (!existsSync(`${home}/vegeta`)) {
-    run(["env", `GOBIN=${home}`, "go", "install", `github.com/tsenart/vegeta/v12@v${VEGETA}`]);
-  }
-  return `${home}/vegeta`;
+export function installVegeta(): Promise<string> {
+  return goProgram(VEGETA);
 }
 
 /** The relay of the floor, compiled anew. Call it outside of the laboratory. */

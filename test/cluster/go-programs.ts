@@ -1,4 +1,4 @@
-/** Programs that tests run beside Kubernetes, each built of its Go module once per machine. */
+/** Programs that tests and benchmarks run, each built of its Go module once per machine. */
 
 import { existsSync } from "node:fs";
 import { type Made, madeFolder, makeOnce } from "./cache.ts";
@@ -28,9 +28,10 @@ function madeOf({ name, version }: GoProgram): Made {
   return { kind: "go-programs", key: `${name}-${version}` };
 }
 
-/** `go install` calls what it makes by the last word of the package. */
+/** `go install` calls what it makes by the last word of the package, but for a major version. */
 function pathOf(program: GoProgram): string {
-  return `${madeFolder(madeOf(program))}${program.main.slice(program.main.lastIndexOf("/"))}`;
+  const words = program.main.replace(/\/v\d+$/, "").split("/");
+  return `${madeFolder(madeOf(program))}/${words.at(-1)}`;
 }
 
 async function build(program: GoProgram, folder: string): Promise<void> {

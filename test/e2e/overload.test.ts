@@ -49,7 +49,7 @@ describe.skipIf(reason !== undefined)("by annotations", () => {
   let vegeta = "";
 
   beforeAll(async () => {
-    vegeta = installVegeta();
+    vegeta = await installVegeta();
     laptop.copy("overload");
     for (let i = 0; i < REPLICAS; i++) {
       pod(`plain-${i}`, "plain", WORKERS, WORK);
