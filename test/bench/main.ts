@@ -64,7 +64,7 @@ if (!insideLab()) {
     console.error(`programs are missing: apt-get install ${missing.join(" ")}`);
     process.exit(1);
   }
-  const envoy = peers.includes("envoy") ? ["--envoy", installEnvoy()] : [];
+  const envoy = peers.includes("envoy") ? ["--envoy", await installEnvoy()] : [];
   const floor = peers.includes("floor") ? ["--floor", buildFloor()] : [];
   const found = [...envoy, ...floor, "--vegeta", await installVegeta()];
   process.exit(enterLab(import.meta.path, [...process.argv.slice(2), ...found]));

