@@ -26,7 +26,7 @@ const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const EINPROGRESS = 115;
 
-/** What `bun-net` needs of the C library. */
+/** What connections need of the C library. */
 export interface Libc {
   /** null when the connection was not redirected. */
   originalDestination(fd: number): SocketAddress | null;
