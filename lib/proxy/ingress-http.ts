@@ -114,9 +114,8 @@ class NamedHttp extends OutboundHttp {
   }
 
   #refuse(waiting: readonly Exchange[], fault: Error | null): void {
-    const { log, metrics } = this.#context.env;
+    const { metrics } = this.#context.env;
     const message = describeError(fault);
-    log.warn("cannot look up an outbound target", { target: this.#name, cause: message });
     for (const exchange of waiting) {
       metrics.failed("outbound", "http", "invalid policy");
       exchange.refuse({ status: 503, kind: "invalid policy", message });

@@ -68,7 +68,7 @@ class OutboundConnection implements Session, OpeningOwner {
 
   begin(): void {
     const { targets } = this.#context.env;
-    targets.acquire(this.#original, (target, fault) => this.#found(target, fault));
+    targets.acquire(this.#original, (target) => this.#found(target));
   }
 
   secured(): void {}
@@ -114,18 +114,13 @@ class OutboundConnection implements Session, OpeningOwner {
     this.#opening.conn.destroy(true);
   }
 
-  #found(target: OutboundTarget | null, fault: Error | null): void {
+  #found(target: OutboundTarget | null): void {
     const { env } = this.#context;
     if (this.#over) {
       if (target !== null) env.targets.release(target);
       return;
     }
     if (target === null) {
-      const cause = fault?.message ?? "";
-      env.log.warn("cannot look up an outbound target", {
-        target: formatAddress(this.#original),
-        cause,
-      });
       env.metrics.failed("outbound", "tcp", "invalid policy");
       this.#opening.conn.destroy(true);
       return;

@@ -21,11 +21,14 @@ const PATH = "web.n.svc.cluster.local:80";
 let clock: ManualClock;
 let discovery: FakeDiscovery;
 let targets: WatchedTargets;
+/** Which targets the log names, as often as it does. */
+let warned: unknown[];
 
 beforeEach(() => {
   clock = new ManualClock();
   discovery = new FakeDiscovery();
   const health = new StreamHealth("x", clock, silentLogger);
+  warned = [];
   targets = new WatchedTargets({
     host: {
       clock,
@@ -36,7 +39,7 @@ beforeEach(() => {
     asker: { context: "", workload: "" },
     health,
     policyHealth: health,
-    log: silentLogger,
+    log: { ...silentLogger, warn: (_message, fields) => void warned.push(fields?.["target"]) },
     profileNetworks: [parseNetwork("10.0.0.0/8")],
     detectTimeoutMs: 10_000,
     idleMs: 5_000,
@@ -152,6 +155,7 @@ describe("a look-up", () => {
     expect(first.fault).toBeInstanceOf(Fault);
     expect(first.fault?.message).toContain(WEB);
     expect(acquire().fault).not.toBeNull();
+    expect(warned).toEqual([WEB]);
     for (let seconds = 0; seconds < 4 && discovery.profiles.count === 0; seconds++) {
       clock.advance(100);
     }
@@ -173,6 +177,8 @@ describe("a look-up", () => {
       acquire(`10.${index >> 16}.${(index >> 8) & 255}.${index & 255}:80`);
     }
     expect(acquire("10.99.0.1:80").fault).toMatchObject({ code: "resource_exhausted" });
+    expect(acquire("10.99.0.2:80").fault).toMatchObject({ code: "resource_exhausted" });
+    expect(warned).toEqual(["10.99.0.1:80"]);
   });
 });
 

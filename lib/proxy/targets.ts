@@ -9,7 +9,7 @@
 
 import { assert } from "../base/assert.ts";
 import { equalValues } from "../base/equal.ts";
-import { Fault } from "../base/fault.ts";
+import { describeError, Fault } from "../base/fault.ts";
 import { OUTBOUND_TARGETS_MAX } from "../base/limits.ts";
 import type { Timer } from "../host/clock.ts";
 import { type Network, networkContains } from "../mesh/address.ts";
@@ -61,6 +61,8 @@ export class WatchedTargets implements OutboundTargets {
   readonly #options: TargetsOptions;
   readonly #destinations: Destinations;
   readonly #targets = new Map<string, WatchedTarget>();
+  /** Since a look-up was refused for want of room, until there is some. */
+  #isFull = false;
 
   constructor(options: TargetsOptions) {
     this.#options = options;
@@ -81,10 +83,8 @@ export class WatchedTargets implements OutboundTargets {
     const key = destinationText(destination);
     let target = this.#targets.get(key);
     if (target === undefined) {
-      if (this.#targets.size >= OUTBOUND_TARGETS_MAX) {
-        const message = `Cannot look up ${key}: ${OUTBOUND_TARGETS_MAX} targets are in use`;
-        return found(null, new Fault("resource_exhausted", message));
-      }
+      if (this.#targets.size >= OUTBOUND_TARGETS_MAX) return found(null, this.#tooMany(key));
+      this.#isFull = false;
       const forget = () => void this.#targets.delete(key);
       target = new WatchedTarget(destination, this.#options, this.#destinations, forget);
       this.#targets.set(key, target);
@@ -100,6 +100,14 @@ export class WatchedTargets implements OutboundTargets {
 
   stop(): void {
     for (const target of [...this.#targets.values()]) target.drop();
+  }
+
+  #tooMany(key: string): Fault {
+    const message = `Cannot look up ${key}: ${OUTBOUND_TARGETS_MAX} targets are in use`;
+    const fault = new Fault("resource_exhausted", message);
+    if (!this.#isFull) warnOf(this.#options.log, key, fault);
+    this.#isFull = true;
+    return fault;
   }
 }
 
@@ -183,7 +191,7 @@ class WatchedTarget implements OutboundTarget {
 
   start(): void {
     const { host, lookupMs } = this.#options;
-    this.#lookupTimer = host.clock.after(lookupMs, () => this.#failWaiters());
+    this.#lookupTimer = host.clock.after(lookupMs, () => this.#failLookup());
     for (const watch of this.#watches) watch.start();
     this.#scheduleIdle();
   }
@@ -334,6 +342,12 @@ class WatchedTarget implements OutboundTarget {
     return this.#view;
   }
 
+  /** Said once: everyone who asks from now on is told the same, until there is an answer. */
+  #failLookup(): void {
+    warnOf(this.#options.log, destinationText(this.#destination), this.#lookupFault());
+    this.#failWaiters();
+  }
+
   #failWaiters(): void {
     this.#isFailing = true;
     const waiters = this.#waiters;
@@ -359,6 +373,11 @@ class WatchedTarget implements OutboundTarget {
       this.#scheduleIdle();
     });
   }
+}
+
+/** Names what the target's connections, or its requests, are refused for. */
+function warnOf(log: Logger, target: string, fault: Fault): void {
+  log.warn("cannot look up an outbound target", { target, cause: describeError(fault) });
 }
 
 /** What a found target shows. */
