@@ -4,8 +4,8 @@
  */
 
 import { chmodSync, renameSync } from "node:fs";
-import { cacheFolder, makeOnce } from "../cluster/cache.ts";
-import { type GoProgram, goProgram } from "../cluster/go-programs.ts";
+import { cacheFolder, makeOnce } from "../support/cache.ts";
+import { type GoProgram, goProgram } from "../support/go-programs.ts";
 import { run } from "../support/lab.ts";
 import { SYSTEM_PATH } from "../support/malla.ts";
 

@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { type Made, madeFolder, makeOnce } from "./cache.ts";
+import { type Made, madeFolder, makeOnce } from "../support/cache.ts";
 
 /** The programs, each the path of one static executable. */
 export interface Programs {

@@ -5,9 +5,9 @@
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { goBuild, goSource, requiredVersion, sourceDigest } from "./build.ts";
-import { type Made, madeFolder, makeOnce } from "./cache.ts";
+import { type Made, madeFolder, makeOnce } from "../support/cache.ts";
 import type { Cluster } from "./cluster.ts";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../support/command.ts";
 import { loadProgramImage } from "./mesh-world.ts";
 
 const NAME = "cert-manager";

@@ -10,7 +10,7 @@ import type { YamlMap } from "../../lib/config/mod.ts";
 import { cniObjects, readCniValues } from "../../lib/install/cni.ts";
 import { installObjects, type KubeManifest } from "../../lib/install/objects.ts";
 import { INSTALLATIONS, PEMS, valuesOf } from "../support/install.ts";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../support/command.ts";
 import { helmObstacle, helmProgram } from "./helm.ts";
 
 const obstacle = helmObstacle();

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CACHE } from "./cache.ts";
+import { CACHE } from "../support/cache.ts";
 import { Cluster } from "./cluster.ts";
 import { hierarchies } from "./control-groups.ts";
 import { writeProgramImage } from "./images.ts";

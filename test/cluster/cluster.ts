@@ -5,7 +5,7 @@
 
 import { processStamp } from "../../lib/host/namespace.ts";
 import { askAgent, tellAgent } from "./agent.ts";
-import { type CommandOptions, type Outcome, runCommand } from "./command.ts";
+import { type CommandOptions, type Outcome, runCommand } from "../support/command.ts";
 import { Kubectl } from "./kubectl.ts";
 import {
   launchCluster,

@@ -3,7 +3,7 @@
 import { COMPONENTS } from "../../lib/install/names.ts";
 import { MALLA } from "../support/malla.ts";
 import type { Cluster } from "./cluster.ts";
-import { type CommandOptions, type Outcome, runCommand } from "./command.ts";
+import { type CommandOptions, type Outcome, runCommand } from "../support/command.ts";
 import { waitFor } from "./wait.ts";
 
 /** The namespace of the control plane. */

@@ -9,7 +9,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Cluster } from "./cluster.ts";
-import { goProgram, goProgramObstacle } from "./go-programs.ts";
+import { goProgram, goProgramObstacle } from "../support/go-programs.ts";
 import { loadProgramImage } from "./mesh-world.ts";
 import { waitFor } from "./wait.ts";
 

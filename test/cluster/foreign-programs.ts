@@ -1,7 +1,8 @@
 /** Programs that we did not write, as containers: nginx, Redis, gRPC's library for Go, Node. */
 
 import { pathEntries } from "../../deploy/image/debian.ts";
-import { type GoPrograms, goPrograms, nodeProgram, whyNoGo } from "../support/go.ts";
+import { type GoFixtures, goFixtures, whyNoGo } from "../support/go-fixtures.ts";
+import { nodeProgram } from "../support/node-program.ts";
 import { script, scriptEntries, scriptRuntime } from "./load.ts";
 import { APPS_IMAGE, meshObstacle, type WorldOptions } from "./mesh-world.ts";
 
@@ -14,17 +15,17 @@ export function foreignObstacle(): string | null {
 
 /** The containers of these programs, once they are built. */
 export class ForeignPrograms {
-  readonly #go: GoPrograms;
+  readonly #go: GoFixtures;
   readonly #node: string;
 
-  private constructor(go: GoPrograms, node: string) {
+  private constructor(go: GoFixtures, node: string) {
     this.#go = go;
     this.#node = node;
   }
 
   /** Builds what must be built. */
   static async build(): Promise<ForeignPrograms> {
-    return new ForeignPrograms(await goPrograms(), nodeProgram() ?? "node");
+    return new ForeignPrograms(await goFixtures(), nodeProgram() ?? "node");
   }
 
   /** What the image of applications needs for them. */

@@ -1,7 +1,7 @@
 /** An earlier build of Malla, for tests in which two versions meet. */
 
 import { symlinkSync } from "node:fs";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../support/command.ts";
 
 const TOP = new URL("../..", import.meta.url).pathname;
 

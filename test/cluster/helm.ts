@@ -1,6 +1,6 @@
 /** Helm, for comparing what it makes of the chart: the one in PATH, or one that is built once. */
 
-import { goProgram, goProgramObstacle } from "./go-programs.ts";
+import { goProgram, goProgramObstacle } from "../support/go-programs.ts";
 
 const HELM = { name: "helm", version: "v3.18.6", main: "helm.sh/helm/v3/cmd/helm" };
 

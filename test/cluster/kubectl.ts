@@ -1,7 +1,7 @@
 /** A cluster, seen through kubectl and a kubeconfig: all that works with any cluster. */
 
 import { builtPrograms } from "./build.ts";
-import { type CommandOptions, type Outcome, runCommand } from "./command.ts";
+import { type CommandOptions, type Outcome, runCommand } from "../support/command.ts";
 import { WAIT_LIMIT_MS } from "./wait.ts";
 
 /** A cluster as its administrator sees it. */

@@ -4,11 +4,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { askAgent } from "./agent.ts";
 import { buildPrograms } from "./build.ts";
-import { cacheFolder } from "./cache.ts";
+import { cacheFolder } from "../support/cache.ts";
 import { corednsObjects } from "./coredns.ts";
 import { writeClusterImages } from "./images.ts";
 import { Kubectl } from "./kubectl.ts";
-import { withLock } from "./lock.ts";
+import { withLock } from "../support/lock.ts";
 import {
   clusterFolder,
   clusterLog,

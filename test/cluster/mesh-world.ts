@@ -3,7 +3,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../support/command.ts";
 import { Cluster } from "./cluster.ts";
 import { installMalla } from "./control-plane.ts";
 import type { Entry } from "../../deploy/image/layer.ts";

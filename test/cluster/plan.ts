@@ -4,7 +4,7 @@
  * address, so that they can be joined.
  */
 
-import { CACHE } from "./cache.ts";
+import { CACHE } from "../support/cache.ts";
 
 /** How many clusters may run beside each other; bounds the networks below. */
 export const CLUSTERS_MAX = 32;

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { processStamp } from "../../lib/host/namespace.ts";
-import { CACHE } from "./cache.ts";
+import { CACHE } from "../support/cache.ts";
 import { type ClusterPlan, CLUSTERS_MAX, type ClusterShape, planCluster } from "./plan.ts";
 
 /** What a cluster is to be. */

@@ -16,7 +16,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { nodeProgram } from "../support/go.ts";
+import { nodeProgram } from "../support/node-program.ts";
 import { type Answer, exchange } from "../support/http1-answers.ts";
 import { freePorts } from "../support/malla.ts";
 import { meshed, PathLab, until } from "../support/paths.ts";

@@ -4,7 +4,8 @@
  */
 
 import { linkSync, mkdirSync } from "node:fs";
-import { type GoPrograms, goPrograms, nodeProgram, whyNoGo } from "../support/go.ts";
+import { type GoFixtures, goFixtures, whyNoGo } from "../support/go-fixtures.ts";
+import { nodeProgram } from "../support/node-program.ts";
 import { Laptop, whyNoMesh } from "../support/laptop.ts";
 import { PodShell } from "../support/pod-shell.ts";
 
@@ -36,16 +37,16 @@ export class ConformanceMesh {
   readonly stranger = new PodShell(this.laptop.home, "stranger");
   /** Words that start Node. */
   readonly node: string = nodeProgram() ?? "node";
-  #go: GoPrograms | null = null;
+  #go: GoFixtures | null = null;
 
   /** Paths of the programs in Go, as the pods see them. */
-  get go(): GoPrograms {
+  get go(): GoFixtures {
     if (this.#go === null) throw new Error("there are no programs in Go");
     return this.#go;
   }
 
   async start(): Promise<void> {
-    if (GO_REASON === undefined) this.#go = await this.#copied(await goPrograms());
+    if (GO_REASON === undefined) this.#go = await this.#copied(await goFixtures());
     this.laptop.write("client.json", this.client.manifest());
     this.laptop.write("stranger.json", this.stranger.manifest({ "linkerd.io/inject": "disabled" }));
     this.laptop.write("apps.json", JSON.stringify(this.#apps()));
@@ -84,7 +85,7 @@ export class ConformanceMesh {
   }
 
   /** The programs where pods find them, whoever runs the mesh. */
-  async #copied(programs: GoPrograms): Promise<GoPrograms> {
+  async #copied(programs: GoFixtures): Promise<GoFixtures> {
     mkdirSync(`${this.laptop.home}/bin`);
     const entries = await Promise.all(
       Object.entries(programs).map(async ([name, path]) => {

@@ -4,7 +4,7 @@
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { nodeProgram } from "../support/go.ts";
+import { nodeProgram } from "../support/node-program.ts";
 import { GRPC_FIXTURE, GRPC_PORT, grpcManifest, grpcService } from "../support/grpc-pods.ts";
 import { Laptop, whyNoMesh } from "../support/laptop.ts";
 import { until } from "../support/malla.ts";

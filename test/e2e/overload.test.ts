@@ -7,7 +7,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { installVegeta } from "../bench/tools.ts";
-import { whyNoGo } from "../support/go.ts";
+import { whyNoGo } from "../support/go-fixtures.ts";
 import { Laptop, whyNoMesh } from "../support/laptop.ts";
 import { serviceManifest } from "../support/nginx-pods.ts";
 import { requestsOf } from "../support/wrk.ts";

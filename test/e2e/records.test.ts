@@ -5,7 +5,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync } from "node:fs";
-import { goPrograms, whyNoGo } from "../support/go.ts";
+import { goFixtures, whyNoGo } from "../support/go-fixtures.ts";
 import { Laptop, whyNoMesh } from "../support/laptop.ts";
 
 const LONG_MS = 120_000;
@@ -56,7 +56,7 @@ describe.skipIf(reason !== undefined)("proxies that record requests", () => {
   let clients = 0;
 
   beforeAll(async () => {
-    const { collector } = await goPrograms();
+    const { collector } = await goFixtures();
     copyFileSync(collector, `${laptop.app}/collector`);
     const collect = ["./app/collector", "0.0.0.0:4317"];
     laptop.write("collector.json", manifest("collector", collect, 4317, {}));

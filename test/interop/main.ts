@@ -8,7 +8,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { GO_PROGRAMS, goPrograms, whyNoGo } from "../support/go.ts";
+import { GO_FIXTURES, goFixtures, whyNoGo } from "../support/go-fixtures.ts";
 import { enterLab, insideLab, Lab, until } from "../support/lab.ts";
 import { Mesh, type PodSpec } from "../support/mesh.ts";
 
@@ -21,7 +21,7 @@ const { values } = parseArgs({
 const stock = values["linkerd2-proxy"] ?? "";
 if (stock === "") throw new Error("give the program of a stock proxy with --linkerd2-proxy PATH");
 if (!insideLab()) {
-  if (whyNoGo() === undefined) await goPrograms();
+  if (whyNoGo() === undefined) await goFixtures();
   process.exit(enterLab(import.meta.path, process.argv.slice(2)));
 }
 
@@ -47,7 +47,7 @@ async function tryWay(way: Way, index: number): Promise<void> {
   h2.node.start(["nghttpd", "--no-tls", "-d", FOLDER, "8001"]);
   cache.node.start(["redis-server", "--protected-mode", "no", "--save", ""]);
   const hasGo = whyNoGo() === undefined;
-  if (hasGo) rpc.node.start([GO_PROGRAMS.rpc, "server", "0.0.0.0:50051"]);
+  if (hasGo) rpc.node.start([GO_FIXTURES.rpc, "server", "0.0.0.0:50051"]);
   const servers = [files, cache, h2, ...(hasGo ? [rpc] : [])];
   for (const each of [client, ...servers]) {
     const isStock = (each === client) === (way === "stock client");
@@ -102,7 +102,7 @@ async function tryCalls(way: Way, client: PodSpec, server: PodSpec, ip: string):
   const target = `${ip}:50051`;
   let results: Record<string, string> = {};
   await until("a call is answered", async () => {
-    const calls = client.node.start([GO_PROGRAMS.rpc, "client", target]);
+    const calls = client.node.start([GO_FIXTURES.rpc, "client", target]);
     await calls.exited;
     results = JSON.parse(await calls.output())[target];
     return results["unary"] === "ok";

@@ -1,6 +1,6 @@
 /** Manifests of pods that serve gRPC by its own library for JavaScript, and of Services in front of them. */
 
-import { nodeProgram } from "./go.ts";
+import { nodeProgram } from "./node-program.ts";
 
 /** The program of the fixture; see there what it does. */
 export const GRPC_FIXTURE: string = new URL("../fixtures/grpc/", import.meta.url).pathname;

@@ -1,6 +1,5 @@
 /** Programs in Go for tests, built from `test/fixtures/go` where there is a compiler. */
 
-import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 
 const SOURCES = new URL("../fixtures/go", import.meta.url).pathname;
@@ -8,7 +7,7 @@ const EXAMPLES = "google.golang.org/grpc/examples/helloworld";
 const FOLDER = new URL("../../dist/fixtures", import.meta.url).pathname;
 
 /** The executables. */
-export interface GoPrograms {
+export interface GoFixtures {
   /** `h2spec`: what the RFCs demand of an HTTP/2 server, as a client. */
   readonly h2spec: string;
   /** A plain HTTP/2 server. */
@@ -22,8 +21,8 @@ export interface GoPrograms {
   readonly collector: string;
 }
 
-/** Where they are once `goPrograms` has built them. */
-export const GO_PROGRAMS: GoPrograms = {
+/** Where they are once `goFixtures` has built them. */
+export const GO_FIXTURES: GoFixtures = {
   h2spec: `${FOLDER}/h2spec`,
   h2c: `${FOLDER}/h2c`,
   rpc: `${FOLDER}/rpc`,
@@ -38,7 +37,7 @@ export function whyNoGo(): string | undefined {
 }
 
 /** Builds them; takes a minute the first time on a machine, then the compiler's cache answers. */
-export async function goPrograms(): Promise<GoPrograms> {
+export async function goFixtures(): Promise<GoFixtures> {
   mkdirSync(FOLDER, { recursive: true });
   const packages = [
     ...["./h2c", "./rpc", "./collector", "github.com/summerwind/h2spec/cmd/h2spec"],
@@ -49,11 +48,5 @@ export async function goPrograms(): Promise<GoPrograms> {
   const build = Bun.spawn(words, { cwd: SOURCES, env, stdout: "ignore", stderr: "pipe" });
   const errors = await new Response(build.stderr).text();
   if (await build.exited !== 0) throw new Error(`cannot build the Go programs:\n${errors}`);
-  return GO_PROGRAMS;
-}
-
-/** The folder of the programs that this machine runs as `node`, or undefined without it. */
-export function nodeProgram(): string | undefined {
-  const found = spawnSync("node", ["-p", "process.execPath"], { encoding: "utf8" });
-  return found.status === 0 ? found.stdout.trim() : undefined;
+  return GO_FIXTURES;
 }
