@@ -164,6 +164,16 @@ describe("a look-up", () => {
     expect(first.calls).toBe(1);
   });
 
+  test("names why that answer is missing which is, not why the other one is", () => {
+    const lookup = acquire();
+    clock.advance(5_900);
+    discovery.clientPolicies.fail(WEB, new Fault("unavailable", "policies are gone"));
+    discovery.profiles.fail(WEB, new Fault("unavailable", "profiles are gone"));
+    clock.advance(100);
+    expect(lookup.fault?.message).toContain("no answer about its policy");
+    expect(lookup.fault?.cause).toMatchObject({ message: "policies are gone" });
+  });
+
   test("tries a stream again that gives no first answer", () => {
     const lookup = acquire();
     clock.advance(3_100);

@@ -126,7 +126,9 @@ class WatchedTarget implements OutboundTarget {
   #view: TargetView | null = null;
   #leases: BalancerLease[] = [];
   #waiters: TargetFound[] = [];
-  #lastFault: Error | null = null;
+  /** Why the last attempt to ask for each did not come through. */
+  #policyFault: Error | null = null;
+  #profileFault: Error | null = null;
   #isFailing = false;
   #isDropped = false;
   #lookupTimer: Timer | null = null;
@@ -236,7 +238,7 @@ class WatchedTarget implements OutboundTarget {
         this.#refresh();
       },
       failed: (fault) => {
-        this.#lastFault = fault;
+        this.#policyFault = fault;
         // A policy may come later, so `not_found` is asked again, ever more slowly.
         if (!isFault(fault, "not_found") && !isFinal(fault)) return policyHealth.failed(fault);
         this.#clientPolicy = null;
@@ -256,7 +258,7 @@ class WatchedTarget implements OutboundTarget {
         this.#refresh();
       },
       failed: (fault) => {
-        this.#lastFault = fault;
+        this.#profileFault = fault;
         if (!isRefusal(fault) && !isFault(fault, "not_found", "unimplemented")) {
           return health.failed(fault);
         }
@@ -356,10 +358,12 @@ class WatchedTarget implements OutboundTarget {
   }
 
   #lookupFault(): Fault {
-    const missing = this.#clientPolicy === undefined ? "policy" : "profile";
+    const [missing, cause] = this.#clientPolicy === undefined
+      ? ["policy", this.#policyFault]
+      : ["profile", this.#profileFault];
     const name = destinationText(this.#destination);
     const message = `Cannot look up ${name}: no answer about its ${missing}`;
-    return new Fault("unavailable", message, { cause: this.#lastFault ?? undefined });
+    return new Fault("unavailable", message, { cause: cause ?? undefined });
   }
 
   /** One timer for all uses: connections only write down when they ended. */
